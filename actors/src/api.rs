@@ -1,0 +1,396 @@
+//! Commands, queries and events of the node as plain data: what the window, the command line and the local API speak.
+//! Times are milliseconds since 1970 (UTC); ids print in the one text form.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use cairn_crdt::hlc::Hlc;
+use cairn_crdt::ids::{DeviceId, Incarnation, MessageId, NetworkId, SpaceId};
+use serde::{Deserialize, Serialize};
+
+/// How to start a node. The app fills it from flags and the settings file.
+#[derive(Debug, Clone, Default)]
+pub struct NodeOptions {
+    /// The data folder; created owner-only.
+    pub data: PathBuf,
+    /// Display name for this start; kept. `None`: the one in the settings, else the host's or user's.
+    pub name: Option<String>,
+    /// QUIC port; `None`: the remembered one, else the first free of 27475-27484, else any.
+    pub port: Option<u16>,
+    /// Only these interfaces; empty: all that are up, without tunnels.
+    pub interfaces: Vec<String>,
+    /// Peers reached without discovery.
+    pub peers: Vec<SocketAddr>,
+    /// No beacons sent or heard.
+    pub no_discovery: bool,
+    /// Bind everything to loopback and hear only it (demo and tests).
+    pub loopback_only: bool,
+    /// Another beacon port than 27474 (several demos on one machine, tests).
+    pub beacon_port: Option<u16>,
+}
+
+/// How well a person is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Badge {
+    /// Never seen before this session.
+    Unknown,
+    /// Seen before with the same key.
+    Contact,
+    /// Safety number or QR code compared in person.
+    Verified,
+}
+
+/// Whether a peer is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PeerState {
+    /// A session is open and heartbeats arrive.
+    Online,
+    /// A session is open; the person set or the machine went idle.
+    Away,
+    /// No session.
+    Offline,
+}
+
+/// A device that this node knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Its key.
+    pub id: DeviceId,
+    /// Petname, else its own name, else its code.
+    pub name: String,
+    /// Its short code.
+    pub code: String,
+    /// Whether it is here.
+    pub state: PeerState,
+    /// Where it was reached last.
+    pub address: Option<SocketAddr>,
+    /// Smoothed round trip in milliseconds.
+    pub rtt_ms: Option<f64>,
+    /// How well it is known.
+    pub badge: Badge,
+    /// When it was last heard.
+    pub last_seen: Option<u64>,
+    /// The direct conversation with it.
+    pub conversation: SpaceId,
+}
+
+/// What a conversation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConversationKind {
+    /// The Everyone room of a network.
+    Everyone,
+    /// Two people.
+    Direct,
+    /// A group with a roster.
+    Group,
+}
+
+/// A line in the list of conversations.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conversation {
+    /// Its space.
+    pub id: SpaceId,
+    /// What it is.
+    pub kind: ConversationKind,
+    /// What it is called: "Everyone", the other person's name, the group's.
+    pub title: String,
+    /// The other device of a direct conversation.
+    pub peer: Option<DeviceId>,
+    /// The network of an Everyone room.
+    pub network: Option<NetworkId>,
+    /// The newest message, shortened to one line of at most 200 characters.
+    pub last: Option<Preview>,
+    /// Messages of others past the read mark.
+    pub unread: u64,
+    /// The read mark: everything up to this key is read.
+    pub read_to: OrderKey,
+    /// Members as delivery counts them, without oneself.
+    pub members: u32,
+    /// How many of them are here.
+    pub here: u32,
+}
+
+/// The newest message of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preview {
+    /// Who wrote it.
+    pub author: DeviceId,
+    /// As shown.
+    pub author_name: String,
+    /// One line of it.
+    pub text: String,
+    /// When.
+    pub sent: u64,
+    /// Whether it is ours.
+    pub mine: bool,
+}
+
+/// The place of a message in its conversation, the same on every device: stamp, then device, then id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct OrderKey {
+    /// max(HLC, key of `after` plus one).
+    pub stamp: Hlc,
+    /// The author.
+    pub device: DeviceId,
+    /// The message.
+    pub id: MessageId,
+}
+
+impl OrderKey {
+    /// Before every message.
+    pub const MIN: Self = Self { stamp: Hlc(0), device: DeviceId([0; 32]), id: MessageId([0; 16]) };
+    /// After every message.
+    pub const MAX: Self = Self { stamp: Hlc(u64::MAX), device: DeviceId([0xff; 32]), id: MessageId([0xff; 16]) };
+}
+
+impl Default for OrderKey {
+    fn default() -> Self {
+        Self::MIN
+    }
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryState {
+    /// Durable here, nowhere else yet.
+    Queued,
+    /// Durable on a device that is not its addressee.
+    Carried,
+    /// Durable at one addressee or more.
+    Delivered,
+    /// Read by one addressee or more.
+    Read,
+}
+
+/// A message as shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Its id.
+    pub id: MessageId,
+    /// Its conversation.
+    pub conversation: SpaceId,
+    /// Where it stands.
+    pub key: OrderKey,
+    /// Who wrote it.
+    pub author: DeviceId,
+    /// As shown.
+    pub author_name: String,
+    /// How well the author is known.
+    pub badge: Badge,
+    /// Whether it is ours.
+    pub mine: bool,
+    /// When it was written, by its author's stamp.
+    pub sent: u64,
+    /// When it became durable here.
+    pub received: u64,
+    /// What it says.
+    pub body: String,
+    /// What became of it.
+    pub state: DeliveryState,
+    /// Addressees that hold it durably.
+    pub delivered_to: u32,
+    /// Addressees in all.
+    pub members: u32,
+}
+
+/// Which messages to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PageAt {
+    /// The newest.
+    Newest,
+    /// The newest before a key.
+    Before(OrderKey),
+    /// The oldest after a key.
+    After(OrderKey),
+}
+
+/// Part of a history, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page {
+    /// The messages.
+    pub messages: Vec<Message>,
+    /// Whether there are older ones.
+    pub older: bool,
+    /// Whether there are newer ones.
+    pub newer: bool,
+    /// Messages in the conversation in all.
+    pub total: u64,
+}
+
+/// What `say` answers once the message is durable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// The message.
+    pub id: MessageId,
+    /// Its conversation.
+    pub conversation: SpaceId,
+    /// What became of it so far.
+    pub state: DeliveryState,
+}
+
+/// What one member did with a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The member.
+    pub id: DeviceId,
+    /// As shown.
+    pub name: String,
+    /// What became of it there.
+    pub state: DeliveryState,
+    /// When the member was last heard.
+    pub last_seen: Option<u64>,
+}
+
+/// A network that this node knows of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// Its id.
+    pub id: NetworkId,
+    /// Its name, if somebody gave one.
+    pub name: String,
+    /// Where this node stands.
+    pub state: NetworkState,
+    /// Whether its Everyone room is where `everyone` points.
+    pub primary: bool,
+    /// Whether it is settled: a device in it holds another's message.
+    pub settled: bool,
+    /// Devices of it that are here.
+    pub here: u32,
+    /// Its Everyone room.
+    pub conversation: SpaceId,
+}
+
+/// Where this node stands with a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkState {
+    /// In it.
+    Joined,
+    /// Met; the person has not answered yet.
+    Asking,
+    /// Met, and to be kept apart.
+    Apart,
+}
+
+/// Whether there is a network to speak of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkState {
+    /// At least one session is open.
+    Online,
+    /// Interfaces are up, nobody is here.
+    Alone,
+    /// No interface is up.
+    NoNetwork,
+}
+
+/// The node at a glance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Our key.
+    pub id: DeviceId,
+    /// Our name.
+    pub name: String,
+    /// Our short code.
+    pub code: String,
+    /// This start.
+    pub incarnation: Incarnation,
+    /// The QUIC port.
+    pub port: u16,
+    /// Peers here.
+    pub peers_online: u32,
+    /// Whether there is a network.
+    pub link: LinkState,
+    /// Interfaces in use, with an address each.
+    pub interfaces: Vec<InterfaceInfo>,
+    /// The data folder.
+    pub data: PathBuf,
+    /// The version of Cairn.
+    pub version: String,
+    /// Whether the name was chosen or confirmed by a person.
+    pub named: bool,
+    /// What is wrong, in one sentence each; empty when all is well.
+    pub troubles: Vec<String>,
+}
+
+/// An interface in use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceInfo {
+    /// As the system calls it.
+    pub name: String,
+    /// Its addresses.
+    pub addresses: Vec<std::net::IpAddr>,
+}
+
+/// What happened. Subscribers that fall behind get [`Event::Lagged`] and ask again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The node is up.
+    Ready(Box<Status>),
+    /// A peer came, went or changed.
+    Peer(Box<Peer>),
+    /// A message became visible.
+    Message(Box<Message>),
+    /// Messages became visible, too many to list: ask for pages.
+    Messages {
+        /// Where.
+        conversation: SpaceId,
+        /// How many.
+        count: u64,
+    },
+    /// What became of messages changed: everything of ours up to a key.
+    Delivery {
+        /// Where.
+        conversation: SpaceId,
+        /// One message, or all.
+        message: Option<MessageId>,
+        /// Addressees that hold it.
+        delivered_to: u32,
+        /// Addressees in all.
+        members: u32,
+        /// What became of it.
+        state: DeliveryState,
+    },
+    /// Title, preview, unread count or members changed.
+    Conversation(Box<Conversation>),
+    /// A network was met, joined, folded or kept apart; `state: asking` wants an answer.
+    Network(Box<Network>),
+    /// Name, link or troubles changed.
+    Status(Box<Status>),
+    /// Something a person should know, in one sentence.
+    Notice {
+        /// Stable name of what happened.
+        code: String,
+        /// The sentence.
+        message: String,
+    },
+    /// Events were lost to slowness: ask for everything again.
+    Lagged,
+    /// The node is going down.
+    Stopping,
+}
+
+/// Why a command failed: a stable code for scripts, a sentence for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    /// snake_case, stable.
+    pub code: String,
+    /// One clear sentence.
+    pub message: String,
+    /// What could have been meant, when the name was ambiguous.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<String>,
+}
+
+impl ApiError {
+    /// An error of a code and a sentence.
+    pub fn new(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.into(), message: message.into(), candidates: Vec::new() }
+    }
+}

@@ -1,0 +1,10 @@
+//! The running Cairn node: ractor actors under one supervision tree, tokio, quinn, redb.
+//!
+//! `tree` shows the supervision tree, `limits` every bound, `api` the commands, queries and events as plain data, and
+//! `handle` is the only door for the app. The pure halves of discovery, session and presence are in `proto`; what is
+//! replicated and how is in `cairn-crdt`. Nothing here knows of windows or of the command line.
+
+pub mod api;
+pub mod limits;
+pub mod link;
+pub mod store;

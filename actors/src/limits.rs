@@ -1,0 +1,111 @@
+//! Every bound, rate, timeout and size of the node, in one place. Bounds of the data model (entry, guard) stand in
+//! `cairn-crdt` beside what they bound.
+
+use std::time::Duration;
+
+// --- Discovery (DESIGN section 8)
+
+/// The beacon port, below every ephemeral range.
+pub const BEACON_PORT: u16 = 27474;
+/// The first of the ten ports that QUIC tries before it takes any.
+pub const QUIC_PORT_FIRST: u16 = 27475;
+/// How many consecutive ports QUIC tries.
+pub const QUIC_PORT_COUNT: u16 = 10;
+/// IPv4 multicast group of beacons.
+pub const BEACON_V4: std::net::Ipv4Addr = std::net::Ipv4Addr::new(239, 255, 47, 47);
+/// IPv6 link-local multicast group of beacons, ff02::4747.
+pub const BEACON_V6: std::net::Ipv6Addr = std::net::Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x4747);
+/// Largest beacon in bytes.
+pub const BEACON_MAX: usize = 300;
+/// Beacons at start and after a link or address change.
+pub const BEACON_BURST: [Duration; 4] =
+    [Duration::ZERO, Duration::from_millis(100), Duration::from_millis(500), Duration::from_millis(1500)];
+/// Shortest steady interval of beacons.
+pub const BEACON_INTERVAL: Duration = Duration::from_secs(15);
+/// The steady interval is at least this many seconds a peer: peers / 20.
+pub const BEACON_PEERS_PER_SECOND: u32 = 20;
+/// Interval of beacons and probes while a co-member seen in the last hour is missing.
+pub const MISSING_INTERVAL: Duration = Duration::from_millis(2500);
+/// How long a missing co-member is probed for.
+pub const MISSING_FOR: Duration = Duration::from_secs(3600);
+/// Beacons a second taken from one address.
+pub const BEACONS_PER_ADDRESS: u32 = 5;
+/// Beacon signatures verified a second.
+pub const BEACON_VERIFICATIONS: u32 = 500;
+/// Dials started a second.
+pub const DIALS_PER_SECOND: u32 = 10;
+/// Burst of dials allowed after a quiet second: what a full LAN needs when it starts at once.
+pub const DIAL_BURST: u32 = 64;
+/// Devices remembered by discovery.
+pub const DISCOVERY_IDS: usize = 20_000;
+/// Longest random wait before a newcomer is dialled.
+pub const DIAL_JITTER: Duration = Duration::from_millis(20);
+/// How long a fresh device listens before it mints a network of its own.
+pub const NETWORK_SILENCE: Duration = Duration::from_secs(1);
+/// Configured peers and interfaces, each.
+pub const MAX_CONFIGURED: usize = 64;
+
+// --- Transport and sessions
+
+/// Largest frame on a stream in bytes: a batch of entries and its head.
+pub const FRAME_MAX: usize = 1024 * 1024;
+/// Target size of a batch of entries in bytes.
+pub const BATCH_BYTES: usize = 64 * 1024;
+/// Flow-control window of a stream in bytes.
+pub const STREAM_WINDOW: u32 = 256 * 1024;
+/// Flow-control window of a connection in bytes.
+pub const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Time for a handshake and the exchange of hellos.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A silent connection is dropped after this; presence knows long before.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+/// Sessions of one node.
+pub const SESSIONS_MAX: usize = 512;
+/// Handshakes under way at once before the endpoint asks for address validation.
+pub const HANDSHAKES_BEFORE_RETRY: usize = 64;
+/// Bytes queued for a session; beyond it the peer is behind and catches up by digest.
+pub const SESSION_QUEUE_BYTES: usize = 512 * 1024;
+/// Frames queued for a session.
+pub const SESSION_QUEUE_FRAMES: usize = 4096;
+/// First and longest wait before a failed peer is dialled again.
+pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+/// How long a peer that broke the protocol is not dialled or accepted.
+pub const BAN: Duration = Duration::from_secs(60);
+
+// --- Presence
+
+/// Shortest interval of heartbeats.
+pub const HEARTBEAT: Duration = Duration::from_secs(1);
+/// The interval is at least sessions / 64 seconds.
+pub const HEARTBEAT_SESSIONS_PER_SECOND: u32 = 64;
+
+// --- Replication
+
+/// Interval of digests to every peer, jittered by a quarter.
+pub const ANTI_ENTROPY: Duration = Duration::from_secs(30);
+/// Statements of durability to peers other than the sender are held back this long.
+pub const STATEMENT_INTERVAL: Duration = Duration::from_millis(500);
+
+// --- Store
+
+/// Records in one durable transaction.
+pub const COMMIT_RECORDS: usize = 4096;
+/// Writes waiting for the writer; beyond it callers are told that the store is too slow.
+pub const COMMIT_QUEUE: usize = 65_536;
+/// Page cache of the store in bytes.
+pub const STORE_CACHE: usize = 8 * 1024 * 1024;
+
+// --- People
+
+/// Longest body of a message in bytes.
+pub const MESSAGE_MAX: usize = 64 * 1024;
+/// Longest name in bytes.
+pub const NAME_MAX: usize = 64;
+/// Messages in one page of a query.
+pub const PAGE_MAX: usize = 2_000;
+/// Events held for a slow subscriber before it is told to ask again.
+pub const EVENTS: usize = 4_096;
+/// Longest line on the local socket in bytes.
+pub const LOCAL_LINE_MAX: usize = 1024 * 1024;
+/// Connections to the local socket.
+pub const LOCAL_CONNECTIONS: usize = 64;

@@ -1,0 +1,130 @@
+//! What the node keeps: a small trait with two stores behind it, `redb` on disk and `memory` for simulation, the
+//! latter with crash semantics (what was not committed is gone).
+//!
+//! Writes go through one writer (the storage actor) in batches; a batch is one durable transaction. Reads are
+//! concurrent, bounded and cheap.
+
+use cairn_crdt::entry::Entry;
+use cairn_crdt::hlc::Hlc;
+use cairn_crdt::ids::{EntryHash, LogId, SpaceId};
+
+/// Small tables of key and value. Keys and values are the owner's business; their formats stand in `tables`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Table {
+    /// Schema version, incarnation history, remembered port.
+    Meta,
+    /// Networks and where this node stands with each.
+    Networks,
+    /// Devices: name, addresses, when last seen.
+    Peers,
+    /// What other devices hold durably: (space, device, log) to sequence number.
+    Durable,
+    /// Messages said while no node ran, to be signed by the next.
+    Outbox,
+    /// Entries admitted but void, with the reason.
+    Void,
+}
+
+/// One write of a batch.
+#[derive(Debug, Clone)]
+pub enum Write {
+    /// Appends an entry to its log: its sequence number must be the tip's plus one.
+    Append {
+        /// The entry.
+        entry: std::sync::Arc<Entry>,
+        /// When it was received, milliseconds since 1970.
+        received: u64,
+    },
+    /// Sets a key.
+    Put(Table, Vec<u8>, Vec<u8>),
+    /// Removes a key.
+    Delete(Table, Vec<u8>),
+}
+
+/// The end of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tip {
+    /// Entries in the log.
+    pub seq: u64,
+    /// Hash of the last.
+    pub hash: EntryHash,
+    /// Stamp of the last.
+    pub hlc: Hlc,
+}
+
+/// An entry as stored.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// The entry.
+    pub entry: std::sync::Arc<Entry>,
+    /// When it became durable here, milliseconds since 1970.
+    pub received: u64,
+}
+
+/// Why the store failed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// No space left on the medium.
+    #[error("the disk is full: nothing more can be saved until there is room")]
+    Full,
+    /// The file is damaged; it was kept aside under the name given.
+    #[error("the store is damaged ({reason}); it was kept aside as {kept}")]
+    Corrupt {
+        /// What was found.
+        reason: String,
+        /// Where the damaged file is now.
+        kept: String,
+    },
+    /// Another process has it open.
+    #[error("another Cairn is running on this data folder")]
+    InUse,
+    /// Written by a newer Cairn.
+    #[error("the store was written by a newer Cairn (schema {found}, this one knows {known})")]
+    Newer {
+        /// The schema found.
+        found: u32,
+        /// The newest schema known.
+        known: u32,
+    },
+    /// An append that does not follow the log's tip: a bug, refused whole.
+    #[error("an entry does not follow its log")]
+    Gap,
+    /// The operating system refused.
+    #[error("the store failed: {0}")]
+    Io(String),
+}
+
+/// A store.
+pub trait Store: Send + Sync + 'static {
+    /// Commits a batch durably, all or nothing. Blocks.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing of the batch is kept then.
+    fn commit(&self, batch: &[Write]) -> Result<(), StoreError>;
+    /// Every space that has entries.
+    ///
+    /// # Errors
+    /// [`StoreError`] where reading fails.
+    fn spaces(&self) -> Result<Vec<SpaceId>, StoreError>;
+    /// The tips of a space's logs, ascending.
+    ///
+    /// # Errors
+    /// [`StoreError`] where reading fails.
+    fn tips(&self, space: &SpaceId) -> Result<Vec<(LogId, Tip)>, StoreError>;
+    /// Entries of a log from `from` (a sequence number, from 1) on, until their encodings together exceed `max_bytes`
+    /// (always at least one, if there is one).
+    ///
+    /// # Errors
+    /// [`StoreError`] where reading fails.
+    fn entries(&self, space: &SpaceId, log: &LogId, from: u64, max_bytes: usize) -> Result<Vec<Stored>, StoreError>;
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// [`StoreError`] where reading fails.
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+    /// Keys and values whose keys start with a prefix, ascending.
+    ///
+    /// # Errors
+    /// [`StoreError`] where reading fails.
+    fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>;
+}

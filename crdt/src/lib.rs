@@ -1,0 +1,12 @@
+//! Cairn's data and protocol, pure: ids, entries and logs, document kinds, the guard before Automerge, replication
+//! state machines, networks, delivery arithmetic.
+//!
+//! This crate never touches a socket, a file, a clock or a source of randomness: time, random bytes and keys come in
+//! as arguments, so that every test is one function call and every run can be repeated. `clippy.toml` beside the
+//! manifest bans the rest, and ordered maps are the only maps here.
+
+pub mod codec;
+pub mod entry;
+pub mod hlc;
+pub mod identity;
+pub mod ids;

@@ -1,0 +1,1 @@
+//! Cairn: what the binary is made of.
