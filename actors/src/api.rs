@@ -54,7 +54,7 @@ pub enum PeerState {
 }
 
 /// A device that this node knows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Peer {
     /// Its key.
     pub id: DeviceId,
@@ -327,7 +327,7 @@ pub struct InterfaceInfo {
 }
 
 /// What happened. Subscribers that fall behind get [`Event::Lagged`] and ask again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// The node is up.
