@@ -5,6 +5,7 @@
 //! replicated and how is in `cairn-crdt`. Nothing here knows of windows or of the command line.
 
 pub mod api;
+pub mod handle;
 pub mod limits;
 pub mod link;
 pub mod store;

@@ -7,6 +7,7 @@
 
 pub mod codec;
 pub mod entry;
+pub mod guard;
 pub mod hlc;
 pub mod identity;
 pub mod ids;

@@ -1,0 +1,237 @@
+//! The only door into a running node. Callers never see an actor, so a restart behind the door is invisible.
+//!
+//! A request waits in a bounded queue; when the node is gone every call answers `stopped`.
+
+use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use crate::api::{
+    ApiError, Conversation, Event, Message, Network, OrderKey, Page, PageAt, Peer, Receipt, Said, Status,
+};
+
+/// The answer to a request.
+pub type Reply<T> = oneshot::Sender<Result<T, ApiError>>;
+
+/// A command or query; the variants' fields are those of the methods of [`Handle`].
+#[derive(Debug)]
+pub enum Request {
+    /// See [`Handle::status`].
+    Status(Reply<Status>),
+    /// See [`Handle::set_name`].
+    SetName(String, Reply<Status>),
+    /// See [`Handle::peers`].
+    Peers(Reply<Vec<Peer>>),
+    /// See [`Handle::conversations`].
+    Conversations(Reply<Vec<Conversation>>),
+    /// See [`Handle::say`].
+    Say {
+        /// Where.
+        conversation: SpaceId,
+        /// What.
+        body: String,
+        /// The id to use.
+        id: Option<MessageId>,
+        /// The answer.
+        reply: Reply<Said>,
+    },
+    /// See [`Handle::page`].
+    Page(SpaceId, PageAt, usize, Reply<Page>),
+    /// See [`Handle::message`].
+    Message(SpaceId, MessageId, Reply<Message>),
+    /// See [`Handle::receipts`].
+    Receipts(SpaceId, MessageId, Reply<Vec<Receipt>>),
+    /// See [`Handle::mark_read`].
+    MarkRead(SpaceId, OrderKey, Reply<()>),
+    /// See [`Handle::networks`].
+    Networks(Reply<Vec<Network>>),
+    /// See [`Handle::join_network`].
+    JoinNetwork(NetworkId, Reply<Network>),
+    /// See [`Handle::keep_apart`].
+    KeepApart(NetworkId, Reply<Network>),
+    /// See [`Handle::name_network`].
+    NameNetwork(NetworkId, String, Reply<Network>),
+    /// See [`Handle::set_petname`].
+    SetPetname(DeviceId, Option<String>, Reply<Peer>),
+    /// See [`Handle::set_away`].
+    SetAway(bool, Reply<()>),
+    /// See [`Handle::settings_changed`].
+    SettingsChanged(Reply<()>),
+    /// See [`Handle::kill`].
+    Kill(String, Reply<()>),
+    /// See [`Handle::stop`].
+    Stop(Reply<()>),
+}
+
+/// The door. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    requests: mpsc::Sender<Request>,
+    events: broadcast::Sender<Event>,
+}
+
+impl Handle {
+    /// A door onto a queue of requests and a channel of events.
+    #[must_use]
+    pub fn new(requests: mpsc::Sender<Request>, events: broadcast::Sender<Event>) -> Self {
+        Self { requests, events }
+    }
+
+    /// Everything that happens from now on. A subscriber that falls more than [`crate::limits::EVENTS`] behind gets a
+    /// lag error and asks for everything again.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    async fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> Request) -> Result<T, ApiError> {
+        let stopped = || ApiError::new("stopped", "the node has stopped");
+        let (tx, rx) = oneshot::channel();
+        self.requests.send(make(tx)).await.map_err(|_| stopped())?;
+        rx.await.map_err(|_| stopped())?
+    }
+
+    /// Who am I, where, with whom.
+    ///
+    /// # Errors
+    /// `stopped`.
+    pub async fn status(&self) -> Result<Status, ApiError> {
+        self.ask(Request::Status).await
+    }
+
+    /// Sets the display name: 1 to 64 bytes without control characters, trimmed.
+    ///
+    /// # Errors
+    /// `bad_name`, `stopped`, a store error.
+    pub async fn set_name(&self, name: &str) -> Result<Status, ApiError> {
+        self.ask(|r| Request::SetName(name.to_owned(), r)).await
+    }
+
+    /// Every device known, those here first, then by name.
+    ///
+    /// # Errors
+    /// `stopped`.
+    pub async fn peers(&self) -> Result<Vec<Peer>, ApiError> {
+        self.ask(Request::Peers).await
+    }
+
+    /// Every conversation: Everyone rooms first (the primary one at the top), then by newest message.
+    ///
+    /// # Errors
+    /// `stopped`.
+    pub async fn conversations(&self) -> Result<Vec<Conversation>, ApiError> {
+        self.ask(Request::Conversations).await
+    }
+
+    /// Says something. Answers once it is durable here. With an `id` that was said before, answers what became of
+    /// that message and says nothing.
+    ///
+    /// # Errors
+    /// `no_such_conversation`, `empty`, `too_long`, `disk_full`, `stopped`.
+    pub async fn say(&self, conversation: SpaceId, body: &str, id: Option<MessageId>) -> Result<Said, ApiError> {
+        self.ask(|reply| Request::Say { conversation, body: body.to_owned(), id, reply }).await
+    }
+
+    /// Part of a history, at most [`crate::limits::PAGE_MAX`] messages, oldest first.
+    ///
+    /// # Errors
+    /// `no_such_conversation`, `stopped`.
+    pub async fn page(&self, conversation: SpaceId, at: PageAt, limit: usize) -> Result<Page, ApiError> {
+        self.ask(|r| Request::Page(conversation, at, limit, r)).await
+    }
+
+    /// One message.
+    ///
+    /// # Errors
+    /// `no_such_conversation`, `no_such_message`, `stopped`.
+    pub async fn message(&self, conversation: SpaceId, id: MessageId) -> Result<Message, ApiError> {
+        self.ask(|r| Request::Message(conversation, id, r)).await
+    }
+
+    /// What became of a message, a line a member.
+    ///
+    /// # Errors
+    /// `no_such_conversation`, `no_such_message`, `stopped`.
+    pub async fn receipts(&self, conversation: SpaceId, id: MessageId) -> Result<Vec<Receipt>, ApiError> {
+        self.ask(|r| Request::Receipts(conversation, id, r)).await
+    }
+
+    /// Everything up to `key` is read.
+    ///
+    /// # Errors
+    /// `no_such_conversation`, `stopped`.
+    pub async fn mark_read(&self, conversation: SpaceId, key: OrderKey) -> Result<(), ApiError> {
+        self.ask(|r| Request::MarkRead(conversation, key, r)).await
+    }
+
+    /// Every network known.
+    ///
+    /// # Errors
+    /// `stopped`.
+    pub async fn networks(&self) -> Result<Vec<Network>, ApiError> {
+        self.ask(Request::Networks).await
+    }
+
+    /// Joins a network that was met.
+    ///
+    /// # Errors
+    /// `no_such_network`, `stopped`.
+    pub async fn join_network(&self, id: NetworkId) -> Result<Network, ApiError> {
+        self.ask(|r| Request::JoinNetwork(id, r)).await
+    }
+
+    /// Keeps apart from a network that was met, without being asked again.
+    ///
+    /// # Errors
+    /// `no_such_network`, `stopped`.
+    pub async fn keep_apart(&self, id: NetworkId) -> Result<Network, ApiError> {
+        self.ask(|r| Request::KeepApart(id, r)).await
+    }
+
+    /// Names a network for everybody in it.
+    ///
+    /// # Errors
+    /// `no_such_network`, `bad_name`, `stopped`.
+    pub async fn name_network(&self, id: NetworkId, name: &str) -> Result<Network, ApiError> {
+        self.ask(|r| Request::NameNetwork(id, name.to_owned(), r)).await
+    }
+
+    /// Gives a device a name of one's own, or takes it back.
+    ///
+    /// # Errors
+    /// `no_such_peer`, `bad_name`, `stopped`.
+    pub async fn set_petname(&self, device: DeviceId, name: Option<&str>) -> Result<Peer, ApiError> {
+        self.ask(|r| Request::SetPetname(device, name.map(str::to_owned), r)).await
+    }
+
+    /// Shows this device as away, or as here again.
+    ///
+    /// # Errors
+    /// `stopped`.
+    pub async fn set_away(&self, away: bool) -> Result<(), ApiError> {
+        self.ask(|r| Request::SetAway(away, r)).await
+    }
+
+    /// The settings file was changed: read it again.
+    ///
+    /// # Errors
+    /// `bad_settings`, `stopped`.
+    pub async fn settings_changed(&self) -> Result<(), ApiError> {
+        self.ask(Request::SettingsChanged).await
+    }
+
+    /// Kills an actor by its name in `tree`, as if it had panicked: the hook of the supervision tests.
+    ///
+    /// # Errors
+    /// `no_such_actor`, `stopped`.
+    pub async fn kill(&self, actor: &str) -> Result<(), ApiError> {
+        self.ask(|r| Request::Kill(actor.to_owned(), r)).await
+    }
+
+    /// Says goodbye, commits what is under way, and stops the node.
+    ///
+    /// # Errors
+    /// `stopped`.
+    pub async fn stop(&self) -> Result<(), ApiError> {
+        self.ask(Request::Stop).await
+    }
+}
