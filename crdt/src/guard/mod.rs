@@ -46,7 +46,7 @@ pub enum Key {
 }
 
 /// What an operation does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Makes a map.
     MakeMap,
@@ -65,7 +65,7 @@ pub enum Action {
 }
 
 /// An operation as a kind's `may` sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct OpView {
     /// Where: the path from the root, the operation's own key last.
     pub path: Vec<Key>,
