@@ -11,3 +11,6 @@ pub mod guard;
 pub mod hlc;
 pub mod identity;
 pub mod ids;
+pub mod network;
+pub mod replica;
+pub mod sync;
