@@ -5,7 +5,9 @@
 //! as arguments, so that every test is one function call and every run can be repeated. `clippy.toml` beside the
 //! manifest bans the rest, and ordered maps are the only maps here.
 
+pub mod author;
 pub mod codec;
+pub mod document;
 pub mod entry;
 pub mod guard;
 pub mod hlc;
@@ -14,3 +16,5 @@ pub mod ids;
 pub mod network;
 pub mod replica;
 pub mod sync;
+pub mod kinds;
+pub mod writer;
