@@ -131,10 +131,9 @@ impl DataFolder {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(DataError::InUse(path)),
-            Err(TryLockError::Error(e)) if e.kind() == ErrorKind::Unsupported => warnings.push(format!(
-                "{} is on a medium without locks: never start two Cairns on it",
-                path.display()
-            )),
+            Err(TryLockError::Error(e)) if e.kind() == ErrorKind::Unsupported => {
+                warnings.push(format!("{} is on a medium without locks: never start two Cairns on it", path.display()))
+            }
             Err(TryLockError::Error(e)) => return Err(DataError::io("lock", &lock_path)(e)),
         }
         Ok(Self { path, warnings, _lock: lock })
@@ -188,7 +187,9 @@ impl DataFolder {
             Ok(file) => {
                 self.narrow(&file, &path)?;
                 let mut text = Vec::new();
-                file.take(KEY_FILE_MAX.saturating_add(1)).read_to_end(&mut text).map_err(DataError::io("read", &path))?;
+                file.take(KEY_FILE_MAX.saturating_add(1))
+                    .read_to_end(&mut text)
+                    .map_err(DataError::io("read", &path))?;
                 parse_key(&text, &path)
             }
             Err(e) if e.kind() == ErrorKind::NotFound => {
@@ -273,7 +274,8 @@ fn protect_folder(path: &Path, found: &std::fs::Metadata, warnings: &mut Vec<Str
         let narrow = std::fs::Permissions::from_mode(0o700);
         std::fs::set_permissions(path, narrow).map_err(DataError::io("protect", path))?;
         if !empty {
-            warnings.push(format!("others could look into {} (mode {mode:03o}); it is owner-only again", path.display()));
+            warnings
+                .push(format!("others could look into {} (mode {mode:03o}); it is owner-only again", path.display()));
         }
     } else {
         warnings.push(format!("others can look into {} (mode {mode:03o})", path.display()));
@@ -308,7 +310,9 @@ fn parse_key(bytes: &[u8], path: &Path) -> Result<DeviceKey, DataError> {
     let mut lines = text.lines();
     match lines.next() {
         Some(KEY_VERSION) => {}
-        Some(other) if other.strip_prefix("cairn device key ").is_some_and(|v| v.parse::<u32>().is_ok_and(|v| v > 1)) => {
+        Some(other)
+            if other.strip_prefix("cairn device key ").is_some_and(|v| v.parse::<u32>().is_ok_and(|v| v > 1)) =>
+        {
             return Err(DataError::NewerKey(path.to_owned()));
         }
         Some(_) => return Err(damaged("does not start like a key file")),

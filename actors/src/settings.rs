@@ -171,6 +171,16 @@ impl Settings {
         }
         // Some editors put a byte order mark in front.
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        // A list would pass for the fields in order.
+        if let Some(start) =
+            bytes.iter().position(|b| !b.is_ascii_whitespace()).filter(|at| bytes.get(*at) == Some(&b'['))
+        {
+            let before = bytes.get(..start).unwrap_or_default();
+            let line = before.iter().filter(|b| **b == b'\n').count().saturating_add(1);
+            let column = before.iter().rev().take_while(|b| **b != b'\n').count().saturating_add(1);
+            let reason = "expected settings in braces, not a list".into();
+            return Err(SettingsError::Bad { path: path.to_owned(), line, column, reason });
+        }
         let settings: Self = serde_json::from_slice(bytes).map_err(|e| {
             let (line, column) = (e.line(), e.column());
             let reason = e.to_string();
@@ -192,9 +202,8 @@ impl Settings {
             return Err(SettingsError::Value { key, expected: expected(key) });
         }
         Self::load(path)?;
-        let mut text = serde_json::to_string_pretty(self).map_err(|e| {
-            DataError::io("write", path)(std::io::Error::new(ErrorKind::InvalidData, e))
-        })?;
+        let mut text = serde_json::to_string_pretty(self)
+            .map_err(|e| DataError::io("write", path)(std::io::Error::new(ErrorKind::InvalidData, e)))?;
         text.push('\n');
         if text.len() > SETTINGS_MAX {
             return Err(SettingsError::TooLarge(path.to_owned()));
@@ -330,8 +339,19 @@ mod tests {
     #[test]
     fn bad_texts() {
         for bad in [
-            "", "{", "[]", "null", "\u{0}", "{\"port\": 70000}", "{\"port\": \"x\"}", "{\"theme\": \"pink\"}",
-            "{\"peers\": [\"host\"]}", "{\"name\": 5}", "{\"named\": 1}", "{\"name\": \"a\", \"name\": \"b\"}", "{} x",
+            "",
+            "{",
+            "[]",
+            "null",
+            "\u{0}",
+            "{\"port\": 70000}",
+            "{\"port\": \"x\"}",
+            "{\"theme\": \"pink\"}",
+            "{\"peers\": [\"host\"]}",
+            "{\"name\": 5}",
+            "{\"named\": 1}",
+            "{\"name\": \"a\", \"name\": \"b\"}",
+            "{} x",
         ] {
             assert!(matches!(parse(bad), Err(SettingsError::Bad { .. })), "{bad:?}");
         }
@@ -377,8 +397,17 @@ mod tests {
         }
         let before = s.clone();
         for (key, text) in [
-            ("named", "yes"), ("port", "0"), ("port", "65536"), ("port", "x"), ("peers", "nowhere"), ("theme", "pink"),
-            ("scale", "9"), ("scale", "NaN"), ("interfaces", "a,,b"), ("interfaces", "[1]"), ("discovery", "1"),
+            ("named", "yes"),
+            ("port", "0"),
+            ("port", "65536"),
+            ("port", "x"),
+            ("peers", "nowhere"),
+            ("theme", "pink"),
+            ("scale", "9"),
+            ("scale", "NaN"),
+            ("interfaces", "a,,b"),
+            ("interfaces", "[1]"),
+            ("discovery", "1"),
         ] {
             let error = s.set(key, text).unwrap_err();
             assert!(matches!(&error, SettingsError::Value { key: k, .. } if *k == key), "{key} {text}: {error}");

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use cairn_crdt::ids::{LogId, SpaceId};
 
 use super::tables::{SCHEMA, SCHEMA_KEY};
-use super::{Store, StoreError, Stored, Table, Tip, Write};
+use super::{Row, Store, StoreError, Stored, Table, Tip, Write};
 
 /// A store in memory. Clones share it, as two handles on one disk would.
 #[derive(Debug, Clone)]
@@ -154,7 +154,7 @@ impl Store for MemoryStore {
         Ok(self.lock().disk.small.get(&(table, key.to_vec())).cloned())
     }
 
-    fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, StoreError> {
         let shared = self.lock();
         let rows = shared.disk.small.range((table, prefix.to_vec())..);
         let rows = rows.take_while(|((of, key), _)| *of == table && key.starts_with(prefix));

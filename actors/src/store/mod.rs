@@ -120,6 +120,9 @@ pub enum StoreError {
     Io(String),
 }
 
+/// A key and its value.
+pub type Row = (Vec<u8>, Vec<u8>);
+
 /// A store.
 pub trait Store: Send + Sync + 'static {
     /// Commits a batch durably, all or nothing. Blocks.
@@ -152,7 +155,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`] where reading fails.
-    fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>;
+    fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, StoreError>;
 }
 
 /// The tip that `entry` leaves.
@@ -178,11 +181,10 @@ fn encoded_len(entry: &Entry) -> usize {
 }
 
 /// What every encoded entry has: header without lists, signature, flag.
-const FIXED_LEN: usize = cairn_crdt::entry::MAX_HEADER
-    - cairn_crdt::entry::MAX_DEPS * 88
-    - cairn_crdt::entry::MAX_CONTROL_HEADS * 32
-    + 64
-    + 1;
+const FIXED_LEN: usize =
+    cairn_crdt::entry::MAX_HEADER - cairn_crdt::entry::MAX_DEPS * 88 - cairn_crdt::entry::MAX_CONTROL_HEADS * 32
+        + 64
+        + 1;
 
 /// Refuses a batch that writes the store's own key.
 fn check_reserved(batch: &[Write]) -> Result<(), StoreError> {

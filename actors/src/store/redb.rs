@@ -17,7 +17,7 @@ use super::fault::{Fault, guarded};
 use super::migrations::begin;
 use super::open::{Medium, Opener};
 use super::tables::{self, ENTRIES, LOG_NUMBERS, LOGS, LogRow, PAYLOADS, SCHEMA_KEY, small};
-use super::{Store, StoreError, Stored, Table, Tip, Write};
+use super::{Row, Store, StoreError, Stored, Table, Tip, Write};
 
 /// A store in a redb file.
 #[derive(Debug)]
@@ -144,7 +144,7 @@ impl Store for RedbStore {
         self.read(|txn| Ok(txn.open_table(small(table))?.get(key)?.map(|value| value.value().to_vec())))
     }
 
-    fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, StoreError> {
         self.read(|txn| {
             let table = txn.open_table(small(table))?;
             let mut rows = Vec::new();

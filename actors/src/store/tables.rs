@@ -44,8 +44,7 @@ pub(super) const PAYLOADS: TableDefinition<'static, &'static [u8; 16], &'static 
     TableDefinition::new("payloads");
 
 /// Every small table.
-pub const SMALL: [Table; 6] =
-    [Table::Meta, Table::Networks, Table::Peers, Table::Durable, Table::Outbox, Table::Void];
+pub const SMALL: [Table; 6] = [Table::Meta, Table::Networks, Table::Peers, Table::Durable, Table::Outbox, Table::Void];
 
 /// The redb table behind a small table.
 pub(super) const fn small(table: Table) -> Small {
