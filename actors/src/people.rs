@@ -203,8 +203,11 @@ impl People {
         let inner = self.lock();
         let mut all: Vec<_> = inner.all.iter().map(|(id, p)| self.show(*id, p)).collect();
         all.sort_by(|a, b| {
-            (a.state == PeerState::Offline, a.name.to_lowercase(), a.id)
-                .cmp(&(b.state == PeerState::Offline, b.name.to_lowercase(), b.id))
+            (a.state == PeerState::Offline, a.name.to_lowercase(), a.id).cmp(&(
+                b.state == PeerState::Offline,
+                b.name.to_lowercase(),
+                b.id,
+            ))
         });
         all
     }
@@ -238,7 +241,9 @@ impl People {
             .all
             .iter()
             .filter(|(_, p)| p.record.networks.contains(network))
-            .filter(|(_, p)| p.state.is_some() || p.record.last_seen.is_some_and(|t| now < t.saturating_add(MEMBER_FOR_MS)))
+            .filter(|(_, p)| {
+                p.state.is_some() || p.record.last_seen.is_some_and(|t| now < t.saturating_add(MEMBER_FOR_MS))
+            })
             .map(|(id, p)| {
                 here += u32::from(p.state.is_some());
                 *id

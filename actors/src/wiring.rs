@@ -10,10 +10,11 @@ use ractor::{ActorRef, Message};
 use tokio::sync::broadcast;
 
 use crate::api::{Event, InterfaceInfo, LinkState, Status};
-use crate::documents::DocumentsMsg;
 use crate::discovery::DiscoveryMsg;
+use crate::documents::DocumentsMsg;
 use crate::endpoint::EndpointMsg;
 use crate::env::Env;
+use crate::limits::EVENTS;
 use crate::link::Transport;
 use crate::people::People;
 use crate::presence::PresenceMsg;
@@ -92,6 +93,8 @@ pub struct Wiring {
     pub away: AtomicBool,
     /// Numbers sessions.
     pub serial: AtomicU64,
+    /// Kept as long as the node (the lock of the data folder).
+    pub keep: Mutex<Option<Box<dyn std::any::Any + Send + Sync>>>,
     /// The way to the writer.
     pub committer: RwLock<Option<Committer>>,
     /// The storage actor.
@@ -115,6 +118,41 @@ impl std::fmt::Debug for Wiring {
 }
 
 impl Wiring {
+    /// Wiring without actors yet.
+    #[must_use]
+    pub fn new(
+        env: Env,
+        key: DeviceKey,
+        incarnation: Incarnation,
+        store: Arc<dyn Store>,
+        transport: Arc<dyn Transport>,
+        people: People,
+        about: Me,
+    ) -> Self {
+        Self {
+            env,
+            me: key.id(),
+            key,
+            incarnation,
+            store,
+            transport,
+            events: broadcast::channel(EVENTS).0,
+            people,
+            about: RwLock::new(about),
+            troubles: Mutex::default(),
+            away: AtomicBool::new(false),
+            serial: AtomicU64::new(1),
+            keep: Mutex::default(),
+            committer: RwLock::default(),
+            storage: Slot::default(),
+            documents: Slot::default(),
+            sessions: Slot::default(),
+            presence: Slot::default(),
+            endpoint: Slot::default(),
+            discovery: Slot::default(),
+        }
+    }
+
     /// Tells subscribers; nobody may be listening.
     pub fn emit(&self, event: Event) {
         let _ = self.events.send(event);
