@@ -5,7 +5,10 @@
 //! replicated and how is in `cairn-crdt`. Nothing here knows of windows or of the command line.
 
 pub mod api;
+pub mod discovery;
 pub mod handle;
 pub mod limits;
 pub mod link;
+pub mod net;
+pub mod proto;
 pub mod store;
