@@ -433,13 +433,16 @@ mod tests {
             assert_eq!(node.interfaces().len(), 1);
             let beacon = format!("beacon {n}");
             node.announce(beacon.as_bytes());
+            let mut sources = Vec::new();
             for hearer in &nodes {
-                let from = loop {
+                sources.push(loop {
                     let (from, bytes) = hear(hearer).await;
                     if bytes == beacon.as_bytes() {
                         break from;
                     }
-                };
+                });
+            }
+            for (hearer, from) in nodes.iter().zip(sources) {
                 assert!(from.ip().is_loopback());
                 // An answer to the source reaches the one that sent, however many share the beacon port.
                 hearer.answer(from, b"answer");

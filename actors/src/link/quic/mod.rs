@@ -8,7 +8,6 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use cairn_crdt::identity::DeviceKey;
 use cairn_crdt::ids::DeviceId;
@@ -265,5 +264,6 @@ fn open(addr: SocketAddr) -> io::Result<std::net::UdpSocket> {
     Ok(socket.into())
 }
 
-/// How long a dial may take in all.
-pub const DIAL_TIMEOUT: Duration = HANDSHAKE_TIMEOUT;
+
+#[cfg(test)]
+mod tests;
