@@ -211,7 +211,7 @@ struct Columns {
 }
 
 impl Columns {
-    fn column(&mut self, spec: u64, mut b: Bytes<'_>) -> Res<()> {
+    fn column(&mut self, spec: u64, b: Bytes<'_>) -> Res<()> {
         let actors = self.actors;
         match spec {
             0x01 | 0x11 => {
@@ -242,10 +242,7 @@ impl Columns {
                 self.value_bytes = sum;
                 self.longest = self.longest.max(n);
             }
-            0x57 => {
-                self.raw_bytes = b.0.len() as u64;
-                b.0 = &[];
-            }
+            0x57 => self.raw_bytes = b.0.len() as u64,
             0x70 => {
                 let mut sum = 0u64;
                 let n = numbers(b, MAX_OPS, |v, run| {
