@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 fn honest_changes_are_never_refused() {
     let mut changes = 0;
     for seed in 0..60 {
-        changes += world::honest(&mut ChaCha8Rng::seed_from_u64(seed), 120);
+        changes += world::honest(&mut ChaCha8Rng::seed_from_u64(seed), 120, 4);
     }
     assert!(changes > 3_000, "only {changes} changes were made");
 }

@@ -21,7 +21,7 @@ fn objects(doc: &Automerge) -> Vec<(ObjId, ObjType)> {
                 found.extend(doc.get(&obj, key).unwrap());
             }
         } else {
-            for at in 0..doc.length(&obj).min(40) {
+            for at in 0..doc.length(&obj).min(12) {
                 found.extend(doc.get(&obj, at).unwrap_or(None));
             }
         }

@@ -5,6 +5,7 @@
 
 pub mod edit;
 pub mod mutate;
+pub mod raw;
 
 use std::collections::BTreeSet;
 
@@ -132,14 +133,15 @@ impl World {
         peer.doc.apply_changes(batch).unwrap();
     }
 
-    /// All replicas take in everything; they, a copy loaded from a save and one that applied change by change must
-    /// show the same.
-    pub fn settle(&mut self) -> String {
-        for who in 0..self.peers.len() {
+    /// Up to `replicas` of them take in everything; they, a copy loaded from a save and one that applied change by
+    /// change must show the same.
+    pub fn settle(&mut self, replicas: usize) -> String {
+        let replicas = replicas.min(self.peers.len());
+        for who in 0..replicas {
             self.deliver(who, self.log.len());
         }
         let first = content(&self.peers[0].doc);
-        for peer in &self.peers {
+        for peer in &self.peers[..replicas] {
             assert_eq!(content(&peer.doc), first, "replicas differ");
             assert_eq!(peer.have.len(), self.log.len());
         }
@@ -190,7 +192,7 @@ pub fn reload(doc: &Automerge) -> Automerge {
 }
 
 /// Runs a world of honest editors; none of their changes may be refused.
-pub fn honest(c: &mut dyn Choices, steps: usize) -> usize {
+pub fn honest(c: &mut dyn Choices, steps: usize, replicas: usize) -> usize {
     let peers = 2 + c.below(19);
     let mut world = World::new(peers);
     for _ in 0..steps {
@@ -205,7 +207,7 @@ pub fn honest(c: &mut dyn Choices, steps: usize) -> usize {
             world.edit(who, c);
         }
     }
-    world.settle();
+    world.settle(replicas);
     world.log.len()
 }
 
@@ -253,7 +255,7 @@ pub fn hostile(c: &mut dyn Choices, steps: usize, mutants: usize) -> (usize, usi
             }
         }
     }
-    world.settle();
+    world.settle(3);
     (tried, passed)
 }
 
@@ -262,8 +264,9 @@ pub fn survive(peer: &Peer, checked: &Checked, c: &mut dyn Choices) {
     let mut doc = peer.doc.clone();
     doc.apply_changes([checked.change.clone()]).unwrap();
     assert!(doc.get_change_by_hash(&checked.change.hash()).is_some(), "it was not applied");
-    let loaded = reload(&doc);
-    assert_eq!(content(&loaded), content(&doc), "a loaded copy differs");
+    if c.once_in(2) {
+        assert_eq!(content(&reload(&doc)), content(&doc), "a loaded copy differs");
+    }
     let mut later = doc.with_actor(actor(249));
     edit::commit(&mut later, 249, c);
     edit::commit(&mut later, 249, c);
