@@ -106,8 +106,10 @@ impl Store for RedbStore {
         self.read(|txn| {
             let logs = txn.open_table(LOGS)?;
             let mut tips = Vec::new();
+            let mut before = None;
             for row in logs.range::<&[u8; tables::LOG_KEY]>(&first..=&last)? {
                 let (key, value) = row?;
+                ascending(&mut before, *key.value())?;
                 let (_, log) = tables::log_of(key.value()).map_err(Fault::undecodable("a log"))?;
                 tips.push((log, row_of(value.value())?.tip));
             }
@@ -147,17 +149,35 @@ impl Store for RedbStore {
     fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, StoreError> {
         self.read(|txn| {
             let table = txn.open_table(small(table))?;
-            let mut rows = Vec::new();
+            let mut rows: Vec<Row> = Vec::new();
             for row in table.range::<&[u8]>(prefix..)? {
                 let (key, value) = row?;
                 if !key.value().starts_with(prefix) {
                     break;
+                }
+                if rows.last().is_some_and(|(before, _)| before.as_slice() >= key.value()) {
+                    return Err(out_of_order());
                 }
                 rows.push((key.value().to_vec(), value.value().to_vec()));
             }
             Ok(rows)
         })
     }
+}
+
+/// Damaged branch pages can lead in circles: keys must ascend, so that no walk is endless.
+fn ascending<K: Ord>(before: &mut Option<K>, key: K) -> Result<(), Fault> {
+    match before {
+        Some(before) if *before >= key => Err(out_of_order()),
+        _ => {
+            *before = Some(key);
+            Ok(())
+        }
+    }
+}
+
+fn out_of_order() -> Fault {
+    Fault::Damaged("its keys are out of order".into())
 }
 
 fn row_of(value: &[u8; tables::LOG_ROW]) -> Result<LogRow, Fault> {
@@ -267,6 +287,7 @@ fn walk(
     let (entries, payloads) = (txn.open_table(ENTRIES)?, txn.open_table(PAYLOADS)?);
     let mut payloads = payloads.range::<&[u8; 16]>(&first..=&last)?;
     let mut ahead = payloads.next().transpose()?;
+    let mut expected = from.max(1);
     for row in entries.range::<&[u8; 16]>(&first..=&last)? {
         let (key, value) = row?;
         let (received, signed) = tables::decode_entry(value.value()).map_err(Fault::undecodable("an entry"))?;
@@ -278,11 +299,13 @@ fn walk(
             }
             _ => None,
         };
-        if tables::entry_key(number, signed.header.seq) != *key.value()
+        if signed.header.seq != expected
+            || tables::entry_key(number, expected) != *key.value()
             || payload.as_ref().is_some_and(|p| payload_hash(p) != signed.header.payload_hash)
         {
             return Err(Fault::Damaged("an entry is not what was written".into()));
         }
+        expected = expected.saturating_add(1);
         if !each(Stored { entry: Arc::new(Entry { signed, payload }), received })? {
             break;
         }
@@ -294,8 +317,11 @@ fn walk(
 pub(super) fn glance(db: &Database) -> Result<(), Fault> {
     guarded(|| {
         let txn = db.begin_read()?;
+        let mut before = None;
         for row in txn.open_table(LOGS)?.iter()? {
-            row_of(row?.1.value())?;
+            let (key, value) = row?;
+            ascending(&mut before, *key.value())?;
+            row_of(value.value())?;
         }
         txn.open_table(ENTRIES)?;
         txn.open_table(PAYLOADS)?;
@@ -310,8 +336,10 @@ pub(super) fn glance(db: &Database) -> Result<(), Fault> {
 
 /// Reads and checks everything.
 pub(super) fn verify(txn: &ReadTransaction) -> Result<(), Fault> {
+    let mut before = None;
     for row in txn.open_table(LOGS)?.iter()? {
         let (key, value) = row?;
+        ascending(&mut before, *key.value())?;
         let (space, log) = tables::log_of(key.value()).map_err(Fault::undecodable("a log"))?;
         let row = row_of(value.value())?;
         let mut tip = None;
@@ -329,8 +357,9 @@ pub(super) fn verify(txn: &ReadTransaction) -> Result<(), Fault> {
         }
     }
     for table in tables::SMALL {
+        let mut before = None;
         for row in txn.open_table(small(table))?.iter()? {
-            row?;
+            ascending(&mut before, row?.0.value().to_vec())?;
         }
     }
     Ok(())
