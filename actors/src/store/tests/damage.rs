@@ -132,7 +132,7 @@ fn flipped_bytes_never_give_wrong_entries() {
     };
     let pages: Vec<usize> =
         (0..good.len() / 4096).filter(|p| good[p * 4096..].iter().take(64).any(|b| *b != 0)).collect();
-    for seed in 0..150 {
+    for seed in 0..100 {
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
         let mut bytes = good.clone();
         for _ in 0..rng.random_range(1..6) {
@@ -146,7 +146,8 @@ fn flipped_bytes_never_give_wrong_entries() {
         if let Ok(store) = RedbStore::open(&path)
             && let Ok(read) = store.entries(&author.space, &author.log, 1, ALL)
         {
-            assert!(entries.starts_with(&read), "seed {seed}");
+            let differs = entries.iter().zip(&read).position(|(a, b)| a != b);
+            assert!(read == entries || read.is_empty(), "seed {seed}, entry {differs:?} of {}", read.len());
         }
         for name in names(dir.path()) {
             std::fs::remove_file(dir.path().join(name)).unwrap();
