@@ -204,15 +204,8 @@ impl Net {
         let instance = self.next;
         let (arrive, arrived) = mpsc::channel(64);
         let inbox = Arc::new(beacons::Inbox::new(addr.ip()));
-        let node = Node {
-            instance,
-            device,
-            plugged: true,
-            firewalled: false,
-            group: 0,
-            arrive,
-            beacons: inbox.clone(),
-        };
+        let node =
+            Node { instance, device, plugged: true, firewalled: false, group: 0, arrive, beacons: inbox.clone() };
         self.nodes.insert(addr, node);
         Attached {
             addr,

@@ -122,10 +122,8 @@ pub(super) struct Wire {
 impl Wire {
     pub(super) fn new(net: Arc<Mutex<Net>>, number: u64, dialler: Party, acceptor: Party) -> Arc<Self> {
         let now = Instant::now();
-        let exporter = domain_hash(
-            "cairn 2026 memory link",
-            &[&number.to_be_bytes(), &dialler.device.0, &acceptor.device.0],
-        );
+        let exporter =
+            domain_hash("cairn 2026 memory link", &[&number.to_be_bytes(), &dialler.device.0, &acceptor.device.0]);
         let state = State { down_since: None, dialler: End::new(now), acceptor: End::new(now) };
         Arc::new(Self {
             net,
@@ -245,13 +243,14 @@ impl Wire {
         let until = end.deadline();
         let queue = end.lane(lane);
         let due = queue.frames.front().and_then(|(at, _)| *at);
-        if due.is_some_and(|at| at <= now) && !matches!(over, Some(LinkError::TimedOut)) {
-            if let Some((_, frame)) = queue.frames.pop_front() {
-                queue.bytes = queue.bytes.saturating_sub(frame.len());
-                drop(state);
-                self.changed(side.other()).notify_waiters();
-                return Ok(Ok(frame));
-            }
+        if due.is_some_and(|at| at <= now)
+            && !matches!(over, Some(LinkError::TimedOut))
+            && let Some((_, frame)) = queue.frames.pop_front()
+        {
+            queue.bytes = queue.bytes.saturating_sub(frame.len());
+            drop(state);
+            self.changed(side.other()).notify_waiters();
+            return Ok(Ok(frame));
         }
         match over {
             Some(error) => Err(error),

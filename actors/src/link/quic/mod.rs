@@ -109,8 +109,7 @@ impl QuicTransport {
         let (crypto, verdict) = self.tls.client(expect).map_err(|e| LinkError::Io(e.to_string()))?;
         let mut config = ClientConfig::new(Arc::new(crypto));
         config.transport_config(self.transport.clone());
-        let connecting =
-            self.endpoint.connect_with(config, to, "cairn").map_err(|e| LinkError::Io(e.to_string()))?;
+        let connecting = self.endpoint.connect_with(config, to, "cairn").map_err(|e| LinkError::Io(e.to_string()))?;
         match finish_handshake(connecting, true).await {
             Err(_) if verdict.oneself() => Err(LinkError::Oneself),
             Err(_) if verdict.wrong_peer() => Err(LinkError::WrongPeer),
@@ -263,7 +262,6 @@ fn open(addr: SocketAddr) -> io::Result<std::net::UdpSocket> {
     socket.set_nonblocking(true)?;
     Ok(socket.into())
 }
-
 
 #[cfg(test)]
 mod tests;
