@@ -37,12 +37,14 @@ pub struct UdpBeacons {
 struct Shared {
     port: u16,
     wanted: Wanted,
+    silent: bool,
     events: mpsc::Sender<BeaconEvent>,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
+    listed: bool,
     interfaces: Vec<Interface>,
     listen_v4: Option<Port>,
     listen_v6: Option<Port>,
@@ -87,8 +89,18 @@ impl UdpBeacons {
     /// a tokio runtime.
     #[must_use]
     pub fn open(port: u16, wanted: Wanted) -> Self {
+        Self::start(port, wanted, false)
+    }
+
+    /// Opens nothing and only watches the interfaces, for a node without discovery.
+    #[must_use]
+    pub fn silent(wanted: Wanted) -> Self {
+        Self::start(0, wanted, true)
+    }
+
+    fn start(port: u16, wanted: Wanted, silent: bool) -> Self {
         let (tx, rx) = mpsc::channel(BEACONS_WAITING);
-        let shared = Arc::new(Shared { port, wanted, events: tx, state: Mutex::default() });
+        let shared = Arc::new(Shared { port, wanted, silent, events: tx, state: Mutex::default() });
         shared.rescan();
         let watch = Task(tokio::spawn(watch(Arc::downgrade(&shared))));
         Self { shared, events: tokio::sync::Mutex::new(rx), _watch: watch }
@@ -187,15 +199,11 @@ impl Shared {
         };
         let mut state = self.lock();
         let mut troubles = Vec::new();
-        let v6 = !self.wanted.loopback_only && found.iter().any(|i| !i.v6.is_empty());
-        let v4 = self.listen(&mut state.listen_v4, Ipv4Addr::UNSPECIFIED.into());
-        let v6 = if v6 { self.listen(&mut state.listen_v6, Ipv6Addr::UNSPECIFIED.into()) } else { Ok(()) };
-        if let Err(error) = v4.and(v6) {
-            troubles.push(format!("UDP port {} can't be opened, so other devices are not heard: {error}.", self.port));
+        if !self.silent {
+            self.open_all(&mut state, &found, &mut troubles);
         }
-        state.join(&found);
-        self.open_out(&mut state, &found);
-        let changed = state.interfaces != found;
+        let first = !std::mem::replace(&mut state.listed, true);
+        let changed = !first && state.interfaces != found;
         state.interfaces = found;
         if changed {
             state.failing.clear();
@@ -205,6 +213,17 @@ impl Shared {
             state.troubles.clone_from(&troubles);
             self.tell(BeaconEvent::Troubles(troubles));
         }
+    }
+
+    fn open_all(self: &Arc<Self>, state: &mut State, found: &[Interface], troubles: &mut Vec<String>) {
+        let v6 = !self.wanted.loopback_only && found.iter().any(|i| !i.v6.is_empty());
+        let v4 = self.listen(&mut state.listen_v4, Ipv4Addr::UNSPECIFIED.into());
+        let v6 = if v6 { self.listen(&mut state.listen_v6, Ipv6Addr::UNSPECIFIED.into()) } else { Ok(()) };
+        if let Err(error) = v4.and(v6) {
+            troubles.push(format!("UDP port {} can't be opened, so other devices are not heard: {error}.", self.port));
+        }
+        state.join(found);
+        self.open_out(state, found);
     }
 
     /// A change must not be lost to a flood of datagrams, so it waits for room beside them.

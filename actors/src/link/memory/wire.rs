@@ -243,13 +243,14 @@ impl Wire {
         let until = end.deadline();
         let queue = end.lane(lane);
         let due = queue.frames.front().and_then(|(at, _)| *at);
-        if due.is_some_and(|at| at <= now) && !matches!(over, Some(LinkError::TimedOut)) {
-            if let Some((_, frame)) = queue.frames.pop_front() {
-                queue.bytes = queue.bytes.saturating_sub(frame.len());
-                drop(state);
-                self.changed(side.other()).notify_waiters();
-                return Ok(Ok(frame));
-            }
+        if due.is_some_and(|at| at <= now)
+            && !matches!(over, Some(LinkError::TimedOut))
+            && let Some((_, frame)) = queue.frames.pop_front()
+        {
+            queue.bytes = queue.bytes.saturating_sub(frame.len());
+            drop(state);
+            self.changed(side.other()).notify_waiters();
+            return Ok(Ok(frame));
         }
         match over {
             Some(error) => Err(error),
