@@ -137,6 +137,12 @@ pub struct DocumentsState {
     next_ticket: u64,
     /// Messages on their way to the disk, with those who wait for an answer.
     saying: BTreeMap<(SpaceId, MessageId), Vec<Reply<Said>>>,
+    /// Rooms that were left by folding, and where what is said in them goes now.
+    folded: BTreeMap<SpaceId, SpaceId>,
+    /// How often this fresh device gave others time to mint a network.
+    silences: u32,
+    /// Who asked for conversations before this device was in a network.
+    waiting: Vec<Reply<Vec<crate::api::Conversation>>>,
     /// Read marks not yet written.
     marks: BTreeMap<SpaceId, cairn_crdt::kinds::order::OrderKey>,
     me: ActorRef<DocumentsMsg>,
@@ -204,7 +210,7 @@ impl Actor for Documents {
             DocumentsMsg::Neighbours { peer, serial, up, down } => s.neighbours(peer, serial, up, &down),
             DocumentsMsg::Committed(ticket, result) => s.committed(ticket, result),
             DocumentsMsg::NetworkHeard(id) => s.join_first(id),
-            DocumentsMsg::Silence => s.mint(),
+            DocumentsMsg::Silence => s.silence(),
             DocumentsMsg::Renamed => s.write_profiles(),
             DocumentsMsg::Request(request) => s.answer(*request),
             DocumentsMsg::Compare => {

@@ -28,6 +28,8 @@ pub(super) enum Ticket {
         id: MessageId,
         /// Its entry.
         entry: Arc<Entry>,
+        /// What it says.
+        body: Box<str>,
     },
     /// Entries of others, or our own of another kind.
     Entries {
@@ -110,7 +112,15 @@ impl DocumentsState {
     pub(super) fn committed(&mut self, number: u64, result: Result<(), StoreError>) {
         let Some(ticket) = self.tickets.remove(&number) else { return };
         match (ticket, result) {
-            (Ticket::Said { space, id, entry }, Ok(())) => {
+            (Ticket::Said { space, id, body, .. }, Ok(())) if self.folded.contains_key(&space) => {
+                // The room was left while this was on its way: whoever said it hears when it has gone over.
+                let to = self.folded.get(&space).copied().unwrap_or(space);
+                let replies = self.saying.remove(&(space, id)).unwrap_or_default();
+                if self.go_over(to, id, &body) {
+                    self.saying.entry((to, id)).or_default().extend(replies);
+                }
+            }
+            (Ticket::Said { space, id, entry, .. }, Ok(())) => {
                 self.durable(space, None, true, std::slice::from_ref(&entry));
                 self.answer_said(space, id);
             }

@@ -16,7 +16,7 @@ use super::commits::Ticket;
 use super::{DocumentsMsg, DocumentsState, PeerLink};
 use crate::api::Event;
 use crate::discovery::DiscoveryMsg;
-use crate::limits::SESSIONS_MAX;
+use crate::limits::{NETWORK_SILENCE, SESSIONS_MAX};
 use crate::own::Own;
 use crate::pen::PenError;
 use crate::session::SessionInfo;
@@ -26,6 +26,8 @@ use crate::store::{Store, StoreError, Table, Write};
 use crate::wiring::Wiring;
 
 const NETWORKS_KEY: &[u8] = b"networks";
+/// How often a fresh device gives another time to mint a network before it does so itself.
+const SILENCES: u32 = 3;
 
 /// The networks of a store.
 ///
@@ -86,6 +88,9 @@ impl DocumentsState {
             tickets: BTreeMap::new(),
             next_ticket: 0,
             saying: BTreeMap::new(),
+            folded: BTreeMap::new(),
+            waiting: Vec::new(),
+            silences: 0,
             marks: BTreeMap::new(),
             me,
             wiring,
@@ -192,7 +197,8 @@ impl DocumentsState {
         }
         for change in changes {
             match change {
-                Change::Ask(id) | Change::Updated(id) | Change::Joined(id) => self.tell_network(&id),
+                Change::Joined(id) => self.joined_first(id),
+                Change::Ask(id) | Change::Updated(id) => self.tell_network(&id),
                 Change::Folded { into, .. } => self.tell_network(&into),
             }
         }
@@ -257,15 +263,29 @@ impl DocumentsState {
     /// A fresh device joins the network that it heard.
     pub(super) fn join_first(&mut self, id: NetworkId) {
         if self.networks.join_first(id).is_some() {
-            self.networks_changed();
-            self.tell_network(&id);
-            self.sign_outbox();
+            self.joined_first(id);
         }
     }
 
-    /// A fresh device that heard nobody mints a network of its own.
-    pub(super) fn mint(&mut self) {
-        if self.networks.primary().is_none() {
+    fn joined_first(&mut self, id: NetworkId) {
+        self.networks_changed();
+        self.tell_network(&id);
+        self.sign_outbox();
+        for reply in std::mem::take(&mut self.waiting) {
+            let _ = reply.send(Ok(self.conversations()));
+        }
+    }
+
+    /// A fresh device that heard of no network mints one. Where several fresh ones are connected, as when a whole LAN
+    /// is switched on, only the lowest key does, so that they need not fold; the others give it time.
+    pub(super) fn silence(&mut self) {
+        if self.networks.primary().is_some() {
+            return;
+        }
+        if self.peers.keys().any(|p| *p < self.wiring.me) && self.silences < SILENCES {
+            self.silences += 1;
+            self.me.send_after(NETWORK_SILENCE / 2, || DocumentsMsg::Silence);
+        } else {
             self.join_first(NetworkId(self.wiring.env.random()));
         }
     }
@@ -299,17 +319,30 @@ impl DocumentsState {
             for (key, body) in page.into_iter().filter(|(k, _)| k.device == wiring.me) {
                 let known =
                     self.spaces.get(&new).is_some_and(|sp| sp.chat.get(&wiring.me.principal(), &key.id).is_some());
-                if !known && let Err(e) = self.write_message(new, key.id, &body, Vec::new()) {
-                    wiring.trouble("fold", Some(format!("A message could not go over to the new network: {e}")));
+                if !known && !self.go_over(new, key.id, &body) {
                     return;
                 }
             }
         }
+        for to in self.folded.values_mut().filter(|to| **to == old) {
+            *to = new;
+        }
+        // What is on its way to the disk now goes over when it is there.
+        self.folded.insert(old, new);
         self.networks.forget(&from);
         if let Ok(bytes) = postcard::to_stdvec(&self.networks) {
             // Queued behind the messages that go over: the writer keeps their order.
             self.commit_small(vec![Write::Put(Table::Networks, NETWORKS_KEY.to_vec(), bytes)]);
         }
+    }
+
+    /// A message of a room that was left goes over to another under its old id. `false` if it could not be written.
+    pub(super) fn go_over(&mut self, to: SpaceId, id: MessageId, body: &str) -> bool {
+        let written = self.write_message(to, id, body, Vec::new());
+        if let Err(e) = &written {
+            self.wiring.trouble("fold", Some(format!("A message could not go over to the new network: {e}")));
+        }
+        written.is_ok()
     }
 
     /// Signs a message and sends it to the writer. `also` goes into the same commit.
@@ -334,7 +367,7 @@ impl DocumentsState {
         writes.extend(self.register(space));
         writes.extend(also);
         self.saying.entry((space, id)).or_default();
-        self.commit(writes, Ticket::Said { space, id, entry });
+        self.commit(writes, Ticket::Said { space, id, entry, body: body.into() });
         Ok(())
     }
 

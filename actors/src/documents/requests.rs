@@ -15,6 +15,9 @@ use crate::proto::session::clean_name;
 use crate::space::{Space, SpaceKind};
 use crate::store::Write;
 
+/// Questions that wait until a fresh device is in a network.
+const WAITING: usize = 64;
+
 pub(crate) fn no_conversation() -> ApiError {
     ApiError::new("no_such_conversation", "there is no such conversation here")
 }
@@ -50,6 +53,12 @@ impl DocumentsState {
     /// Answers a request, now or once it is durable.
     pub(super) fn answer(&mut self, request: Request) {
         match request {
+            Request::Conversations(reply) if self.networks.primary().is_none() => {
+                // Within a second or two there is one: an answer without an Everyone room would be of no use.
+                if self.waiting.len() < WAITING {
+                    self.waiting.push(reply);
+                }
+            }
             Request::Conversations(reply) => drop(reply.send(Ok(self.conversations()))),
             Request::Say { conversation, body, id, reply } => self.say(conversation, &body, id, reply),
             Request::Page(conversation, at, limit, reply) => drop(reply.send(self.page(conversation, at, limit))),
@@ -66,7 +75,7 @@ impl DocumentsState {
         }
     }
 
-    fn conversations(&self) -> Vec<Conversation> {
+    pub(super) fn conversations(&self) -> Vec<Conversation> {
         let primary = self.networks.primary();
         let listed = self.spaces.values().filter(|sp| self.is_listed(sp));
         let mut all: Vec<_> = listed.map(|sp| self.conversation(sp)).collect();
@@ -90,6 +99,7 @@ impl DocumentsState {
     }
 
     fn say(&mut self, conversation: SpaceId, body: &str, id: Option<MessageId>, reply: Reply<Said>) {
+        let conversation = self.folded.get(&conversation).copied().unwrap_or(conversation);
         if let Err(e) = check_body(body).and_then(|()| self.space_of(conversation).map(|_| ())) {
             let _ = reply.send(Err(e));
             return;
@@ -128,6 +138,7 @@ impl DocumentsState {
     }
 
     fn page(&mut self, conversation: SpaceId, place: PageAt, limit: usize) -> Result<Page, ApiError> {
+        let conversation = self.folded.get(&conversation).copied().unwrap_or(conversation);
         let (n, place) = (limit.clamp(1, PAGE_MAX), at(place));
         let wiring = self.wiring.clone();
         let sp = self.space_of(conversation)?;

@@ -21,7 +21,9 @@ async fn two_fresh_nodes_meet_talk_and_know_what_arrived() {
     assert_eq!(everyone, nodes[1].everyone().await, "one network");
     until(SOON, "delivered to 1 of 1", async || {
         let m = nodes[0].messages(everyone).await;
-        m.iter().filter(|m| m.mine).all(|m| m.state == DeliveryState::Delivered && (m.delivered_to, m.members) == (1, 1))
+        m.iter()
+            .filter(|m| m.mine)
+            .all(|m| m.state == DeliveryState::Delivered && (m.delivered_to, m.members) == (1, 1))
     })
     .await;
     let peers = nodes[0].handle().peers().await.unwrap();

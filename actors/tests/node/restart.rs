@@ -88,10 +88,8 @@ async fn saying_twice_under_one_id_says_once() {
     let node = Sim::start(&lan, 1).await;
     let everyone = node.everyone().await;
     let id = MessageId::from_token(&node.id, "retry-1");
-    let (a, b) = tokio::join!(
-        node.handle().say(everyone, "once", Some(id)),
-        node.handle().say(everyone, "once", Some(id))
-    );
+    let (a, b) =
+        tokio::join!(node.handle().say(everyone, "once", Some(id)), node.handle().say(everyone, "once", Some(id)));
     assert_eq!((a.unwrap().id, b.unwrap().id), (id, id));
     node.handle().say(everyone, "once", Some(id)).await.unwrap();
     let node = node.crash_and_restart(&lan).await;
