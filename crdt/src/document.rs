@@ -8,7 +8,7 @@
 //! Likewise what follows an entry whose payload was erased counts as erased, and what follows one that this build does
 //! not understand as not understood.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::{Automerge, Change, ChangeHash};
@@ -327,11 +327,11 @@ impl Document {
             {
                 out.entry(at).or_insert(VoidReason::Follows);
             }
-            if !out.contains_key(&at) {
+            if let btree_map::Entry::Vacant(slot) = out.entry(at) {
                 match self.again(k, &change) {
                     Ok(checked) => self.guard.accept(&checked),
                     Err(why) => {
-                        out.insert(at, why);
+                        slot.insert(why);
                     }
                 }
             }
@@ -373,5 +373,101 @@ impl Document {
 
 /// Applies changes; false if Automerge refused them or panicked, after which the document must be dropped.
 fn apply_caught(doc: &mut Automerge, changes: Vec<Change>) -> bool {
-    catch_unwind(AssertUnwindSafe(|| doc.apply_changes(changes).is_ok())).unwrap_or(false)
+    let run = AssertUnwindSafe(|| {
+        #[cfg(test)]
+        tests::break_on(&changes);
+        doc.apply_changes(changes).is_ok()
+    });
+    catch_unwind(run).unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    //! What happens when Automerge breaks on a change that the guard had passed: the fault is put in by hand, all
+    //! around it is real.
+
+    use std::cell::RefCell;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::identity::DeviceKey;
+    use crate::ids::{MessageId, SpaceId};
+    use crate::kinds::chat::{ChatAuthor, Draft, WEEK_MS};
+    use crate::writer::{LogTip, LogWriter};
+
+    thread_local! {
+        static BREAKING: RefCell<BTreeSet<ChangeHash>> = const { RefCell::new(BTreeSet::new()) };
+    }
+
+    pub(super) fn break_on(changes: &[Change]) {
+        BREAKING.with_borrow(|b| assert!(!changes.iter().any(|c| b.contains(&c.hash())), "the fault put in by hand"));
+    }
+
+    const WEEK: u32 = 2968;
+
+    fn log(device: u8, n: u64) -> Vec<Arc<Entry>> {
+        let key = DeviceKey::from_seed(&[device; 32]);
+        let log =
+            LogId { document: DocumentId::chat(WEEK, 0), device: key.id(), incarnation: Incarnation([device; 16]) };
+        let mut author = ChatAuthor::new(log);
+        let mut pen = LogWriter::new(key, SpaceId([0; 32]), log, LogTip::EMPTY);
+        let mut write = |at: u64| {
+            let hlc = Hlc::from_ms(u64::from(WEEK) * WEEK_MS + at);
+            let id = MessageId::new(at, [device; 10]);
+            let raw = author.say(hlc, &Draft { id, body: "x", after: None, reply_to: None }).unwrap();
+            Arc::new(pen.write(raw, hlc).unwrap())
+        };
+        (1..=n).map(&mut write).collect()
+    }
+
+    fn change_of(entry: &Entry) -> ChangeHash {
+        Change::from_bytes(entry.payload.clone().unwrap()).unwrap().hash()
+    }
+
+    fn void(outcome: &Outcome) -> Option<&VoidReason> {
+        match outcome {
+            Outcome::Void(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_change_that_breaks_automerge_is_found_and_left_out() {
+        let (a, b, c) = (log(1, 6), log(2, 6), log(3, 6));
+        let mut doc = Document::new(DocumentId::chat(WEEK, 0));
+        let before: Vec<_> = [&a[..2], &b[..2], &c[..2]].concat();
+        assert!(doc.apply(&before).iter().all(Outcome::is_valid));
+        BREAKING.with_borrow_mut(|x| x.extend([change_of(&b[3]), change_of(&c[4])]));
+        let batch: Vec<_> = [&a[2..4], &b[2..5], &c[2..5]].concat();
+        let outcomes = doc.apply(&batch);
+        let reasons: Vec<_> = outcomes.iter().map(void).collect();
+        let (engine, follows) = (Some(&VoidReason::Engine), Some(&VoidReason::Follows));
+        assert_eq!(reasons, [None, None, None, engine, follows, None, None, engine]);
+        // Later entries: those on top of a void one are void, the others go on.
+        let later = doc.apply(&[a[4].clone(), b[5].clone(), c[5].clone()]);
+        assert_eq!(later.iter().map(void).collect::<Vec<_>>(), [None, follows, follows]);
+        // The same document comes out as if the culprits had never been.
+        BREAKING.with_borrow_mut(BTreeSet::clear);
+        let mut clean = Document::new(doc.id());
+        let good: Vec<_> = [&a[..5], &b[..3], &c[..4]].concat();
+        assert!(clean.apply(&good).iter().all(Outcome::is_valid));
+        assert_eq!(clean.automerge().get_heads(), doc.automerge().get_heads());
+        assert_eq!(clean.changes(), doc.changes());
+        assert!(doc.apply(&a[5..]).iter().all(Outcome::is_valid));
+    }
+
+    #[test]
+    fn too_many_culprits_in_one_batch_take_its_rest_with_them() {
+        let logs: Vec<_> = (1..=25).map(|d| log(d, 2)).collect();
+        let mut doc = Document::new(DocumentId::chat(WEEK, 0));
+        let firsts: Vec<_> = logs.iter().map(|l| l[0].clone()).collect();
+        assert!(doc.apply(&firsts).iter().all(Outcome::is_valid));
+        let seconds: Vec<_> = logs.iter().map(|l| l[1].clone()).collect();
+        BREAKING.with_borrow_mut(|x| x.extend(seconds[..20].iter().map(|e| change_of(e))));
+        let outcomes = doc.apply(&seconds);
+        assert!(outcomes.iter().all(|o| void(o) == Some(&VoidReason::Engine)));
+        assert_eq!(doc.changes(), 25);
+        BREAKING.with_borrow_mut(BTreeSet::clear);
+        assert!(doc.apply(&log(40, 1))[0].is_valid());
+    }
 }
