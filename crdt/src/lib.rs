@@ -14,4 +14,5 @@ pub mod hlc;
 pub mod identity;
 pub mod ids;
 pub mod kinds;
+pub mod verdict;
 pub mod writer;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use automerge::transaction::{Transactable, Transaction};
 use automerge::{ObjId, ObjType, ROOT};
-use cairn_crdt::document::{Outcome, VoidReason};
+use cairn_crdt::document::{Document, Outcome, VoidReason};
 use cairn_crdt::entry::Entry;
 use cairn_crdt::hlc::Hlc;
 use cairn_crdt::ids::{DocumentId, Incarnation, MessageId};
@@ -39,16 +39,20 @@ fn is_void(mut eve: Hostile, entry: Arc<Entry>, reason: &str) {
     let mut ann = Person::new(1, 1);
     let mut s = segment(0);
     let before = ann.say(segment_id(0), "before");
-    let applied = apply(&mut s, &[before, entry, ann.say(segment_id(0), "between")]);
+    let batch = [before, entry, ann.say(segment_id(0), "between")];
+    let applied = apply(&mut s, &batch);
     let [Outcome::Valid { .. }, Outcome::Void(why), Outcome::Valid { .. }] = applied.outcomes.as_slice() else {
         panic!("{reason}: {:?}", applied.outcomes);
     };
     assert!(why.to_string().contains(reason), "wanted {reason:?}, got {why}");
+    let mut document = Document::new(segment_id(0));
+    let engine: Vec<_> = document.apply(&batch).iter().map(Outcome::is_valid).collect();
+    assert_eq!(engine, [true, false, true]);
+    automerge::Automerge::load(&document.automerge().save()).unwrap();
     let follower = eve.write(|tx, _| tx.put(ROOT, "x", 1).unwrap());
     assert_eq!(apply(&mut s, &[follower]).outcomes, [Outcome::Void(VoidReason::Follows)]);
     assert!(apply(&mut s, &[ann.say(segment_id(0), "after")]).outcomes[0].is_valid());
     assert_eq!(bodies(&s), ["before", "between", "after"]);
-    automerge::Automerge::load(&s.document().automerge().save()).unwrap();
 }
 
 #[test]
