@@ -14,5 +14,8 @@ pub mod hlc;
 pub mod identity;
 pub mod ids;
 pub mod kinds;
+pub mod network;
+pub mod replica;
+pub mod sync;
 pub mod verdict;
 pub mod writer;
