@@ -1,121 +1,19 @@
 //! One Automerge document behind the guard: takes admitted entries, gives a verdict on each, and applies the valid ones
 //! in batches, in place.
-//!
-//! **What a void entry takes with it.** An Automerge change number n + 1 cannot be applied while its author's change n
-//! is missing. So what follows a void entry in the same log is void too, in every kind; in shared kinds so is whatever
-//! depends on it. Honest authors never make void entries, because [`crate::author::Author`] judges its own changes with
-//! the same guard and rule before they are signed. The author's next incarnation starts a new log and is not touched.
-//! Likewise what follows an entry whose payload was erased counts as erased, and what follows one that this build does
-//! not understand as not understood.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::{Automerge, Change, ChangeHash};
 
-use crate::author::{Judged, judge};
-use crate::entry::{Entry, PAYLOAD_VERSION};
-use crate::guard::{Checked, Facts, Guard, OpView, Refusal};
+use crate::entry::Entry;
 use crate::hlc::Hlc;
-use crate::ids::{DeviceId, DocumentId, EntryHash, EpochId, Incarnation, LogId};
-use crate::kinds::{Rule, Writing, rule_of};
-
-/// Why an entry is void.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum VoidReason {
-    /// The guard refuses the change.
-    #[error("{0}")]
-    Guard(#[from] Refusal),
-    /// The kind's rule refuses the change.
-    #[error("not allowed: {0}")]
-    Rule(&'static str),
-    /// It follows or depends on a void entry.
-    #[error("it builds on an entry that is void")]
-    Follows,
-    /// Automerge refused it or panicked on it although the guard had passed it.
-    #[error("it broke the document engine")]
-    Engine,
-    /// It belongs to another document.
-    #[error("it belongs to another document")]
-    Elsewhere,
-}
-
-/// The verdict on an entry.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
-    /// Applied; these are its operations, in order.
-    Valid {
-        /// The operations.
-        ops: Vec<OpView>,
-    },
-    /// Stays in its log, never applied.
-    Void(VoidReason),
-    /// Needs a newer Cairn (kind, payload version, or sealed), or builds on an entry that does.
-    Unsupported,
-    /// Its payload was erased, or it builds on an entry whose payload was.
-    Erased,
-    /// It was here already.
-    Known,
-    /// An entry before it or one that it depends on is not here yet: offer it again afterwards.
-    Waiting,
-}
-
-impl Outcome {
-    /// Whether the entry was applied by this call.
-    #[must_use]
-    pub fn is_valid(&self) -> bool {
-        matches!(self, Self::Valid { .. })
-    }
-}
+use crate::ids::{DocumentId, LogId};
+use crate::verdict::{Author, Judge};
+pub use crate::verdict::{Outcome, VoidReason};
 
 /// How many entries of one batch are tried one by one after a panic; the rest of the batch is void.
 const MAX_CULPRITS: usize = 16;
-
-/// What became of an entry that later ones may build on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Applied(ChangeHash),
-    Void,
-    Unsupported,
-    Erased,
-}
-
-impl State {
-    /// The verdict on what builds on it, unless it was applied.
-    fn verdict(self) -> Result<ChangeHash, Outcome> {
-        match self {
-            Self::Applied(hash) => Ok(hash),
-            Self::Void => Err(Outcome::Void(VoidReason::Follows)),
-            Self::Unsupported => Err(Outcome::Unsupported),
-            Self::Erased => Err(Outcome::Erased),
-        }
-    }
-}
-
-type Author = (DeviceId, Incarnation);
-
-/// A log as this document saw it: its length and the last entries (of a single-writer log only the last one matters).
-#[derive(Debug, Default)]
-struct Seen {
-    len: u64,
-    tail: Vec<(EntryHash, State)>,
-}
-
-impl Seen {
-    fn push(&mut self, hash: EntryHash, state: State, last_only: bool) {
-        if last_only {
-            self.tail.clear();
-        }
-        self.tail.push((hash, state));
-        self.len = self.len.saturating_add(1);
-    }
-
-    fn slot(&mut self, seq: u64) -> Option<&mut (EntryHash, State)> {
-        let from_end = usize::try_from(self.len.checked_sub(seq)?).ok()?;
-        let at = self.tail.len().checked_sub(from_end.checked_add(1)?)?;
-        self.tail.get_mut(at)
-    }
-}
 
 /// An applied change, kept so that the document can be rebuilt without its entries.
 #[derive(Debug)]
@@ -127,17 +25,14 @@ struct Kept {
 
 /// A document.
 pub struct Document {
-    id: DocumentId,
-    rule: Option<Box<dyn Rule>>,
+    judge: Judge,
     doc: Automerge,
-    guard: Guard,
-    logs: BTreeMap<Author, Seen>,
     kept: Vec<Kept>,
 }
 
 impl std::fmt::Debug for Document {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Document").field("id", &self.id).field("changes", &self.kept.len()).finish_non_exhaustive()
+        f.debug_struct("Document").field("id", &self.id()).field("changes", &self.kept.len()).finish_non_exhaustive()
     }
 }
 
@@ -145,20 +40,13 @@ impl Document {
     /// An empty document; its kind decides who may write what.
     #[must_use]
     pub fn new(id: DocumentId) -> Self {
-        Self {
-            id,
-            rule: rule_of(&id),
-            doc: Automerge::new(),
-            guard: Guard::new(),
-            logs: BTreeMap::new(),
-            kept: Vec::new(),
-        }
+        Self { judge: Judge::new(id), doc: Automerge::new(), kept: Vec::new() }
     }
 
     /// The id.
     #[must_use]
     pub fn id(&self) -> DocumentId {
-        self.id
+        self.judge.id()
     }
 
     /// The Automerge document, to read.
@@ -176,12 +64,10 @@ impl Document {
     /// How many entries of a log were judged (valid or not).
     #[must_use]
     pub fn judged(&self, log: &LogId) -> u64 {
-        if log.document == self.id { self.logs.get(&(log.device, log.incarnation)).map_or(0, |s| s.len) } else { 0 }
+        self.judge.judged(log)
     }
 
-    /// Judges entries and applies the valid ones, all in one call to Automerge. Entries of one log come in order; an
-    /// entry whose dependencies come later in the same batch is [`Outcome::Waiting`]. Signatures are not looked at:
-    /// entries are admitted before.
+    /// Judges entries as [`Judge::apply`] does and applies the valid ones, all in one call to Automerge.
     pub fn apply<E: AsRef<Entry>>(&mut self, entries: &[E]) -> Vec<Outcome> {
         let first = self.kept.len();
         let mut outcomes = Vec::with_capacity(entries.len());
@@ -189,17 +75,16 @@ impl Document {
         let mut batch_at = Vec::new();
         for entry in entries {
             let entry = entry.as_ref();
-            outcomes.push(match self.judge(entry) {
+            outcomes.push(match self.judge.take(entry) {
                 Ok(checked) => {
-                    self.accept(entry, &checked);
+                    let header = entry.header();
+                    let author = (header.log.device, header.log.incarnation);
+                    self.kept.push(Kept { author, hlc: header.hlc, raw: checked.change.raw_bytes().into() });
                     batch.push(checked.change);
                     batch_at.push(outcomes.len());
                     Outcome::Valid { ops: checked.ops }
                 }
-                Err(outcome) => {
-                    self.note(entry, &outcome);
-                    outcome
-                }
+                Err(outcome) => outcome,
             });
         }
         if !batch.is_empty() && !apply_caught(&mut self.doc, batch) {
@@ -210,81 +95,6 @@ impl Document {
             }
         }
         outcomes
-    }
-
-    fn judge(&mut self, entry: &Entry) -> Result<Checked, Outcome> {
-        let header = entry.header();
-        if header.log.document != self.id {
-            return Err(Outcome::Void(VoidReason::Elsewhere));
-        }
-        let author = (header.log.device, header.log.incarnation);
-        let seen = self.logs.get(&author).map_or(0, |s| s.len);
-        if header.seq <= seen {
-            return Err(Outcome::Known);
-        }
-        if header.seq != seen.saturating_add(1) {
-            return Err(Outcome::Waiting);
-        }
-        let mut deps = Vec::with_capacity(header.deps.len() + 1);
-        if let Some((hash, state)) = self.logs.get(&author).and_then(|s| s.tail.last()) {
-            if *hash != header.prev {
-                return Err(Outcome::Waiting);
-            }
-            let previous = state.verdict()?;
-            if header.deps_on_prev {
-                deps.push(previous);
-            }
-        }
-        let Some(rule) = self.rule.as_mut() else { return Err(Outcome::Unsupported) };
-        if header.payload_version != PAYLOAD_VERSION || header.epoch != EpochId::NONE {
-            return Err(Outcome::Unsupported);
-        }
-        let Some(raw) = entry.payload.as_deref() else { return Err(Outcome::Erased) };
-        if rule.single_writer() && (!header.deps.is_empty() || header.deps_on_prev != (header.seq > 1)) {
-            return Err(Outcome::Void(VoidReason::Rule("a single-writer change depends on its author's previous one")));
-        }
-        for dep in &header.deps {
-            let slot = self.logs.get_mut(&(dep.device, dep.incarnation)).and_then(|s| s.slot(dep.seq));
-            match slot {
-                Some((hash, state)) if *hash == dep.hash => deps.push(state.verdict()?),
-                _ => return Err(Outcome::Waiting),
-            }
-        }
-        deps.sort_unstable();
-        let actor = header.log.automerge_actor();
-        let facts = Facts { actor: &actor, seq: header.seq, deps: &deps };
-        let by = Writing { device: author.0, incarnation: author.1, hlc: header.hlc };
-        judge(&self.guard, rule.as_mut(), &facts, &by, raw).map_err(|e| {
-            Outcome::Void(match e {
-                Judged::Guard(refusal) => VoidReason::Guard(refusal),
-                Judged::Rule(why) => VoidReason::Rule(why),
-            })
-        })
-    }
-
-    fn accept(&mut self, entry: &Entry, checked: &Checked) {
-        let header = entry.header();
-        let author = (header.log.device, header.log.incarnation);
-        self.guard.accept(checked);
-        self.record(author, entry.hash(), State::Applied(checked.change.hash()));
-        self.kept.push(Kept { author, hlc: header.hlc, raw: checked.change.raw_bytes().into() });
-    }
-
-    /// Remembers the verdict on an entry that was not applied, for those that build on it.
-    fn note(&mut self, entry: &Entry, outcome: &Outcome) {
-        let state = match outcome {
-            Outcome::Void(VoidReason::Elsewhere) | Outcome::Known | Outcome::Waiting | Outcome::Valid { .. } => return,
-            Outcome::Void(_) => State::Void,
-            Outcome::Unsupported => State::Unsupported,
-            Outcome::Erased => State::Erased,
-        };
-        let log = entry.header().log;
-        self.record((log.device, log.incarnation), entry.hash(), state);
-    }
-
-    fn record(&mut self, author: Author, hash: EntryHash, state: State) {
-        let last_only = self.rule.as_ref().is_none_or(|r| r.single_writer());
-        self.logs.entry(author).or_default().push(hash, state, last_only);
     }
 
     /// Automerge failed on the changes kept from `first` on: drops the document and applies them one by one, to find
@@ -312,8 +122,7 @@ impl Document {
     /// One try: a fresh document from `kept` without `out`. Returns the change that broke it.
     fn rebuild(&mut self, kept: &[Kept], first: usize, out: &mut BTreeMap<usize, VoidReason>) -> Option<usize> {
         self.doc = Automerge::new();
-        self.guard = Guard::new();
-        self.rule = rule_of(&self.id);
+        self.judge.forget_changes();
         let mut gone: BTreeSet<ChangeHash> = BTreeSet::new();
         let mut cut: BTreeMap<Author, u64> = BTreeMap::new();
         let mut before = Vec::new();
@@ -327,20 +136,15 @@ impl Document {
             {
                 out.entry(at).or_insert(VoidReason::Follows);
             }
-            if !out.contains_key(&at) {
-                match self.again(k, &change) {
-                    Ok(checked) => self.guard.accept(&checked),
-                    Err(why) => {
-                        out.insert(at, why);
-                    }
-                }
+            if let btree_map::Entry::Vacant(slot) = out.entry(at)
+                && let Err(why) = self.judge.retake(k.author, k.hlc, &change)
+            {
+                slot.insert(why);
             }
             if out.contains_key(&at) {
                 gone.insert(change.hash());
                 cut.entry(k.author).or_insert(change.seq());
-                if let Some(slot) = self.logs.get_mut(&k.author).and_then(|s| s.slot(change.seq())) {
-                    slot.1 = State::Void;
-                }
+                self.judge.revoke(k.author, change.seq());
                 continue;
             }
             if at < first {
@@ -357,21 +161,105 @@ impl Document {
         }
         if !before.is_empty() && !apply_caught(&mut self.doc, before) { self.rebuild(kept, 0, out) } else { None }
     }
-
-    fn again(&mut self, kept: &Kept, change: &Change) -> Result<Checked, VoidReason> {
-        let rule = self.rule.as_mut().ok_or(VoidReason::Engine)?;
-        let mut deps = change.deps().to_vec();
-        deps.sort_unstable();
-        let facts = Facts { actor: change.actor_id().to_bytes(), seq: change.seq(), deps: &deps };
-        let by = Writing { device: kept.author.0, incarnation: kept.author.1, hlc: kept.hlc };
-        judge(&self.guard, rule.as_mut(), &facts, &by, &kept.raw).map_err(|e| match e {
-            Judged::Guard(refusal) => VoidReason::Guard(refusal),
-            Judged::Rule(why) => VoidReason::Rule(why),
-        })
-    }
 }
 
 /// Applies changes; false if Automerge refused them or panicked, after which the document must be dropped.
 fn apply_caught(doc: &mut Automerge, changes: Vec<Change>) -> bool {
-    catch_unwind(AssertUnwindSafe(|| doc.apply_changes(changes).is_ok())).unwrap_or(false)
+    let run = AssertUnwindSafe(|| {
+        #[cfg(test)]
+        tests::break_on(&changes);
+        doc.apply_changes(changes).is_ok()
+    });
+    catch_unwind(run).unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    //! What happens when Automerge breaks on a change that the guard had passed: the fault is put in by hand, all
+    //! around it is real.
+
+    use std::cell::RefCell;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::identity::DeviceKey;
+    use crate::ids::{Incarnation, MessageId, SpaceId};
+    use crate::kinds::chat::{ChatAuthor, Draft, WEEK_MS};
+    use crate::writer::{LogTip, LogWriter};
+
+    thread_local! {
+        static BREAKING: RefCell<BTreeSet<ChangeHash>> = const { RefCell::new(BTreeSet::new()) };
+    }
+
+    pub(super) fn break_on(changes: &[Change]) {
+        BREAKING.with_borrow(|b| assert!(!changes.iter().any(|c| b.contains(&c.hash())), "the fault put in by hand"));
+    }
+
+    const WEEK: u32 = 2968;
+
+    fn log(device: u8, n: u64) -> Vec<Arc<Entry>> {
+        let key = DeviceKey::from_seed(&[device; 32]);
+        let log =
+            LogId { document: DocumentId::chat(WEEK, 0), device: key.id(), incarnation: Incarnation([device; 16]) };
+        let mut author = ChatAuthor::new(log);
+        let mut pen = LogWriter::new(key, SpaceId([0; 32]), log, LogTip::EMPTY);
+        let mut write = |at: u64| {
+            let hlc = Hlc::from_ms(u64::from(WEEK) * WEEK_MS + at);
+            let id = MessageId::new(at, [device; 10]);
+            let raw = author.say(hlc, &Draft { id, body: "x", after: None, reply_to: None }).unwrap();
+            Arc::new(pen.write(raw, hlc).unwrap())
+        };
+        (1..=n).map(&mut write).collect()
+    }
+
+    fn change_of(entry: &Entry) -> ChangeHash {
+        Change::from_bytes(entry.payload.clone().unwrap()).unwrap().hash()
+    }
+
+    fn void(outcome: &Outcome) -> Option<&VoidReason> {
+        match outcome {
+            Outcome::Void(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_change_that_breaks_automerge_is_found_and_left_out() {
+        let (a, b, c) = (log(1, 6), log(2, 6), log(3, 6));
+        let mut doc = Document::new(DocumentId::chat(WEEK, 0));
+        let before: Vec<_> = [&a[..2], &b[..2], &c[..2]].concat();
+        assert!(doc.apply(&before).iter().all(Outcome::is_valid));
+        BREAKING.with_borrow_mut(|x| x.extend([change_of(&b[3]), change_of(&c[4])]));
+        let batch: Vec<_> = [&a[2..4], &b[2..5], &c[2..5]].concat();
+        let outcomes = doc.apply(&batch);
+        let reasons: Vec<_> = outcomes.iter().map(void).collect();
+        let (engine, follows) = (Some(&VoidReason::Engine), Some(&VoidReason::Follows));
+        assert_eq!(reasons, [None, None, None, engine, follows, None, None, engine]);
+        // Later entries: those on top of a void one are void, the others go on.
+        let later = doc.apply(&[a[4].clone(), b[5].clone(), c[5].clone()]);
+        assert_eq!(later.iter().map(void).collect::<Vec<_>>(), [None, follows, follows]);
+        // The same document comes out as if the culprits had never been.
+        BREAKING.with_borrow_mut(BTreeSet::clear);
+        let mut clean = Document::new(doc.id());
+        let good: Vec<_> = [&a[..5], &b[..3], &c[..4]].concat();
+        assert!(clean.apply(&good).iter().all(Outcome::is_valid));
+        assert_eq!(clean.automerge().get_heads(), doc.automerge().get_heads());
+        assert_eq!(clean.changes(), doc.changes());
+        assert!(doc.apply(&a[5..]).iter().all(Outcome::is_valid));
+    }
+
+    #[test]
+    fn too_many_culprits_in_one_batch_take_its_rest_with_them() {
+        let logs: Vec<_> = (1..=25).map(|d| log(d, 2)).collect();
+        let mut doc = Document::new(DocumentId::chat(WEEK, 0));
+        let firsts: Vec<_> = logs.iter().map(|l| l[0].clone()).collect();
+        assert!(doc.apply(&firsts).iter().all(Outcome::is_valid));
+        let seconds: Vec<_> = logs.iter().map(|l| l[1].clone()).collect();
+        BREAKING.with_borrow_mut(|x| x.extend(seconds[..20].iter().map(|e| change_of(e))));
+        let outcomes = doc.apply(&seconds);
+        assert!(outcomes.iter().all(|o| void(o) == Some(&VoidReason::Engine)));
+        assert_eq!(doc.changes(), 25);
+        BREAKING.with_borrow_mut(BTreeSet::clear);
+        assert!(doc.apply(&log(40, 1))[0].is_valid());
+    }
 }

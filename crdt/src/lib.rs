@@ -17,4 +17,5 @@ pub mod kinds;
 pub mod network;
 pub mod replica;
 pub mod sync;
+pub mod verdict;
 pub mod writer;

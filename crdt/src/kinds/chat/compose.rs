@@ -1,10 +1,10 @@
 //! Writes chat messages: one's own chain of one segment.
 
-use automerge::transaction::{Transactable, Transaction};
-use automerge::{ObjId, ObjType, ROOT, ReadDoc};
+use automerge::Change;
+use automerge::legacy::{Key, ObjectId, OpId, OpType};
 
 use super::{BLOCK_MESSAGES, MAX_BODY, TEXT, block_key};
-use crate::author::{Author, AuthorError};
+use crate::author::{Author, AuthorError, NewOps};
 use crate::entry::Entry;
 use crate::hlc::Hlc;
 use crate::ids::{LogId, MessageId};
@@ -27,7 +27,7 @@ pub struct Draft<'a> {
 #[derive(Debug, Clone)]
 struct Block {
     number: u32,
-    object: ObjId,
+    object: ObjectId,
     messages: u32,
 }
 
@@ -80,22 +80,19 @@ impl ChatAuthor {
         if self.block.is_none() {
             self.block = self.last_block();
         }
-        let mut block = self.block.clone();
-        let raw = self.author.commit(hlc, |tx| {
-            let mut open = match block.take() {
-                Some(b) if b.messages < BLOCK_MESSAGES => b,
-                other => {
-                    let number = other.map_or(0, |b| b.number.saturating_add(1));
-                    let object = tx.put_object(ROOT, block_key(&incarnation, number), ObjType::Map)?;
-                    Block { number, object, messages: 0 }
-                }
-            };
-            write(tx, &open.object, sent, draft)?;
-            open.messages = open.messages.saturating_add(1);
-            block = Some(open);
-            Ok(())
-        })?;
-        self.block = block;
+        let mut ops = self.author.new_ops();
+        let mut block = match &self.block {
+            Some(b) if b.messages < BLOCK_MESSAGES => b.clone(),
+            other => {
+                let number = other.as_ref().map_or(0, |b| b.number.saturating_add(1));
+                let object = ops.make_map(&ObjectId::Root, &block_key(&incarnation, number));
+                Block { number, object, messages: 0 }
+            }
+        };
+        write(&mut ops, &block.object, sent, draft);
+        let raw = self.author.commit_new(hlc, ops)?;
+        block.messages = block.messages.saturating_add(1);
+        self.block = Some(block);
         Ok(raw)
     }
 
@@ -108,26 +105,38 @@ impl ChatAuthor {
         self.author.rollback(seq)
     }
 
+    /// Reads the last block from the chain's newest changes.
     fn last_block(&self) -> Option<Block> {
-        let doc = self.author.doc();
         let prefix = format!("{}.", self.log().incarnation);
-        let number = doc.keys(ROOT).filter_map(|k| k.strip_prefix(&prefix)?.parse::<u32>().ok()).max()?;
-        let (_, object) = doc.get(ROOT, block_key(&self.log().incarnation, number)).ok()??;
-        let messages = u32::try_from(doc.length(&object)).ok()?;
-        Some(Block { number, object, messages })
+        let mut made: Vec<ObjectId> = Vec::new();
+        for raw in self.author.newest_first() {
+            let change = Change::from_bytes(raw.to_vec()).ok()?;
+            let first = change.start_op().get();
+            for (at, op) in change.decode().operations.into_iter().enumerate().rev() {
+                let (OpType::Make(_), Key::Map(key)) = (&op.action, &op.key) else { continue };
+                match (op.obj, key.strip_prefix(&prefix).and_then(|n| n.parse::<u32>().ok())) {
+                    (ObjectId::Root, Some(number)) => {
+                        let object = ObjectId::Id(OpId::new(first.saturating_add(at as u64), change.actor_id()));
+                        let messages = made.iter().filter(|parent| **parent == object).count();
+                        return Some(Block { number, object, messages: u32::try_from(messages).ok()? });
+                    }
+                    (parent, _) => made.push(parent),
+                }
+            }
+        }
+        None
     }
 }
 
-fn write(tx: &mut Transaction<'_>, block: &ObjId, sent: i64, draft: &Draft<'_>) -> Result<(), AuthorError> {
-    let message = tx.put_object(block, draft.id.to_string(), ObjType::Map)?;
-    tx.put(&message, "sent", sent)?;
-    tx.put(&message, "kind", TEXT)?;
-    tx.put(&message, "body", draft.body)?;
+fn write(ops: &mut NewOps, block: &ObjectId, sent: i64, draft: &Draft<'_>) {
+    let message = ops.make_map(block, &draft.id.to_string());
+    ops.put(&message, "sent", sent);
+    ops.put(&message, "kind", TEXT);
+    ops.put(&message, "body", draft.body);
     if let Some(after) = draft.after {
-        tx.put(&message, "after", after.to_string())?;
+        ops.put(&message, "after", after.to_string());
     }
     if let Some(reply_to) = draft.reply_to {
-        tx.put(&message, "reply_to", reply_to.to_string())?;
+        ops.put(&message, "reply_to", reply_to.to_string());
     }
-    Ok(())
 }
