@@ -1,5 +1,6 @@
 //! The guard's rules, one hostile change each: it is void for the reason named, the index stays as it was, and the
 //! document goes on. Every case starts from an honest change whose operations are exchanged.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod world;
 
@@ -151,7 +152,11 @@ fn what_a_change_names_lies_in_its_past() {
         ("an object that the author has not seen", vec![op(Some(b(18)), key("x"), put(1), &[])], OUTSIDE),
         ("an object made later in the change", vec![op(Some(a(19)), key("x"), put(1), &[])], OUTSIDE),
         ("itself as an object", vec![op(Some(a(18)), key("x"), OpType::Make(ObjType::Map), &[])], OUTSIDE),
-        ("a value as an object", vec![op(Some(a(2)), key("x"), put(1), &[])], Refusal::Mismatch("it names an object that is none")),
+        (
+            "a value as an object",
+            vec![op(Some(a(2)), key("x"), put(1), &[])],
+            Refusal::Mismatch("it names an object that is none"),
+        ),
         ("an unknown element", vec![insert(a(6), Some(a(900)), put("x"))], OUTSIDE),
         ("an unseen element", vec![insert(a(6), Some(b(20)), put("x"))], OUTSIDE),
         ("an unknown predecessor", vec![op(None, key("s"), put(1), &[a(13), a(900)])], OUTSIDE),
@@ -198,38 +203,47 @@ fn predecessors_stand_at_the_same_place() {
         ("of another key", vec![op(None, key("q"), put(1), &[a(13)])], PLACE),
         ("of another map", vec![op(Some(a(1)), key("s"), put(1), &[a(13)])], PLACE),
         ("of another element", vec![op(Some(a(3)), element(a(4)), put(1), &[a(5)])], PLACE),
-        ("a deletion", vec![
-            op(None, key("s"), OpType::Delete, &[a(13)]),
-            op(None, key("s"), put(1), &[a(18)]),
-        ], PLACE),
-        ("an increment", vec![
-            op(None, key("n"), OpType::Increment(1), &[a(12)]),
-            op(None, key("n"), put(1), &[a(12), a(18)]),
-        ], PLACE),
-        ("a mark", vec![
-            insert(a(6), None, begin("b")),
-            insert(a(6), Some(a(11)), END),
-            op(Some(a(6)), element(a(18)), OpType::Delete, &[a(18)]),
-        ], PLACE),
+        ("a deletion", vec![op(None, key("s"), OpType::Delete, &[a(13)]), op(None, key("s"), put(1), &[a(18)])], PLACE),
+        (
+            "an increment",
+            vec![op(None, key("n"), OpType::Increment(1), &[a(12)]), op(None, key("n"), put(1), &[a(12), a(18)])],
+            PLACE,
+        ),
+        (
+            "a mark",
+            vec![
+                insert(a(6), None, begin("b")),
+                insert(a(6), Some(a(11)), END),
+                op(Some(a(6)), element(a(18)), OpType::Delete, &[a(18)]),
+            ],
+            PLACE,
+        ),
         ("of an insert", vec![bad_insert], Refusal::Mismatch("an insert that overwrites")),
         ("none of a deletion", vec![op(None, key("s"), OpType::Delete, &[])], NO_PRED),
         ("none of an increment", vec![op(None, key("n"), OpType::Increment(1), &[])], NO_PRED),
         ("none of an element's update", vec![op(Some(a(3)), element(a(4)), put(1), &[])], NO_PRED),
         ("a string of an increment", vec![op(None, key("s"), OpType::Increment(1), &[a(13)])], no_counter),
-        ("one twice in an operation", vec![op(None, key("s"), put(1), &[a(13), a(13)])], Refusal::Malformed("predecessors out of order")),
-        ("one twice in a change", vec![
-            op(None, key("s"), put(1), &[a(13)]),
-            op(None, key("s"), put(2), &[a(13), a(18)]),
-        ], twice.clone()),
-        ("deleted and counted on", vec![
-            op(None, key("n"), OpType::Delete, &[a(12)]),
-            op(None, key("n"), OpType::Increment(1), &[a(12)]),
-        ], twice),
+        (
+            "one twice in an operation",
+            vec![op(None, key("s"), put(1), &[a(13), a(13)])],
+            Refusal::Malformed("predecessors out of order"),
+        ),
+        (
+            "one twice in a change",
+            vec![op(None, key("s"), put(1), &[a(13)]), op(None, key("s"), put(2), &[a(13), a(18)])],
+            twice.clone(),
+        ),
+        (
+            "deleted and counted on",
+            vec![op(None, key("n"), OpType::Delete, &[a(12)]), op(None, key("n"), OpType::Increment(1), &[a(12)])],
+            twice,
+        ),
         ("not one's own", vec![op(None, key("s"), put(1), &[])], own.clone()),
-        ("not one's own of the same change", vec![
-            op(None, key("q"), put(1), &[]),
-            op(None, key("q"), put(2), &[]),
-        ], own),
+        (
+            "not one's own of the same change",
+            vec![op(None, key("q"), put(1), &[]), op(None, key("q"), put(2), &[])],
+            own,
+        ),
     ]);
     let scene = scene();
     scene.passes(vec![op(None, key("s"), put(1), &[a(13)]), op(None, key("s"), put(2), &[a(18)])]);
@@ -277,25 +291,42 @@ fn marks_end_after_they_begin() {
         ("without an end", vec![insert(a(6), None, begin("b"))], Refusal::Forbidden("a mark without an end")),
         ("without a beginning", vec![insert(a(6), None, END)], BROKEN_MARK),
         ("begun twice", vec![insert(a(6), None, begin("b")), insert(a(6), None, begin("c"))], BROKEN_MARK),
-        ("with something between", vec![
-            insert(a(6), None, begin("b")),
-            insert(a(6), Some(a(11)), put("x")),
-            insert(a(6), Some(a(11)), END),
-        ], BROKEN_MARK),
+        (
+            "with something between",
+            vec![insert(a(6), None, begin("b")), insert(a(6), Some(a(11)), put("x")), insert(a(6), Some(a(11)), END)],
+            BROKEN_MARK,
+        ),
         ("over two texts", vec![insert(a(6), None, begin("b")), insert(a(16), None, END)], BROKEN_MARK),
-        ("at the same place", vec![insert(a(6), Some(a(8)), begin("b")), insert(a(6), Some(a(8)), END)], backwards.clone()),
+        (
+            "at the same place",
+            vec![insert(a(6), Some(a(8)), begin("b")), insert(a(6), Some(a(8)), END)],
+            backwards.clone(),
+        ),
         ("backwards", vec![insert(a(6), Some(a(10)), begin("b")), insert(a(6), Some(a(7)), END)], backwards.clone()),
         ("to the head", vec![insert(a(6), Some(a(10)), begin("b")), insert(a(6), None, END)], backwards),
-        ("with an empty name", vec![insert(a(6), None, begin("")), insert(a(6), Some(a(7)), END)], Refusal::Forbidden("an empty or long name of a mark")),
-        ("with a long name", vec![insert(a(6), None, begin(&"b".repeat(129))), insert(a(6), Some(a(7)), END)], Refusal::TooLarge("names of marks")),
+        (
+            "with an empty name",
+            vec![insert(a(6), None, begin("")), insert(a(6), Some(a(7)), END)],
+            Refusal::Forbidden("an empty or long name of a mark"),
+        ),
+        (
+            "with a long name",
+            vec![insert(a(6), None, begin(&"b".repeat(129))), insert(a(6), Some(a(7)), END)],
+            Refusal::TooLarge("names of marks"),
+        ),
         ("too many", many(201), Refusal::TooLarge("marks")),
     ]);
     let scene = scene();
     scene.passes(many(200));
     scene.passes(vec![insert(a(6), Some(a(8)), begin("b")), insert(a(6), Some(a(18)), END)]);
     // A later sibling comes first: an end after an element typed before "h" later on lies before it.
-    scene.passes(vec![insert(a(6), None, put("A")), insert(a(6), Some(a(18)), begin("b")), insert(a(6), Some(a(7)), END)]);
-    let before = vec![insert(a(6), None, put("A")), insert(a(6), Some(a(7)), begin("b")), insert(a(6), Some(a(18)), END)];
+    scene.passes(vec![
+        insert(a(6), None, put("A")),
+        insert(a(6), Some(a(18)), begin("b")),
+        insert(a(6), Some(a(7)), END),
+    ]);
+    let before =
+        vec![insert(a(6), None, put("A")), insert(a(6), Some(a(7)), begin("b")), insert(a(6), Some(a(18)), END)];
     assert_eq!(scene.ops(before).err(), Some(Refusal::Forbidden("a mark that ends before it begins")));
 }
 
@@ -408,13 +439,16 @@ fn a_change_fits_its_entry_and_its_past() {
 #[test]
 fn the_kind_sees_full_paths() {
     let scene = scene();
-    let checked = scene.passes(vec![
-        op(None, key("new"), OpType::Make(ObjType::Map), &[]),
-        op(Some(a(18)), key("in"), put("deep"), &[]),
-        op(Some(a(1)), key("k"), put(2), &[a(2)]),
-        insert(a(3), Some(a(4)), OpType::Make(ObjType::Map)),
-        op(Some(a(21)), key("x"), OpType::Delete, &[]),
-    ][..4].to_vec());
+    let checked = scene.passes(
+        vec![
+            op(None, key("new"), OpType::Make(ObjType::Map), &[]),
+            op(Some(a(18)), key("in"), put("deep"), &[]),
+            op(Some(a(1)), key("k"), put(2), &[a(2)]),
+            insert(a(3), Some(a(4)), OpType::Make(ObjType::Map)),
+            op(Some(a(21)), key("x"), OpType::Delete, &[]),
+        ][..4]
+            .to_vec(),
+    );
     let k = |s: &str| Key::Map(s.into());
     let seen: Vec<_> = checked.ops.iter().map(|o| (o.path.clone(), o.overwrites)).collect();
     assert_eq!(

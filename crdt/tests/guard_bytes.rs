@@ -1,4 +1,5 @@
 //! What the guard holds against bytes alone: other chunks, bits that flipped, columns that lie, unusual encodings.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod world;
 
@@ -103,10 +104,13 @@ fn header_fields_are_bounded() {
 #[test]
 fn columns_are_known_ordered_and_fit() {
     let bad = |change: fn(&mut Raw)| refused(&with(change));
-    assert_eq!(bad(|r| {
+    assert_eq!(
+        bad(|r| {
             r.columns.pop();
             r.column(0x21).push(1);
-        }), Refusal::Malformed("a column"));
+        }),
+        Refusal::Malformed("a column")
+    );
     assert_eq!(bad(|r| r.columns[0].0 |= 8), Refusal::Malformed("a column"), "deflated");
     assert_eq!(bad(|r| r.columns.swap(0, 1)), Refusal::Malformed("a column"));
     assert_eq!(bad(|r| r.columns[1].0 = r.columns[0].0), Refusal::Malformed("a column"));

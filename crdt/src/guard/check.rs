@@ -419,9 +419,5 @@ fn scalar(value: &ScalarValue) -> Res<()> {
 }
 
 fn magnitude(n: i64) -> Res<()> {
-    if n.unsigned_abs() <= MAX_COUNT.unsigned_abs() {
-        Ok(())
-    } else {
-        Err(Refusal::TooLarge("a counter"))
-    }
+    if n.unsigned_abs() <= MAX_COUNT.unsigned_abs() { Ok(()) } else { Err(Refusal::TooLarge("a counter")) }
 }

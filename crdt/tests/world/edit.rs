@@ -154,8 +154,7 @@ fn text(tx: &mut Transaction<'_>, obj: &ObjId, c: &mut dyn Choices) {
         }
         4 | 5 if len > 0 => {
             let end = at + c.below(len - at + 1);
-            let expand =
-                [ExpandMark::None, ExpandMark::Before, ExpandMark::After, ExpandMark::Both][c.below(4)];
+            let expand = [ExpandMark::None, ExpandMark::Before, ExpandMark::After, ExpandMark::Both][c.below(4)];
             let name = MARKS[c.below(MARKS.len())].to_owned();
             if c.once_in(4) {
                 drop(tx.unmark(obj, &name, at, end, expand));

@@ -92,9 +92,8 @@ pub fn check(guard: &Guard, raw: &[u8]) -> Result<Checked, Refusal> {
 
 impl World {
     pub fn new(peers: usize) -> Self {
-        let peers = (0..peers)
-            .map(|n| Peer { doc: document(actor(n)), guard: Guard::new(), have: BTreeSet::new() })
-            .collect();
+        let peers =
+            (0..peers).map(|n| Peer { doc: document(actor(n)), guard: Guard::new(), have: BTreeSet::new() }).collect();
         Self { peers, ..Self::default() }
     }
 
@@ -125,7 +124,8 @@ impl World {
             }
             let facts = Facts { actor: change.actor_id().to_bytes(), seq: change.seq(), deps: change.deps() };
             let checked = peer.guard.check(&facts, raw, &mut |_| true);
-            let checked = checked.unwrap_or_else(|e| panic!("another replica accepted it: {e}\n{:#?}", change.decode()));
+            let checked =
+                checked.unwrap_or_else(|e| panic!("another replica accepted it: {e}\n{:#?}", change.decode()));
             peer.guard.accept(&checked);
             peer.have.insert(change.hash());
             batch.push(checked.change);
