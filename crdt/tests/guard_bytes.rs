@@ -1,4 +1,5 @@
 //! What the guard holds against bytes alone: other chunks, bits that flipped, columns that lie, unusual encodings.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod world;
 

@@ -1,4 +1,5 @@
 //! Random documents through the guard: no honest change is refused, and no hostile one that passes harms a document.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod world;
 

@@ -3,11 +3,20 @@
 //! A verdict is a pure function of the change, its entry's facts and its causal past, so that all replicas agree.
 //! Automerge trusts what it is given: changes exist that panic in it, poison a document, diverge replicas, take
 //! gigabytes, or save what cannot be loaded. The rules are those that honest editors keep by themselves:
-//! 1. one plain change chunk, bounded, with a right checksum; 2. every column bounded before anything is parsed;
-//! 3. parsing contained; 4. the bytes equal their re-encoding; 5. actor, sequence number, dependencies and first
-//! operation as the entry says; 6. a sane time and nothing extra; 7. all it names lies in its own causal past; 8. at
-//! places and in objects of the right type; 9. overwriting what stands at the same place; 10. texts hold text;
-//! 11. nothing overwritten twice, one's own value always; 12. marks end after they begin; 13. counters stay small.
+//!
+//! 1. one plain change chunk, bounded, with a right checksum;
+//! 2. every column bounded before anything is parsed;
+//! 3. parsing contained;
+//! 4. the bytes equal their re-encoding;
+//! 5. actor, sequence number, dependencies and first operation as the entry says;
+//! 6. a sane time and nothing extra;
+//! 7. all that it names lies in its own causal past,
+//! 8. at places and in objects of the right type;
+//! 9. it overwrites only what was put or made at the same place;
+//! 10. texts hold text;
+//! 11. nothing is overwritten twice, one's own value always;
+//! 12. marks end after they begin;
+//! 13. counters stay small.
 //!
 //! Check a change, take it in with [`Guard::accept`], check the next; applying can wait and be done in batches.
 
