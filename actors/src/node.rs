@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cairn_crdt::identity::DeviceKey;
 use cairn_crdt::ids::Incarnation;
@@ -118,17 +118,24 @@ impl Node {
         let wiring = Arc::new(Wiring::new(env, key, incarnation, store, transport, people, about));
         *wiring.keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(keep);
         let events = wiring.events.clone();
+        let spec_wiring = wiring.clone();
         let spec = Spec { wiring, writer, discovery };
         let (tx, rx) = mpsc::channel(REQUESTS);
         let (ended_tx, ended) = watch::channel(None);
-        let args = RootArgs { spec, settings, ended: ended_tx.clone() };
+        let failure = Arc::<Mutex<Option<String>>>::default();
+        let args = RootArgs { spec, settings, failure: failure.clone() };
+        let gone = spec_wiring;
         let (root, join) = Actor::spawn(None, Root, args)
             .await
             .map_err(|e| StartError::System(format!("the node could not start: {e}")))?;
         tokio::spawn(forward(rx, root));
         tokio::spawn(async move {
             let _ = join.await;
-            ended_tx.send_if_modified(|e| e.is_none() && e.replace(Ok(())).is_none());
+            // Tasks that are just ending may hold the wiring a moment longer: the folder is free when this returns.
+            gone.store.close();
+            gone.keep.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let why = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let _ = ended_tx.send(Some(why.map_or(Ok(()), Err)));
         });
         Ok(Self { handle: Handle::new(tx, events), ended })
     }
@@ -153,7 +160,8 @@ struct Root;
 struct RootArgs {
     spec: Spec,
     settings: (Settings, Option<PathBuf>),
-    ended: watch::Sender<Option<Result<(), String>>>,
+    /// Why the node gave up, if it did.
+    failure: Arc<Mutex<Option<String>>>,
 }
 
 struct RootState {
@@ -162,7 +170,8 @@ struct RootState {
     settings_file: Option<PathBuf>,
     children: BTreeMap<Child, ActorCell>,
     restarts: BTreeMap<Child, Restarts>,
-    ended: watch::Sender<Option<Result<(), String>>>,
+    /// Why the node gave up, if it did.
+    failure: Arc<Mutex<Option<String>>>,
 }
 
 impl Actor for Root {
@@ -171,13 +180,13 @@ impl Actor for Root {
     type Arguments = RootArgs;
 
     async fn pre_start(&self, me: ActorRef<RootMsg>, args: RootArgs) -> Result<RootState, ActorProcessingErr> {
-        let RootArgs { spec, settings: (settings, settings_file), ended } = args;
+        let RootArgs { spec, settings: (settings, settings_file), failure } = args;
         let mut children = BTreeMap::new();
         for child in Child::ALL {
             children.insert(child, spec.start(child, me.get_cell()).await?);
         }
         spec.wiring.emit(Event::Ready(Box::new(spec.wiring.status())));
-        Ok(RootState { spec, settings, settings_file, children, restarts: BTreeMap::new(), ended })
+        Ok(RootState { spec, settings, settings_file, children, restarts: BTreeMap::new(), failure })
     }
 
     async fn handle(&self, me: ActorRef<RootMsg>, msg: RootMsg, s: &mut RootState) -> Result<(), ActorProcessingErr> {
@@ -229,7 +238,7 @@ impl RootState {
         if !allowed {
             let why = format!("the part {:?} of this node failed again and again; it stops here", child.name());
             self.spec.wiring.notice("gave_up", why.clone());
-            let _ = self.ended.send(Some(Err(why)));
+            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
             me.stop(None);
             return;
         }
@@ -341,7 +350,6 @@ impl RootState {
             );
             let _ = tokio::time::timeout(STOP_WITHIN, rx).await;
         }
-        let _ = self.ended.send(Some(Ok(())));
         self.children.clear();
         me.stop(None);
     }

@@ -187,10 +187,10 @@ impl SessionState {
                 self.wiring.presence.cast(PresenceMsg::Heartbeat { peer, away, clock });
             }
             Control::Name(name) => {
-                self.wiring.presence.cast(PresenceMsg::Named { peer, name });
+                self.wiring.sessions.cast(SessionsMsg::PeerNamed { peer, serial: self.serial, name });
             }
             Control::Claims(claims) => {
-                self.wiring.documents.cast(DocumentsMsg::Claims { peer, claims });
+                self.wiring.sessions.cast(SessionsMsg::PeerClaims { peer, serial: self.serial, claims });
             }
             Control::Neighbours { up, down } => {
                 self.wiring.documents.cast(DocumentsMsg::Neighbours { peer, serial: self.serial, up, down });

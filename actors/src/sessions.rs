@@ -37,6 +37,24 @@ pub enum SessionsMsg {
         /// With a goodbye.
         clean: bool,
     },
+    /// A peer says which networks it is in.
+    PeerClaims {
+        /// Who.
+        peer: DeviceId,
+        /// On which session.
+        serial: u64,
+        /// Its networks, the primary first.
+        claims: Vec<Claim>,
+    },
+    /// A peer changed its name.
+    PeerNamed {
+        /// Who.
+        peer: DeviceId,
+        /// On which session.
+        serial: u64,
+        /// To what.
+        name: String,
+    },
     /// A peer broke the protocol.
     Misbehaved {
         /// Who.
@@ -116,6 +134,19 @@ impl Actor for Sessions {
             SessionsMsg::Linked(link) => s.linked(&me, link.0).await,
             SessionsMsg::Greeted(info, actor) => s.greeted(&me, info, actor),
             SessionsMsg::Closed { peer, serial, clean } => s.closed(&me, peer, serial, clean),
+            SessionsMsg::PeerClaims { peer, serial, claims } => {
+                // Kept with the hello, so that whoever is introduced again hears the latest.
+                if let Some(info) = s.session(&peer, serial) {
+                    info.hello.claims.clone_from(&claims);
+                    s.wiring.documents.cast(DocumentsMsg::Claims { peer, claims });
+                }
+            }
+            SessionsMsg::PeerNamed { peer, serial, name } => {
+                if let Some(info) = s.session(&peer, serial) {
+                    info.hello.name.clone_from(&name);
+                    s.wiring.presence.cast(PresenceMsg::Named { peer, name });
+                }
+            }
             SessionsMsg::Misbehaved { peer, why } => s.misbehaved(peer, &why),
             SessionsMsg::Tell(peer, frame) => s.tell(&peer, frame),
             SessionsMsg::TellAll(frame) => s.tell_all(&frame),
@@ -162,6 +193,10 @@ impl Actor for Sessions {
 }
 
 impl SessionsState {
+    fn session(&mut self, peer: &DeviceId, serial: u64) -> Option<&mut SessionInfo> {
+        self.open.get_mut(peer).map(|(info, _)| info).filter(|info| info.serial == serial)
+    }
+
     async fn linked(&mut self, me: &ActorRef<SessionsMsg>, link: Arc<dyn Link>) {
         let (peer, now) = (link.peer(), self.wiring.env.mono());
         self.banned.retain(|_, until| *until > now);

@@ -158,6 +158,9 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`] where reading fails.
     fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, StoreError>;
+    /// Lets go of the medium; whatever is asked afterwards fails. For a node that has stopped, since parts of it may
+    /// outlive it for a moment.
+    fn close(&self) {}
 }
 
 /// The tip that `entry` leaves.

@@ -78,6 +78,8 @@ pub(super) struct Medium {
 struct Slot {
     /// `None` while opening again has failed; the next use tries once more.
     db: Option<Database>,
+    /// Closed for good.
+    closed: bool,
     /// Counts openings, so that of many who saw one failure only the first opens again.
     generation: u64,
 }
@@ -87,7 +89,7 @@ impl Medium {
     pub(super) fn open(path: &Path, opener: Opener) -> Result<Self, StoreError> {
         match first_open(path, &opener) {
             Ok(db) => {
-                let slot = RwLock::new(Slot { db: Some(db), generation: 0 });
+                let slot = RwLock::new(Slot { db: Some(db), closed: false, generation: 0 });
                 Ok(Self { path: path.to_owned(), opener, slot })
             }
             Err(fault) => Err(match fault.damage() {
@@ -119,9 +121,19 @@ impl Medium {
         }
     }
 
+    /// Closes the file for good.
+    pub(super) fn close(&self) {
+        let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
+        slot.closed = true;
+        slot.db = None;
+    }
+
     /// Opens again, unless somebody did so since `generation`.
     pub(super) fn reopen(&self, generation: u64) -> Result<(), StoreError> {
         let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
+        if slot.closed {
+            return Err(StoreError::Io("it was closed".into()));
+        }
         if slot.generation != generation {
             return Ok(());
         }

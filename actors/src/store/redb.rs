@@ -82,6 +82,10 @@ impl Store for RedbStore {
         }
     }
 
+    fn close(&self) {
+        self.medium.close();
+    }
+
     fn spaces(&self) -> Result<Vec<SpaceId>, StoreError> {
         self.read(|txn| {
             let logs = txn.open_table(LOGS)?;
