@@ -2,6 +2,7 @@
 //! is one connection. Handshakes, connections, windows and times are bounded by `limits`.
 
 mod conn;
+mod reset;
 pub mod tls;
 
 use std::io;
@@ -11,9 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cairn_crdt::identity::DeviceKey;
 use cairn_crdt::ids::DeviceId;
-use quinn::{
-    ClientConfig, Connecting, Endpoint, EndpointConfig, IdleTimeout, Incoming, ServerConfig, TransportConfig, VarInt,
-};
+use quinn::{ClientConfig, Connecting, Endpoint, IdleTimeout, Incoming, ServerConfig, TransportConfig, VarInt};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
@@ -89,7 +88,7 @@ impl QuicTransport {
             .incoming_buffer_size_total(1024 * 1024);
         let socket = bind(options)?;
         let runtime = Arc::new(quinn::TokioRuntime);
-        let endpoint = Endpoint::new(EndpointConfig::default(), Some(server), socket, runtime)?;
+        let endpoint = Endpoint::new(reset::endpoint_config(key), Some(server), socket, runtime)?;
         let port = endpoint.local_addr()?.port();
         let (arrive, arrived) = mpsc::channel(HANDSHAKES_BEFORE_RETRY);
         let acceptor = tokio::spawn(accept_all(endpoint.clone(), arrive));
@@ -258,7 +257,6 @@ fn open(addr: SocketAddr) -> io::Result<std::net::UdpSocket> {
             break;
         }
     }
-    // Room for the wait above even where the system caps it; quinn sets the rest.
     socket.set_nonblocking(true)?;
     Ok(socket.into())
 }

@@ -234,3 +234,35 @@ async fn a_port_asked_for_is_bound_or_named_in_the_error() {
     };
     assert_eq!(again.port(), port);
 }
+
+#[test]
+fn a_killed_node_that_starts_again_ends_its_old_links_at_once() {
+    let rt = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (ours, theirs) = (rt(), rt());
+    let a = ours.block_on(async { node(1) });
+    let b = theirs.block_on(async { node(2) });
+    let (port, to) = (b.port(), at(&b));
+    let serving = std::thread::spawn(move || {
+        let link = theirs.block_on(b.accept()).unwrap();
+        // Keep the runtime alive until the handshake is confirmed at both ends, then end it with everything in it, as a
+        // kill does: no close is sent.
+        theirs.block_on(link.recv(Lane::Control)).unwrap();
+        theirs.shutdown_background();
+        drop((b, link));
+    });
+    let ab = ours.block_on(async {
+        let ab = a.dial(to, None).await.unwrap();
+        ab.send(Lane::Control, Bytes::from_static(b"hello")).await.unwrap();
+        ab
+    });
+    ours.block_on(async { tokio::task::spawn_blocking(|| serving.join().unwrap()).await.unwrap() });
+    ours.block_on(async {
+        let options = QuicOptions { port: Some(port), remembered: None, loopback_only: true };
+        let again = QuicTransport::bind(&key(2), &options).unwrap();
+        let started = Instant::now();
+        ab.send(Lane::Control, Bytes::from(vec![0; 100])).await.unwrap();
+        assert_eq!(soon(ab.closed()).await, LinkError::Closed("the peer started anew".into()));
+        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+        drop(again);
+    });
+}

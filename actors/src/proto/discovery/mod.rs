@@ -239,6 +239,10 @@ impl Discovery {
             }
         }
         while let Some((target, addr)) = self.dials.next(now) {
+            if matches!(target, Target::Address(at) if self.is_found(at)) {
+                self.dials.settle(target, now);
+                continue;
+            }
             let device = match target {
                 Target::Device(device) => Some(device),
                 Target::Address(_) => None,
@@ -352,8 +356,16 @@ impl Discovery {
         self.dials.settle(Target::Device(id), now);
         if self.config.configured.contains(&addr) {
             self.found.insert(addr, id);
-            self.dials.settle(Target::Address(addr), now);
         }
+        for at in self.found.iter().filter(|(_, found)| **found == id).map(|(at, _)| *at) {
+            self.dials.settle(Target::Address(at), now);
+        }
+    }
+
+    /// Whether a session is open with the device at a configured address.
+    fn is_found(&self, addr: SocketAddr) -> bool {
+        let device = self.found.get(&addr).and_then(|id| self.table.get(id));
+        device.is_some_and(|d| d.here.is_some())
     }
 
     /// The last session with a device ended. `missed`: it is a co-member and did not say goodbye, so it is searched
@@ -377,7 +389,6 @@ impl Discovery {
                 self.dials.want(target, *at, Urgency::Configured, now.saturating_add(wait), now, true);
             }
         }
-        self.found.retain(|_, found| *found != id);
     }
 
     /// A dial ended: who is there, or why not.
@@ -389,13 +400,19 @@ impl Discovery {
         now: Duration,
     ) {
         let target = device.map_or(Target::Address(addr), Target::Device);
+        let here = device.map_or(self.is_found(addr), |id| self.table.get(&id).is_some_and(|d| d.here.is_some()));
         match result {
             Ok(id) => {
                 self.dials.settle(target, now);
                 if device.is_none() {
                     self.found.insert(addr, id);
+                    // Should no session come of the link, try again.
+                    let due = now.saturating_add(CONFIGURED_BACKOFF_MAX);
+                    self.dials.want(target, addr, Urgency::Configured, due, now, false);
                 }
             }
+            // It came by another way meanwhile.
+            Err(_) if here => self.dials.settle(target, now),
             Err(DialFault::Oneself) => {
                 self.ourselves.insert(addr);
                 self.dials.settle(target, now);
@@ -542,7 +559,7 @@ impl Discovery {
 
     fn dial_configured(&mut self, now: Duration) {
         for addr in self.config.configured.clone() {
-            if !self.found.contains_key(&addr) && !self.ourselves.contains(&addr) {
+            if !self.is_found(addr) && !self.ourselves.contains(&addr) {
                 self.dials.want(Target::Address(addr), addr, Urgency::Configured, now, now, true);
             }
         }

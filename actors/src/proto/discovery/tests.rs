@@ -341,6 +341,10 @@ fn configured_peers_are_dialled_at_once_and_for_ever() {
     assert_eq!(times[0], S);
     assert!(times.windows(2).all(|w| w[1] - w[0] <= ms(12_600)), "{times:?}");
     assert!(times.len() > 25);
+    // A link without a session is not enough.
+    d.dial_ended(at(5), None, Ok(key(5).id()), now);
+    assert_eq!(dials(&run(&mut d, now, now + S * 11)).len(), 1);
+    now += S * 11;
     // Found, lost, and dialled again.
     d.dial_ended(at(5), None, Ok(key(5).id()), now);
     d.peer_up(key(5).id(), at(5), None, now);
@@ -430,4 +434,15 @@ fn peer_exchange_dials_what_is_not_here() {
     }
     let done = run(&mut d, S * 2, S * 12);
     assert!(dials(&done).len() <= 64 + 101, "{}", dials(&done).len());
+}
+
+#[test]
+fn a_dial_that_fails_after_its_device_came_another_way_is_not_repeated() {
+    let mut d = Discovery::new(config(1), Duration::ZERO);
+    run(&mut d, Duration::ZERO, S);
+    hear(&mut d, at(2), &beacon(2, 2, 1), S);
+    let (t, addr, device) = dials(&run(&mut d, S, S * 2))[0];
+    d.peer_up(key(2).id(), at(2), None, t);
+    d.dial_ended(addr, device, Err(DialFault::Failed), S * 6);
+    assert_eq!(dials(&run(&mut d, S * 6, S * 60)), []);
 }
