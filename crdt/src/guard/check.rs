@@ -136,7 +136,9 @@ impl<'c> Checker<'c> {
             self.own.insert((obj.number, place), number);
         }
         self.mark(&op.action, obj, number)?;
-        let mut path = self.last.as_ref().map(|l| l.2.clone()).unwrap_or_default();
+        let above: &[Key] = self.last.as_ref().map_or(&[], |l| &l.2);
+        let mut path = Vec::with_capacity(above.len() + 1);
+        path.extend_from_slice(above);
         path.push(match place {
             Place::Key(key) => Key::Map(key.to_owned()),
             Place::Element(_) => Key::Element,

@@ -343,3 +343,53 @@ fn booleans(mut b: Bytes<'_>) -> Res<u64> {
     }
     Ok(n)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unsigned(bytes: &[u8]) -> Option<u64> {
+        let mut b = Bytes(bytes);
+        b.unsigned().ok().filter(|_| b.done())
+    }
+
+    fn signed(bytes: &[u8]) -> Option<i64> {
+        let mut b = Bytes(bytes);
+        b.signed().ok().filter(|_| b.done())
+    }
+
+    #[test]
+    fn numbers_up_to_their_ends() {
+        assert_eq!(unsigned(&[0]), Some(0));
+        assert_eq!(unsigned(&[0x7f]), Some(127));
+        assert_eq!(unsigned(&[0xe5, 0x8e, 0x26]), Some(624_485));
+        let max = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
+        assert_eq!(unsigned(&max), Some(u64::MAX));
+        assert_eq!(unsigned(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]), None);
+        assert_eq!(unsigned(&[0x80; 10]), None);
+        assert_eq!(unsigned(&[0x80]), None);
+        assert_eq!(unsigned(&[]), None);
+        assert_eq!(signed(&[0]), Some(0));
+        assert_eq!(signed(&[0x7f]), Some(-1));
+        assert_eq!(signed(&[0x40]), Some(-64));
+        assert_eq!(signed(&[0x3f]), Some(63));
+        assert_eq!(signed(&[0xc0, 0xbb, 0x78]), Some(-123_456));
+        let max = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0];
+        assert_eq!(signed(&max), Some(i64::MAX));
+        let min = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x7f];
+        assert_eq!(signed(&min), Some(i64::MIN));
+        assert_eq!(signed(&[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1]), None);
+        assert_eq!(signed(&[0xff; 11]), None);
+    }
+
+    #[test]
+    fn runs_of_strings_and_deltas_are_bounded_before_they_are_added() {
+        assert_eq!(strings(Bytes(&[2, 1, b'a', 0x7f, 1, b'b']), 8, "x"), Ok(3));
+        assert_eq!(strings(Bytes(&[2, 9]), 8, "x"), Err(Refusal::TooLarge("x")));
+        assert_eq!(deltas(Bytes(&[3, 2, 0x7f, 0x7a]), 10), Ok(4), "2, 4, 6, then 0");
+        assert_eq!(deltas(Bytes(&[3, 2, 0x7f, 0x79]), 10), Err(Refusal::Malformed("an operation's number")));
+        assert_eq!(deltas(Bytes(&[11, 0]), 10), Err(Refusal::TooLarge("operations")));
+        assert_eq!(booleans(Bytes(&[0, 3, 2])), Ok(5));
+        assert_eq!(booleans(Bytes(&[3, 0, 2])), Err(Refusal::Malformed("an empty run")));
+    }
+}
