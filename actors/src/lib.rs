@@ -5,7 +5,9 @@
 //! replicated and how is in `cairn-crdt`. Nothing here knows of windows or of the command line.
 
 pub mod api;
+pub mod data;
 pub mod handle;
 pub mod limits;
 pub mod link;
+pub mod settings;
 pub mod store;
