@@ -1,7 +1,7 @@
 //! What verbs ask: the node that runs on the data folder, over the local socket, or the folder's store where none
 //! runs.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use cairn_actors::api::{ApiError, Conversation, Network, Page, PageAt, Peer, Receipt, Said, Status};
@@ -108,22 +108,33 @@ pub enum Opened {
 /// How often a folder that is in use is tried again: no event tells when another process lets go of it.
 const TRY_AGAIN: Duration = Duration::from_millis(25);
 
-/// Asks the node on `data`, or opens its store where none runs. A folder that another command has open, or whose node
-/// is just starting, is tried again for up to [`LOCAL_OPEN_TIMEOUT`].
+/// Does something with a data folder; while another command has it, or its node is just starting (`in_use`), again
+/// for up to [`LOCAL_OPEN_TIMEOUT`].
+///
+/// # Errors
+/// `in_use` where the folder stays busy, what `attempt` answers otherwise.
+pub async fn retry_in_use<T>(mut attempt: impl AsyncFnMut() -> Result<T, ApiError>) -> Result<T, ApiError> {
+    let deadline = tokio::time::Instant::now() + LOCAL_OPEN_TIMEOUT;
+    loop {
+        match attempt().await {
+            Err(e) if e.code == "in_use" && tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(TRY_AGAIN).await
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Asks the node on `data`, or opens its store where none runs.
 ///
 /// # Errors
 /// `in_use` where the folder stays busy, what connecting or opening answers otherwise.
 pub async fn open(data: &Path) -> Result<Opened, ApiError> {
-    let deadline = tokio::time::Instant::now() + LOCAL_OPEN_TIMEOUT;
-    loop {
-        if let Some(client) = Client::connect(data).await? {
-            return Ok(Opened::Node(client));
-        }
-        match Offline::open(data).await {
-            Err(e) if e.code == "in_use" && tokio::time::Instant::now() < deadline => tokio::time::sleep(TRY_AGAIN).await,
-            result => return result.map(Opened::Offline),
-        }
-    }
+    retry_in_use(async || match Client::connect(data).await? {
+        Some(client) => Ok(Opened::Node(client)),
+        None => Offline::open(data).await.map(Opened::Offline),
+    })
+    .await
 }
 
 /// The node on `data`.
@@ -144,21 +155,4 @@ pub fn no_node(data: &Path) -> ApiError {
 #[must_use]
 pub fn already(data: &Path) -> ApiError {
     ApiError::new("in_use", format!("Cairn already runs on {}", data.display()))
-}
-
-/// The data folder where none is named: the platform's place for the data of programs.
-///
-/// # Errors
-/// `no_data_folder` where the user has no home.
-pub fn default_data() -> Result<PathBuf, ApiError> {
-    let var = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
-    let home = || std::env::home_dir().filter(|p| p.is_absolute());
-    let found = if cfg!(windows) {
-        var("LOCALAPPDATA").map(|d| d.join("Cairn"))
-    } else if cfg!(target_os = "macos") {
-        home().map(|d| d.join("Library/Application Support/Cairn"))
-    } else {
-        var("XDG_DATA_HOME").or_else(|| home().map(|d| d.join(".local/share"))).map(|d| d.join("cairn"))
-    };
-    found.ok_or_else(|| ApiError::new("no_data_folder", "this user has no home folder: name a data folder with --data"))
 }

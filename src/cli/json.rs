@@ -4,8 +4,8 @@
 use std::net::SocketAddr;
 
 use cairn_actors::api::{
-    Badge, Conversation, ConversationKind, DeliveryState, Event, Message, Network, NetworkState, Peer, PeerState, Receipt,
-    Said, Status,
+    Badge, Conversation, ConversationKind, DeliveryState, Event, Message, Network, NetworkState, Peer, PeerState,
+    Receipt, Said, Status,
 };
 use cairn_crdt::ids::{DeviceId, Incarnation, MessageId, NetworkId, SpaceId};
 use serde::Serialize;

@@ -174,14 +174,13 @@ async fn newest(
 ///
 /// # Errors
 /// `no_such_conversation`, `no_such_message`, `ambiguous`, and what the backend answers.
-pub async fn receipts(
-    backend: &mut impl Backend,
-    out: &mut Out,
-    what: &ConvRef,
-    message: &str,
-) -> Result<(), Failure> {
+pub async fn receipts(backend: &mut impl Backend, out: &mut Out, what: &ConvRef, message: &str) -> Result<(), Failure> {
     let place = backend.resolve(what).await?;
     let id = message_id(backend, message).await?;
     let receipts = backend.receipts(place.id, id).await?;
-    if out.json { out.lines(receipts.iter().map(json::receipt)) } else { out.lines(human::receipts(&receipts, now_ms())) }
+    if out.json {
+        out.lines(receipts.iter().map(json::receipt))
+    } else {
+        out.lines(human::receipts(&receipts, now_ms()))
+    }
 }

@@ -94,12 +94,7 @@ pub async fn attend(
     Ok(())
 }
 
-fn line_of(
-    event: &Event,
-    kinds: &BTreeMap<SpaceId, ConversationKind>,
-    json: bool,
-    _style: Style,
-) -> Option<String> {
+fn line_of(event: &Event, kinds: &BTreeMap<SpaceId, ConversationKind>, json: bool, _style: Style) -> Option<String> {
     if json { Some(json::event(event, |id| kinds.get(id).copied())) } else { human::event(event) }
 }
 

@@ -1,27 +1,52 @@
 //! Starting the node: the one place where the app meets it.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::path::Path;
 
 use cairn_actors::api::{ApiError, NodeOptions};
 use cairn_actors::handle::Handle;
+use tokio::task::JoinHandle;
+
+use super::args::NodeArgs;
+use super::config;
+
+/// How to start a node on a folder: what the flags say, else what the settings say.
+///
+/// # Errors
+/// `bad_settings` where the settings file is not right.
+pub fn options(data: &Path, flags: &NodeArgs) -> Result<NodeOptions, ApiError> {
+    let settings = config::load(data)?;
+    let or = |flag: &[String], setting: Vec<String>| if flag.is_empty() { setting } else { flag.to_vec() };
+    Ok(NodeOptions {
+        data: data.to_owned(),
+        name: flags.name.clone(),
+        port: flags.port.or(settings.port),
+        interfaces: or(&flags.interfaces, settings.interfaces),
+        peers: if flags.peers.is_empty() { settings.peers } else { flags.peers.clone() },
+        no_discovery: flags.no_discovery || !settings.discovery,
+        ..NodeOptions::default()
+    })
+}
 
 /// A node that runs in this process.
 pub struct RunningNode {
     /// The door into it.
     pub handle: Handle,
-    stopped: Pin<Box<dyn Future<Output = ()> + Send>>,
+    stopped: JoinHandle<()>,
 }
 
 impl RunningNode {
-    /// A node behind a door; `stopped` resolves when it has stopped.
+    /// A node behind a door; `stopped` resolves when it has stopped, and is waited for on the runtime of the caller.
     pub fn new(handle: Handle, stopped: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self { handle, stopped: Box::pin(stopped) }
+        Self { handle, stopped: tokio::spawn(stopped) }
     }
 
     /// Waits until it has stopped by itself or was told to.
     pub async fn wait(&mut self) {
-        (&mut self.stopped).await;
+        // However it ended, it has ended.
+        if !self.stopped.is_finished() {
+            let _ = (&mut self.stopped).await;
+        }
     }
 
     /// Says goodbye, commits what is under way, and waits until it has stopped.

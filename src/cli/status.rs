@@ -12,7 +12,11 @@ use super::{human, json};
 pub async fn status(backend: &mut impl Backend, out: &mut Out) -> Result<(), Failure> {
     let status = backend.status().await?;
     let running = backend.running();
-    if out.json { out.line(&json::status(&status, running)) } else { out.lines(human::status(&status, running, out.style)) }
+    if out.json {
+        out.line(&json::status(&status, running))
+    } else {
+        out.lines(human::status(&status, running, out.style))
+    }
 }
 
 /// Who this device is; with a name, it is called so from now on.

@@ -8,7 +8,8 @@ use super::error::Failure;
 
 /// Whether a character would steer the terminal or turn the direction of what follows.
 fn steers(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}')
+    c.is_control()
+        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}')
 }
 
 /// One line without anything that steers the terminal: names and messages come from strangers.
@@ -64,7 +65,11 @@ impl Style {
     #[must_use]
     pub fn detect() -> Self {
         let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
-        let able = if cfg!(windows) { set("WT_SESSION") || set("TERM") } else { std::env::var_os("TERM").is_none_or(|t| t != "dumb") };
+        let able = if cfg!(windows) {
+            set("WT_SESSION") || set("TERM")
+        } else {
+            std::env::var_os("TERM").is_none_or(|t| t != "dumb")
+        };
         Self(io::stdout().is_terminal() && able && !set("NO_COLOR"))
     }
 
@@ -152,10 +157,11 @@ mod tests {
 
     #[test]
     fn columns_align_with_wide_characters() {
-        let rows = [vec!["张伟".to_owned(), "x".to_owned()], vec!["Maya".to_owned(), "y".to_owned()], vec![
-            "Li".to_owned(),
-            String::new(),
-        ]];
+        let rows = [
+            vec!["张伟".to_owned(), "x".to_owned()],
+            vec!["Maya".to_owned(), "y".to_owned()],
+            vec!["Li".to_owned(), String::new()],
+        ];
         assert_eq!(table(&rows), ["张伟  x", "Maya  y", "Li"]);
     }
 

@@ -149,7 +149,9 @@ mod tests {
         assert_eq!("1d".parse(), ago(86_400));
         assert_eq!("2026-11-20T09:00:00+01:00".parse(), Ok(Since::At(1_795_161_600_000)));
         assert_eq!("1969-01-01T00:00:00Z".parse(), Ok(Since::At(0)));
-        for bad in ["", "10", "m", "10x", "-3h", "99999999999999999999d", "1234567890123456789w", "2026-13-01T00:00:00Z"] {
+        for bad in
+            ["", "10", "m", "10x", "-3h", "99999999999999999999d", "1234567890123456789w", "2026-13-01T00:00:00Z"]
+        {
             assert_eq!(bad.parse::<Since>(), Err(BadTime), "{bad}");
         }
         assert_eq!(Since::Ago(Duration::from_secs(u64::MAX)).ms(5), 0);

@@ -5,6 +5,8 @@
 //! `server` answers for a [`cairn_actors::handle::Handle`], `client` asks. Nothing here listens on a network.
 
 pub mod client;
+#[cfg(test)]
+pub mod fake;
 pub mod lines;
 pub mod place;
 pub mod protocol;
