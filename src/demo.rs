@@ -140,23 +140,26 @@ pub fn window(runtime: &Runtime) -> Result<(), Failure> {
     eprintln!("cairn: the command post keeps its data in {} until the window is closed", data.display());
     runtime.block_on(stage.enter(POST, post))?;
     let (closed, mut over) = tokio::sync::oneshot::channel::<()>();
-    let script = runtime.spawn(async move {
-        tokio::select! {
-            result = endless(&mut stage) => if let Err(error) = result {
-                tracing::warn!(?error, "the demo's script ended");
-                let _ = (&mut over).await;
-            },
-            _ = &mut over => {}
-        }
-        stage.strike().await;
+    let threads = runtime.handle().clone();
+    let script = std::thread::spawn(move || {
+        threads.block_on(async {
+            tokio::select! {
+                Err(error) = endless(&mut stage) => {
+                    tracing::warn!(?error, "the demo's script ended");
+                    let _ = (&mut over).await;
+                }
+                _ = &mut over => {}
+            }
+            stage.strike().await;
+        });
     });
     let result = cli_window::show(handle, runtime);
-    runtime.block_on(async {
-        server.close().await;
-        // The script ends by itself when nobody listens, and by this when somebody does.
-        let _ = closed.send(());
-        let _ = script.await;
-    });
+    runtime.block_on(server.close());
+    // Whether the script still runs or has given up, this ends it, and with it the nodes.
+    let _ = closed.send(());
+    if script.join().is_err() {
+        return Err(failed("the demo's script broke off").into());
+    }
     result
 }
 

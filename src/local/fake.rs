@@ -151,32 +151,42 @@ impl FakeNode {
         self.state.lock().unwrap()
     }
 
+    /// The door.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
+    /// What was said so far.
     pub fn said(&self) -> Vec<Utterance> {
         self.state().said.clone()
     }
 
+    /// Takes a message into the history.
     pub fn add(&self, message: Message) {
         let mut state = self.state();
         state.messages.push(message);
         state.messages.sort_by_key(|m| m.key);
     }
 
+    /// Knows these peers.
     pub fn set_peers(&self, peers: Vec<Peer>) {
         self.state().peers = peers;
     }
 
+    /// Tells everybody who listens.
     pub fn event(&self, event: Event) {
         // Nobody need listen.
         let _ = self.events.send(event);
     }
 
+    /// How many listen to events.
+    pub fn subscribers(&self) -> usize {
+        self.events.receiver_count()
+    }
+
     /// Waits until somebody listens to events.
     pub async fn subscribed(&self) {
-        while self.events.receiver_count() == 0 {
+        while self.subscribers() == 0 {
             tokio::task::yield_now().await;
         }
     }

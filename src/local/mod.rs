@@ -12,3 +12,6 @@ pub mod place;
 pub mod protocol;
 pub mod resolve;
 pub mod server;
+
+#[cfg(test)]
+mod tests;
