@@ -14,7 +14,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use crate::cli::error::Failure;
 use crate::cli::node::up;
 use crate::cli::start::{RunningNode, start_node};
-use crate::cli::text::{Out, plain};
+use crate::cli::text::{Out, note, plain};
 use crate::cli::{json, window as cli_window};
 
 /// Who takes part; the first has the window.
@@ -137,7 +137,7 @@ pub fn window(runtime: &Runtime) -> Result<(), Failure> {
     let (post, server) = runtime.block_on(async { up(stage.option(POST)?).await })?;
     let handle = post.handle.clone();
     let data = stage.option(POST)?.data;
-    eprintln!("cairn: the command post keeps its data in {} until the window is closed", data.display());
+    note(&format!("cairn: the command post keeps its data in {} until the window is closed", data.display()));
     runtime.block_on(stage.enter(POST, post))?;
     let (closed, mut over) = tokio::sync::oneshot::channel::<()>();
     let threads = runtime.handle().clone();

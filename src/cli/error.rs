@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use cairn_actors::api::ApiError;
 use serde::Serialize;
 
-use super::text::plain;
+use super::text::{note, plain};
 
 /// Why a command ended early.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl Failure {
     #[must_use]
     pub fn report(&self, json: bool) -> ExitCode {
         if let Some(line) = self.line(json) {
-            eprintln!("{line}");
+            note(&line);
         }
         ExitCode::from(self.code())
     }

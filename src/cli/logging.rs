@@ -2,6 +2,8 @@
 
 use tracing_subscriber::EnvFilter;
 
+use super::text::note;
+
 /// The environment variable with a filter such as `cairn_actors=debug,warn`.
 pub const VARIABLE: &str = "CAIRN_LOG";
 
@@ -20,7 +22,7 @@ pub fn init(verbose: u8) {
     let said = std::env::var(VARIABLE).ok().filter(|v| !v.is_empty());
     let filter = match &said {
         Some(text) => EnvFilter::try_new(text).unwrap_or_else(|e| {
-            eprintln!("cairn: {VARIABLE} is not a filter ({e}); logging warnings");
+            note(&format!("cairn: {VARIABLE} is not a filter ({e}); logging warnings"));
             EnvFilter::new(directives(0))
         }),
         None => EnvFilter::new(directives(verbose)),

@@ -36,7 +36,7 @@ use tokio::runtime::{Builder, Runtime};
 use args::{Cli, DebugVerb, NodeArgs, Verb};
 use backend::{Backend, Opened};
 use error::Failure;
-use text::Out;
+use text::{Out, note};
 
 /// Does what the arguments ask, and gives the exit status: 0 done, 1 failed, 2 wrong usage.
 #[must_use]
@@ -122,8 +122,10 @@ async fn one_shot(data: &Path, out: &mut Out, verb: Verb) -> Result<(), Failure>
             return log::follow(data, out, &conversation, log::Range { limit, since }).await;
         }
         // Read before anything is opened: it may take as long as it likes.
-        Verb::Say { id, conversation, text } if text == "-" => {
-            Verb::Say { id, conversation, text: say::read_text(std::io::stdin().lock())? }
+        Verb::Say { id, conversation, text } => {
+            let text = if text == "-" { say::read_text(std::io::stdin().lock())? } else { text };
+            say::check(&text)?;
+            Verb::Say { id, conversation, text }
         }
         verb => verb,
     };
@@ -131,7 +133,7 @@ async fn one_shot(data: &Path, out: &mut Out, verb: Verb) -> Result<(), Failure>
         Opened::Node(mut node) => perform(&mut node, out, verb).await,
         Opened::Offline(mut store) => {
             if !matches!(verb, Verb::Say { .. }) {
-                eprintln!("cairn: no node runs here: asking the store in {}", data.display());
+                note(&format!("cairn: no node runs here: asking the store in {}", data.display()));
             }
             perform(&mut store, out, verb).await
         }

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
 
 use cairn_actors::api::{ApiError, ConversationKind, Event, NodeOptions};
 use cairn_actors::limits::EVENTS;
 use cairn_crdt::ids::SpaceId;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::oneshot;
 
-use super::backend::already;
+use super::backend::{already, retry_in_use};
 use super::error::Failure;
 use super::start::{RunningNode, start_node};
-use super::text::{Out, Style};
+use super::text::Out;
 use super::{human, json};
 use crate::local::client::Client;
 use crate::local::server::{Server, serve};
@@ -23,10 +25,11 @@ use crate::local::server::{Server, serve};
 /// answers.
 pub async fn up(options: NodeOptions) -> Result<(RunningNode, Server), ApiError> {
     let data = options.data.clone();
-    if Client::connect(&data).await?.is_some() {
-        return Err(already(&data));
-    }
-    let node = start_node(options).await?;
+    let node = retry_in_use(async || match Client::connect(&data).await? {
+        Some(_) => Ok(Err(already(&data))),
+        None => start_node(options.clone()).await.map(Ok),
+    })
+    .await??;
     match serve(&data, node.handle.clone()) {
         Ok(server) => Ok((node, server)),
         Err(e) => {
@@ -49,7 +52,7 @@ pub async fn run(options: NodeOptions, out: Out) -> Result<(), Failure> {
 /// Says what happens on a node until `told` resolves or the node stops.
 ///
 /// # Errors
-/// `stopped` where the node stopped by itself.
+/// `stopped` where the node stopped by itself, without being asked.
 pub async fn attend(
     mut node: RunningNode,
     server: Server,
@@ -64,6 +67,7 @@ pub async fn attend(
     let mut kinds: BTreeMap<SpaceId, ConversationKind> =
         node.handle.conversations().await?.iter().map(|c| (c.id, c.kind)).collect();
     let mut told = std::pin::pin!(told);
+    let mut asked = false;
     let by_itself = loop {
         let event = tokio::select! {
             () = &mut told => break false,
@@ -76,7 +80,8 @@ pub async fn attend(
                 if let Event::Conversation(c) = &event {
                     kinds.insert(c.id, c.kind);
                 }
-                if let Some(line) = line_of(&event, &kinds, json, style) {
+                asked |= event == Event::Stopping;
+                if let Some(line) = line_of(&event, &kinds, json) {
                     printer.print(line, json);
                 }
             }
@@ -87,14 +92,18 @@ pub async fn attend(
     };
     server.close().await;
     if by_itself {
-        return Err(Failure::failed("stopped", "the node has stopped"));
+        while let Ok(event) = events.try_recv() {
+            asked |= event == Event::Stopping;
+        }
+    } else {
+        printer.print(line_of(&Event::Stopping, &kinds, json).unwrap_or_default(), json);
+        node.stop().await;
     }
-    printer.print(line_of(&Event::Stopping, &kinds, json, style).unwrap_or_default(), json);
-    node.stop().await;
-    Ok(())
+    printer.finish().await;
+    if by_itself && !asked { Err(Failure::failed("stopped", "the node has stopped")) } else { Ok(()) }
 }
 
-fn line_of(event: &Event, kinds: &BTreeMap<SpaceId, ConversationKind>, json: bool, _style: Style) -> Option<String> {
+fn line_of(event: &Event, kinds: &BTreeMap<SpaceId, ConversationKind>, json: bool) -> Option<String> {
     if json { Some(json::event(event, |id| kinds.get(id).copied())) } else { human::event(event) }
 }
 
@@ -102,12 +111,17 @@ fn line_of(event: &Event, kinds: &BTreeMap<SpaceId, ConversationKind>, json: boo
 /// [`EVENTS`] are dropped, and that is said.
 struct Printer {
     lines: SyncSender<String>,
+    done: oneshot::Receiver<()>,
     dropped: bool,
 }
+
+/// How long a reader may take for the last lines.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 impl Printer {
     fn new(mut out: Out) -> Self {
         let (lines, rx) = sync_channel::<String>(EVENTS);
+        let (finished, done) = oneshot::channel();
         std::thread::spawn(move || {
             // Where nobody reads any more the node goes on, unheard.
             while let Ok(line) = rx.recv() {
@@ -115,8 +129,16 @@ impl Printer {
                     break;
                 }
             }
+            // Nobody need wait for it.
+            let _ = finished.send(());
         });
-        Self { lines, dropped: false }
+        Self { lines, done, dropped: false }
+    }
+
+    /// Waits until all is printed, but not for ever.
+    async fn finish(self) {
+        drop(self.lines);
+        let _ = tokio::time::timeout(LAST_LINES, self.done).await;
     }
 
     fn print(&mut self, line: String, json: bool) {

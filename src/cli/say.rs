@@ -8,14 +8,14 @@ use cairn_crdt::ids::MessageId;
 
 use super::backend::Backend;
 use super::error::Failure;
-use super::text::Out;
+use super::text::{Out, note};
 use super::{human, json};
 use crate::local::resolve::ConvRef;
 
 /// Says `text` in a conversation; answers once it is durable here.
 ///
 /// # Errors
-/// `empty`, `too_long`, `no_such_conversation`, `ambiguous`, and what the backend answers.
+/// `no_such_conversation`, `ambiguous`, and what the backend answers.
 pub async fn say(
     backend: &mut impl Backend,
     out: &mut Out,
@@ -23,7 +23,6 @@ pub async fn say(
     id: Option<&str>,
     text: &str,
 ) -> Result<(), Failure> {
-    check(text)?;
     let place = backend.resolve(conversation).await?;
     let id = match id {
         Some(token) => Some(message_id(backend, token).await?),
@@ -31,7 +30,7 @@ pub async fn say(
     };
     let said = backend.say(place.id, text, id).await?;
     if !backend.running() {
-        eprintln!("cairn: no node runs here: the message waits in the outbox until the next one starts");
+        note("cairn: no node runs here: the message waits in the outbox until the next one starts");
     }
     out.line(&if out.json { json::said(&said) } else { human::said(&said, &place.title, out.style) })
 }
@@ -47,19 +46,19 @@ pub async fn message_id(backend: &mut impl Backend, text: &str) -> Result<Messag
     }
 }
 
-fn check(text: &str) -> Result<(), ApiError> {
+/// Whether a text can be said, before anybody is asked.
+///
+/// # Errors
+/// `empty`, `too_long`.
+pub fn check(text: &str) -> Result<(), ApiError> {
     if text.len() > MESSAGE_MAX {
-        return Err(too_long(text.len() as u64));
+        let message = format!("the text is {} bytes long, at most {MESSAGE_MAX} fit in a message", text.len());
+        return Err(ApiError::new("too_long", message));
     }
     if text.trim().is_empty() {
         return Err(ApiError::new("empty", "there is nothing to say: the text is empty"));
     }
     Ok(())
-}
-
-fn too_long(len: u64) -> ApiError {
-    let message = format!("the text is {len} bytes long, at most {MESSAGE_MAX} fit in a message");
-    ApiError::new("too_long", message)
 }
 
 /// Reads a text to its end, without its last line end.

@@ -252,6 +252,53 @@ async fn waiting_for_peers_ends_with_the_event_or_the_time() {
     assert_eq!(captured.text().lines().count(), 4);
 }
 
+#[tokio::test]
+async fn a_node_says_ready_first_and_stops_when_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let fake = FakeNode::start();
+    let server = serve(dir.path(), fake.handle()).unwrap();
+    let captured = Captured::default();
+    let (tell, told) = tokio::sync::oneshot::channel::<()>();
+    let running = super::node::attend(fake.running(), server, Out::to(captured.clone(), true), async {
+        told.await.unwrap();
+    });
+    let events = async {
+        fake.subscribed().await;
+        let room = conversation(40, ConversationKind::Everyone, "Everyone");
+        fake.event(Event::Message(Box::new(message(&room, 1, 5, "hi"))));
+        while captured.text().lines().count() < 2 {
+            tokio::task::yield_now().await;
+        }
+        tell.send(()).unwrap();
+    };
+    let (result, ()) = tokio::join!(running, events);
+    result.unwrap();
+    let text = captured.text();
+    let events: Vec<_> = text.lines().map(|l| l.split_once(',').map_or(l, |(e, _)| e)).collect();
+    assert_eq!(events, ["{\"event\":\"ready\"", "{\"event\":\"message\"", "{\"event\":\"stopping\"}"]);
+    assert!(text.contains("\"final\":null"));
+    assert!(crate::local::client::Client::connect(dir.path()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_node_that_ends_unasked_is_a_failure_and_one_that_was_asked_is_none() {
+    for asked in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let fake = FakeNode::start();
+        let server = serve(dir.path(), fake.handle()).unwrap();
+        let out = Out::to(Captured::default(), false);
+        let end = async {
+            fake.subscribed().await;
+            if asked {
+                fake.event(Event::Stopping);
+            }
+            fake.handle().stop().await.unwrap();
+        };
+        let (result, ()) = tokio::join!(super::node::attend(fake.running(), server, out, std::future::pending()), end);
+        assert_eq!(result.is_ok(), asked);
+    }
+}
+
 #[test]
 fn what_became_of_a_message_in_words() {
     assert_eq!(human::delivery(DeliveryState::Queued, 0, 3), "queued");

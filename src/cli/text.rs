@@ -102,6 +102,11 @@ impl Style {
     }
 }
 
+/// Says something beside the result, on stderr. Where nobody reads that, nothing is lost.
+pub fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// Where a command's result goes.
 pub struct Out {
     /// Whether to print JSON.

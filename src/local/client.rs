@@ -2,18 +2,19 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use cairn_actors::api::{
     ApiError, Conversation, Event, Message, Network, OrderKey, Page, PageAt, Peer, Receipt, Said, Status,
 };
-use cairn_actors::limits::{LOCAL_LINE_MAX, LOCAL_REPLY_TIMEOUT};
+use cairn_actors::limits::{LOCAL_LINE_MAX, LOCAL_OPEN_TIMEOUT, LOCAL_REPLY_TIMEOUT};
 use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
 use interprocess::local_socket::tokio::Stream;
 use interprocess::local_socket::traits::tokio::Stream as _;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::lines::{LineError, LineReader};
-use super::place::places;
+use super::place::{Place, places};
 use super::protocol::{LocalReply, LocalRequest, Part, decode, encode};
 use super::resolve::{ConvRef, Resolved};
 
@@ -63,11 +64,7 @@ impl Client {
         // A folder that does not exist has no node.
         let Ok(places) = places(data, false) else { return Ok(None) };
         for place in places {
-            let attempt = match place.name() {
-                Ok(name) => Stream::connect(name).await,
-                Err(e) => Err(e),
-            };
-            match attempt {
+            match connect(&place).await {
                 Ok(stream) => {
                     let (reader, writer) = tokio::io::split(stream);
                     return Ok(Some(Self { lines: LineReader::new(reader, LOCAL_LINE_MAX), writer }));
@@ -276,7 +273,24 @@ impl Client {
     /// # Errors
     /// As [`Client::ask`].
     pub async fn stop(&mut self) -> Result<(), ApiError> {
-        self.ask(LocalRequest::Stop).await.map(drop)
+        match self.ask(LocalRequest::Stop).await {
+            // The node may be gone before its answer is.
+            Err(e) if e.code != "stopped" => Err(e),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Connects to a place. While more programs knock at once than the system lets wait, again.
+async fn connect(place: &Place) -> io::Result<Stream> {
+    let deadline = tokio::time::Instant::now() + LOCAL_OPEN_TIMEOUT;
+    loop {
+        match Stream::connect(place.name()?).await {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock && tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            result => return result,
+        }
     }
 }
 

@@ -10,7 +10,9 @@ use cairn_actors::handle::{Handle, Request};
 use cairn_actors::limits::{EVENTS, PAGE_MAX};
 use cairn_crdt::hlc::Hlc;
 use cairn_crdt::ids::{DeviceId, Incarnation, MessageId, NetworkId, SpaceId};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{Notify, broadcast, mpsc};
+
+use crate::cli::start::RunningNode;
 
 /// What was said: where, under which id, what.
 type Utterance = (SpaceId, Option<MessageId>, String);
@@ -21,6 +23,7 @@ struct State {
     conversations: Vec<Conversation>,
     messages: Vec<Message>,
     said: Vec<Utterance>,
+    stopped: Arc<Notify>,
 }
 
 /// The node.
@@ -28,6 +31,7 @@ pub struct FakeNode {
     state: Arc<Mutex<State>>,
     handle: Handle,
     events: broadcast::Sender<Event>,
+    stopped: Arc<Notify>,
 }
 
 /// A status.
@@ -126,6 +130,7 @@ impl FakeNode {
     pub fn start() -> Self {
         let (tx, mut rx) = mpsc::channel(16);
         let (events, _) = broadcast::channel(EVENTS);
+        let stopped = Arc::new(Notify::new());
         let state = Arc::new(Mutex::new(State {
             status: status(),
             peers: vec![
@@ -137,6 +142,7 @@ impl FakeNode {
             conversations: vec![conversation(40, ConversationKind::Everyone, "Everyone")],
             messages: Vec::new(),
             said: Vec::new(),
+            stopped: Arc::clone(&stopped),
         }));
         let shared = Arc::clone(&state);
         tokio::spawn(async move {
@@ -144,7 +150,7 @@ impl FakeNode {
                 answer(&mut shared.lock().unwrap(), request);
             }
         });
-        Self { state, handle: Handle::new(tx, events.clone()), events }
+        Self { state, handle: Handle::new(tx, events.clone()), events, stopped }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -177,6 +183,12 @@ impl FakeNode {
     pub fn event(&self, event: Event) {
         // Nobody need listen.
         let _ = self.events.send(event);
+    }
+
+    /// The node as the app holds it: it stops when it is told to.
+    pub fn running(&self) -> RunningNode {
+        let stopped = Arc::clone(&self.stopped);
+        RunningNode::new(self.handle(), async move { stopped.notified().await })
     }
 
     /// How many listen to events.
@@ -260,9 +272,10 @@ fn answer(state: &mut State, request: Request) {
         Request::SetPetname(_, _, r) => drop(r.send(Err(none("no_such_peer")))),
         Request::Kill(actor, r) => drop(r.send(if actor == "storage" { Ok(()) } else { Err(none("no_such_actor")) })),
         Request::MarkRead(_, _, r) => drop(r.send(Ok(()))),
-        Request::SetAway(_, r) | Request::SettingsChanged(r) | Request::Stop(r) => drop(r.send(Ok(()))),
-        // Requests that these tests don't send are answered with `stopped` by dropping the reply.
-        #[allow(unreachable_patterns)]
-        _ => {}
+        Request::SetAway(_, r) | Request::SettingsChanged(r) => drop(r.send(Ok(()))),
+        Request::Stop(r) => {
+            state.stopped.notify_one();
+            drop(r.send(Ok(())));
+        }
     }
 }

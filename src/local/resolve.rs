@@ -41,20 +41,18 @@ impl FromStr for ConvRef {
         if text.eq_ignore_ascii_case("everyone") {
             return Ok(Self::Everyone);
         }
-        let forms: [(&str, fn(String) -> Self); 5] = [
-            ("@", Self::Person),
-            ("person:", Self::Person),
-            ("#", Self::Group),
-            ("group:", Self::Group),
-            ("id:", Self::Id),
-        ];
-        for (prefix, make) in forms {
-            if let Some(rest) = text.strip_prefix(prefix) {
-                let rest = rest.trim();
-                return if rest.is_empty() { Err(BadRef) } else { Ok(make(rest.to_owned())) };
-            }
+        let after = |prefixes: &[&str]| prefixes.iter().find_map(|p| text.strip_prefix(p)).map(|n| n.trim().to_owned());
+        let found = if let Some(name) = after(&["@", "person:"]) {
+            Self::Person(name)
+        } else if let Some(name) = after(&["#", "group:"]) {
+            Self::Group(name)
+        } else {
+            Self::Id(after(&["id:"]).ok_or(BadRef)?)
+        };
+        match &found {
+            Self::Person(n) | Self::Group(n) | Self::Id(n) if n.is_empty() => Err(BadRef),
+            _ => Ok(found),
         }
-        Err(BadRef)
     }
 }
 

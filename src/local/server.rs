@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use cairn_actors::api::{ApiError, Event, PageAt};
 use cairn_actors::handle::Handle;
-use cairn_actors::limits::{LOCAL_CONNECTIONS, LOCAL_LINE_MAX, LOCAL_WRITE_TIMEOUT, PAGE_MAX};
+use cairn_actors::limits::{
+    LOCAL_CONNECTIONS, LOCAL_LINE_MAX, LOCAL_WAIT, LOCAL_WAITING, LOCAL_WRITE_TIMEOUT, PAGE_MAX,
+};
 use interprocess::local_socket::ListenerOptions;
 use interprocess::local_socket::tokio::{Listener, Stream};
 use interprocess::local_socket::traits::tokio::Listener as _;
@@ -142,16 +144,18 @@ async fn accept(listener: Listener, handle: Handle) {
             accepted = listener.accept() => accepted,
             Some(_) = connections.join_next() => continue,
         };
-        match (stream, Arc::clone(&room).try_acquire_owned()) {
-            (Ok(stream), Ok(permit)) => {
-                let handle = handle.clone();
+        match stream {
+            Ok(stream) if connections.len() < LOCAL_CONNECTIONS.saturating_add(LOCAL_WAITING) => {
+                let (handle, room) = (handle.clone(), Arc::clone(&room));
                 connections.spawn(async move {
-                    Connection::new(stream, handle).run().await;
-                    drop(permit);
+                    match tokio::time::timeout(LOCAL_WAIT, room.acquire()).await {
+                        Ok(Ok(_permit)) => Connection::new(stream, handle).run().await,
+                        _ => refuse(stream).await,
+                    }
                 });
             }
-            (Ok(stream), Err(_)) => refuse(stream).await,
-            (Err(error), _) => {
+            Ok(stream) => refuse(stream).await,
+            Err(error) => {
                 // Out of file descriptors, mostly: nothing tells when there are some again.
                 tracing::warn!(%error, "a local connection could not be taken");
                 tokio::time::sleep(std::time::Duration::from_millis(100)).await;
