@@ -6,8 +6,26 @@
 
 pub mod api;
 pub mod data;
+pub mod discovery;
+pub mod documents;
+pub mod endpoint;
+pub mod env;
 pub mod handle;
 pub mod limits;
 pub mod link;
+pub mod node;
+pub mod outbox;
+pub mod outbox_table;
+pub mod own;
+pub mod pen;
+pub mod people;
+pub mod presence;
+pub mod proto;
+pub mod session;
+pub mod sessions;
 pub mod settings;
+pub mod space;
+pub mod storage;
 pub mod store;
+pub mod tree;
+pub mod wiring;

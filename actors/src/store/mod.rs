@@ -39,6 +39,8 @@ pub enum Table {
     Outbox,
     /// Entries admitted but void, with the reason.
     Void,
+    /// Messages said here: (space, message) to the segment they are in, so that a retry says nothing twice.
+    Said,
 }
 
 /// One write of a batch.

@@ -44,7 +44,8 @@ pub(super) const PAYLOADS: TableDefinition<'static, &'static [u8; 16], &'static 
     TableDefinition::new("payloads");
 
 /// Every small table.
-pub const SMALL: [Table; 6] = [Table::Meta, Table::Networks, Table::Peers, Table::Durable, Table::Outbox, Table::Void];
+pub const SMALL: [Table; 7] =
+    [Table::Meta, Table::Networks, Table::Peers, Table::Durable, Table::Outbox, Table::Void, Table::Said];
 
 /// The redb table behind a small table.
 pub(super) const fn small(table: Table) -> Small {
@@ -55,6 +56,7 @@ pub(super) const fn small(table: Table) -> Small {
         Table::Durable => "durable",
         Table::Outbox => "outbox",
         Table::Void => "void",
+        Table::Said => "said",
     })
 }
 

@@ -1,0 +1,4 @@
+//! The pure halves of discovery, session and presence.
+
+pub mod presence;
+pub mod session;
