@@ -1,1 +1,3 @@
 //! Cairn: what the binary is made of.
+
+pub mod ui;
