@@ -16,6 +16,7 @@ use crate::cli::node::up;
 use crate::cli::start::{RunningNode, start_node};
 use crate::cli::text::{Out, note, plain};
 use crate::cli::{json, window as cli_window};
+use crate::ui::UiSettings;
 
 /// Who takes part; the first has the window.
 const CAST: [&str; 4] = ["Command post", "Maya Okafor", "张伟", "Linh Wagner"];
@@ -140,6 +141,7 @@ pub fn window(runtime: &Runtime) -> Result<(), Failure> {
     note(&format!("cairn: the command post keeps its data in {} until the window is closed", data.display()));
     runtime.block_on(stage.enter(POST, post))?;
     let (closed, mut over) = tokio::sync::oneshot::channel::<()>();
+    let settings = UiSettings { title: Some("demo".to_owned()), ..UiSettings::default() };
     let threads = runtime.handle().clone();
     let script = std::thread::spawn(move || {
         threads.block_on(async {
@@ -153,7 +155,7 @@ pub fn window(runtime: &Runtime) -> Result<(), Failure> {
             stage.strike().await;
         });
     });
-    let result = cli_window::show(handle, runtime);
+    let result = cli_window::show(handle, runtime, settings);
     runtime.block_on(server.close());
     // Whether the script still runs or has given up, this ends it, and with it the nodes.
     let _ = closed.send(());
