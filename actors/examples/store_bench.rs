@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cairn_actors::store::{RedbStore, Store, StoreError, Table, Write};
+use cairn_actors::store::{RedbStore, Store, Table, Write};
 use cairn_crdt::entry::{Entry, Header, PAYLOAD_VERSION, SignedHeader, VERSION, payload_hash};
 use cairn_crdt::hlc::Hlc;
 use cairn_crdt::identity::DeviceKey;
@@ -15,7 +15,7 @@ use redb::{ReadableDatabase, ReadableTable, TableDefinition};
 const ROUNDS: usize = 5;
 const PAYLOAD: [u8; 200] = [7; 200];
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Outcome<()> {
     let folder = std::env::args_os().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
     let path = folder.join(format!("cairn-store-bench-{}.redb", std::process::id()));
     let result = bench(&path);
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     result
 }
 
-fn bench(path: &Path) -> Result<(), Box<dyn std::error::Error>> {
+fn bench(path: &Path) -> Outcome<()> {
     let store = RedbStore::open(path)?;
     let mut author = Author::new();
     println!("{:<44} {:>12} {:>14}", "what", "time", "rate");
@@ -79,7 +79,7 @@ fn bench(path: &Path) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn read(store: &RedbStore, author: &Author, from: u64, count: usize) -> Result<Duration, StoreError> {
+fn read(store: &RedbStore, author: &Author, from: u64, count: usize) -> Outcome {
     let start = Instant::now();
     let repeats = 100;
     for _ in 0..repeats {
@@ -94,7 +94,7 @@ fn raw_open(path: &Path) -> Result<redb::Database, redb::Error> {
     Ok(redb::Builder::new().set_cache_size(cairn_actors::limits::STORE_CACHE).create(path)?)
 }
 
-fn raw_commits(path: &Path, commits: u32) -> Result<Duration, redb::Error> {
+fn raw_commits(path: &Path, commits: u32) -> Outcome {
     let db = raw_open(path)?;
     let start = Instant::now();
     for _ in 0..commits {
@@ -113,19 +113,22 @@ fn raw_commits(path: &Path, commits: u32) -> Result<Duration, redb::Error> {
     Ok(start.elapsed() / commits)
 }
 
-fn raw_last(path: &Path, count: usize) -> Result<Duration, redb::Error> {
+fn raw_last(path: &Path, count: usize) -> Outcome {
     let db = raw_open(path)?;
     let start = Instant::now();
     let repeats = 100;
     for _ in 0..repeats {
         let txn = db.begin_read()?;
-        let found = txn.open_table(RAW)?.iter()?.rev().take(count).map(|row| row.map_or(0, |(_, v)| v.value().len()));
+        let table = txn.open_table(RAW)?;
+        let found = table.iter()?.rev().take(count).map(|row| row.map_or(0, |(_, v)| v.value().len()));
         assert_eq!(found.sum::<usize>(), count * 500);
     }
     Ok(start.elapsed() / repeats)
 }
 
-fn rounds<E>(mut f: impl FnMut() -> Result<Duration, E>) -> Result<Duration, E> {
+type Outcome<T = Duration> = Result<T, Box<dyn std::error::Error>>;
+
+fn rounds(mut f: impl FnMut() -> Outcome) -> Outcome {
     let mut times = Vec::with_capacity(ROUNDS);
     for _ in 0..ROUNDS {
         times.push(f()?);

@@ -222,7 +222,6 @@ impl DataFolder {
     }
 
     #[cfg(not(unix))]
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the same signature on every system")]
     fn narrow(&mut self, _file: &File, _path: &Path) -> Result<(), DataError> {
         Ok(())
     }
@@ -284,7 +283,6 @@ fn protect_folder(path: &Path, found: &std::fs::Metadata, warnings: &mut Vec<Str
 }
 
 #[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "the same signature on every system")]
 fn protect_folder(_path: &Path, _found: &std::fs::Metadata, _warnings: &mut Vec<String>) -> Result<(), DataError> {
     Ok(())
 }

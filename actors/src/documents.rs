@@ -307,9 +307,9 @@ impl DocumentsState {
     }
 }
 
+pub(crate) use commits::store_error;
 pub use meeting::{load_networks, spaces_of};
 pub use requests::check_body;
-pub(crate) use commits::store_error;
 pub(crate) use requests::{no_conversation, no_message};
 
 /// What the networks of a store make this device claim.

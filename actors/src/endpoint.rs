@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::discovery::DiscoveryMsg;
 use crate::link::LinkError;
+use crate::proto::discovery::DialFault;
 use crate::sessions::{LinkBox, SessionsMsg};
 use crate::wiring::Wiring;
 
@@ -97,10 +98,14 @@ impl Actor for Endpoint {
                     }
                     Err(e) => {
                         tracing::debug!(%address, "dial failed: {e}");
-                        Err(e)
+                        Err(match e {
+                            LinkError::WrongPeer => DialFault::WrongPeer,
+                            LinkError::Oneself => DialFault::Oneself,
+                            _ => DialFault::Failed,
+                        })
                     }
                 };
-                s.wiring.discovery.cast(DiscoveryMsg::DialResult { address, device, reached });
+                s.wiring.discovery.cast(DiscoveryMsg::DialEnded { addr: address, device, result: reached });
             }
             EndpointMsg::NetworkChanged => s.wiring.transport.network_changed(),
         }

@@ -333,9 +333,12 @@ impl RootState {
         let (tx, rx) = tokio::sync::oneshot::channel();
         if let Some(c) = wiring.committer() {
             // The writer answers in order: when it answers this, everything before is durable.
-            c.commit(wiring.people.changes(), Box::new(move |_| {
-                let _ = tx.send(());
-            }));
+            c.commit(
+                wiring.people.changes(),
+                Box::new(move |_| {
+                    let _ = tx.send(());
+                }),
+            );
             let _ = tokio::time::timeout(STOP_WITHIN, rx).await;
         }
         let _ = self.ended.send(Some(Ok(())));

@@ -94,8 +94,7 @@ impl Offline {
 
     fn kinds(&self) -> Result<Vec<(SpaceId, SpaceKind)>, ApiError> {
         let all = spaces_of(self.wiring.store.as_ref(), &self.networks).map_err(|e| failed(&e))?;
-        let joined =
-            |n: &NetworkId| self.networks.get(n).is_some_and(|k| k.standing == Standing::Joined);
+        let joined = |n: &NetworkId| self.networks.get(n).is_some_and(|k| k.standing == Standing::Joined);
         Ok(all.into_iter().filter(|(_, k)| !matches!(k, SpaceKind::Commons(n) if !joined(n))).collect())
     }
 

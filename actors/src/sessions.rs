@@ -218,7 +218,7 @@ impl SessionsState {
     fn gone(&self, peer: DeviceId, serial: u64, clean: bool) {
         self.wiring.documents.cast(DocumentsMsg::PeerDown { peer, serial });
         self.wiring.presence.cast(PresenceMsg::PeerDown { peer, serial });
-        self.wiring.discovery.cast(DiscoveryMsg::PeerDown { device: peer, clean });
+        self.wiring.discovery.cast(DiscoveryMsg::PeerDown { device: peer, missed: !clean });
     }
 
     fn introduce(&self) {
@@ -231,7 +231,11 @@ impl SessionsState {
         if let Some((info, _)) = self.open.get(peer) {
             self.wiring.presence.cast(PresenceMsg::PeerUp(info.clone()));
             self.wiring.documents.cast(DocumentsMsg::PeerUp(info.clone()));
-            self.wiring.discovery.cast(DiscoveryMsg::PeerUp { device: *peer, address: info.link.remote() });
+            self.wiring.discovery.cast(DiscoveryMsg::PeerUp {
+                device: *peer,
+                addr: info.link.remote(),
+                incarnation: Some(info.hello.incarnation),
+            });
         }
     }
 

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorCell, SpawnErr};
 
-use crate::discovery::{Discovery, DiscoveryArgs};
+use crate::discovery::{DiscoveryActor, DiscoveryArgs};
 use crate::documents::Documents;
 use crate::endpoint::Endpoint;
 use crate::presence::Presence;
@@ -125,8 +125,10 @@ impl Spec {
                 a.get_cell()
             }
             Child::Discovery => {
-                let (a, _) = Actor::spawn_linked(None, Discovery, (self.discovery)(w), supervisor).await?;
+                let (a, _) = Actor::spawn_linked(None, DiscoveryActor, (self.discovery)(w), supervisor).await?;
                 w.discovery.set(a.clone());
+                // Whoever is here must not be dialled again.
+                w.sessions.cast(crate::sessions::SessionsMsg::Introduce);
                 a.get_cell()
             }
         })

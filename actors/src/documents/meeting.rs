@@ -220,7 +220,7 @@ impl DocumentsState {
     fn announce(&self) {
         let claims = self.networks.claims();
         if let Some(primary) = claims.first() {
-            self.wiring.discovery.cast(DiscoveryMsg::SetNetwork { id: primary.id, settled: primary.settled });
+            self.wiring.discovery.cast(DiscoveryMsg::SetNetwork(Some((primary.id, primary.settled))));
         }
         self.wiring.sessions.cast(SessionsMsg::Claims(claims));
     }

@@ -54,8 +54,13 @@ impl Opener {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(&new).map_err(redb::Error::Io)?;
-        guarded(|| migrations::migrate(&(self.0)(file)?))?;
-        std::fs::rename(&new, path).map_err(redb::Error::Io)?;
+        let made = guarded(|| migrations::migrate(&(self.0)(file)?))
+            .and_then(|()| std::fs::rename(&new, path).map_err(|e| redb::Error::Io(e).into()));
+        if let Err(fault) = made {
+            // Half a file is of no use, and on a full disk in the way. The error that matters is the first one.
+            let _ = std::fs::remove_file(&new);
+            return Err(fault);
+        }
         crate::data::sync_folder(path).map_err(redb::Error::Io)?;
         Ok(())
     }

@@ -16,7 +16,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, WriteTran
 use super::fault::{Fault, guarded};
 use super::migrations::begin;
 use super::open::{Medium, Opener};
-use super::tables::{self, ENTRIES, LOG_NUMBERS, LOGS, LogRow, PAYLOADS, SCHEMA_KEY, small};
+use super::tables::{self, ENTRIES, EntryRow, LOG_NUMBERS, LOGS, LogRow, PAYLOADS, SCHEMA_KEY, small};
 use super::{Row, Store, StoreError, Stored, Table, Tip, Write};
 
 /// A store in a redb file.
@@ -106,10 +106,12 @@ impl Store for RedbStore {
         self.read(|txn| {
             let logs = txn.open_table(LOGS)?;
             let mut tips = Vec::new();
+            let mut before = None;
             for row in logs.range::<&[u8; tables::LOG_KEY]>(&first..=&last)? {
                 let (key, value) = row?;
+                ascending(&mut before, *key.value())?;
                 let (_, log) = tables::log_of(key.value()).map_err(Fault::undecodable("a log"))?;
-                tips.push((log, row_of(value.value())?.tip));
+                tips.push((log, row_of(key.value(), value.value())?.tip));
             }
             Ok(tips)
         })
@@ -119,12 +121,13 @@ impl Store for RedbStore {
         self.read(|txn| {
             let row = {
                 let logs = txn.open_table(LOGS)?;
-                let Some(value) = logs.get(&tables::log_key(space, log))? else { return Ok(Vec::new()) };
-                row_of(value.value())?
+                let key = tables::log_key(space, log);
+                let Some(value) = logs.get(&key)? else { return Ok(Vec::new()) };
+                row_of(&key, value.value())?
             };
             let mut entries = Vec::new();
             let mut total = 0usize;
-            walk(txn, row.number, from, |stored| {
+            walk(txn, &row, from, |stored| {
                 let length = super::encoded_len(&stored.entry);
                 total = total.saturating_add(length);
                 let room = entries.is_empty() || total <= max_bytes;
@@ -147,11 +150,14 @@ impl Store for RedbStore {
     fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, StoreError> {
         self.read(|txn| {
             let table = txn.open_table(small(table))?;
-            let mut rows = Vec::new();
+            let mut rows: Vec<Row> = Vec::new();
             for row in table.range::<&[u8]>(prefix..)? {
                 let (key, value) = row?;
                 if !key.value().starts_with(prefix) {
                     break;
+                }
+                if rows.last().is_some_and(|(before, _)| before.as_slice() >= key.value()) {
+                    return Err(out_of_order());
                 }
                 rows.push((key.value().to_vec(), value.value().to_vec()));
             }
@@ -160,8 +166,23 @@ impl Store for RedbStore {
     }
 }
 
-fn row_of(value: &[u8; tables::LOG_ROW]) -> Result<LogRow, Fault> {
-    LogRow::decode(value).map_err(Fault::undecodable("a log"))
+/// Damaged branch pages can lead in circles: keys must ascend, so that no walk is endless.
+fn ascending<K: Ord>(before: &mut Option<K>, key: K) -> Result<(), Fault> {
+    match before {
+        Some(before) if *before >= key => Err(out_of_order()),
+        _ => {
+            *before = Some(key);
+            Ok(())
+        }
+    }
+}
+
+fn out_of_order() -> Fault {
+    Fault::Damaged("its keys are out of order".into())
+}
+
+fn row_of(key: &[u8; tables::LOG_KEY], value: &[u8; tables::LOG_ROW]) -> Result<LogRow, Fault> {
+    LogRow::decode(key, value).map_err(Fault::undecodable("a log"))
 }
 
 /// One durable transaction.
@@ -202,9 +223,10 @@ fn append_all(txn: &WriteTransaction, batch: &[Write]) -> Result<(), Fault> {
     for write in batch {
         let Write::Append { entry, received } = write else { continue };
         let header = entry.header();
+        let log_key = tables::log_key(&header.space, &header.log);
         let row = match touched.get(&(header.space, header.log)) {
             Some(row) => Some(*row),
-            None => logs.get(&tables::log_key(&header.space, &header.log))?.map(|v| row_of(v.value())).transpose()?,
+            None => logs.get(&log_key)?.map(|value| row_of(&log_key, value.value())).transpose()?,
         };
         let tip = super::follow(row.map(|row| row.tip).as_ref(), entry).map_err(Fault::Refused)?;
         let number = match row {
@@ -212,19 +234,20 @@ fn append_all(txn: &WriteTransaction, batch: &[Write]) -> Result<(), Fault> {
             None => {
                 let last = numbers.last()?.map(|(number, _)| u64::from_be_bytes(*number.value()));
                 let number = last.unwrap_or(0).checked_add(1).ok_or_else(|| Fault::Damaged("a log number".into()))?;
-                numbers.insert(&number.to_be_bytes(), &tables::log_key(&header.space, &header.log))?;
+                numbers.insert(&number.to_be_bytes(), &log_key)?;
                 number
             }
         };
         let key = tables::entry_key(number, tip.seq);
-        entries.insert(&key, tables::encode_entry(*received, &entry.signed).as_slice())?;
+        entries.insert(&key, tables::encode_entry(*received, entry.payload.is_some(), &entry.signed).as_slice())?;
         if let Some(payload) = &entry.payload {
             payloads.insert(&key, payload.as_slice())?;
         }
         touched.insert((header.space, header.log), LogRow { number, tip });
     }
     for ((space, log), row) in touched {
-        logs.insert(&tables::log_key(&space, &log), &row.encode())?;
+        let key = tables::log_key(&space, &log);
+        logs.insert(&key, &row.encode(&key))?;
     }
     Ok(())
 }
@@ -239,7 +262,7 @@ fn kept(txn: &ReadTransaction, batch: &[Write]) -> Result<bool, Fault> {
             Write::Append { entry, .. } => {
                 let key = tables::log_key(&entry.header().space, &entry.header().log);
                 let Some(value) = logs.get(&key)? else { return Ok(false) };
-                if row_of(value.value())?.tip.seq < entry.header().seq {
+                if row_of(&key, value.value())?.tip.seq < entry.header().seq {
                     return Ok(false);
                 }
             }
@@ -259,17 +282,20 @@ fn kept(txn: &ReadTransaction, batch: &[Write]) -> Result<bool, Fault> {
 /// side, since looking up each payload would cost more than reading it.
 fn walk(
     txn: &ReadTransaction,
-    number: u64,
+    log: &LogRow,
     from: u64,
     mut each: impl FnMut(Stored) -> Result<bool, Fault>,
 ) -> Result<(), Fault> {
+    let number = log.number;
     let (first, last) = (tables::entry_key(number, from.max(1)), tables::entry_key(number, u64::MAX));
     let (entries, payloads) = (txn.open_table(ENTRIES)?, txn.open_table(PAYLOADS)?);
     let mut payloads = payloads.range::<&[u8; 16]>(&first..=&last)?;
     let mut ahead = payloads.next().transpose()?;
+    let mut expected = from.max(1);
     for row in entries.range::<&[u8; 16]>(&first..=&last)? {
         let (key, value) = row?;
-        let (received, signed) = tables::decode_entry(value.value()).map_err(Fault::undecodable("an entry"))?;
+        let EntryRow { received, has_payload, signed } =
+            tables::decode_entry(value.value()).map_err(Fault::undecodable("an entry"))?;
         let payload = match &ahead {
             Some((of, bytes)) if of.value() == key.value() => {
                 let bytes = bytes.value().to_vec();
@@ -278,14 +304,20 @@ fn walk(
             }
             _ => None,
         };
-        if tables::entry_key(number, signed.header.seq) != *key.value()
+        if signed.header.seq != expected
+            || tables::entry_key(number, expected) != *key.value()
+            || payload.is_some() != has_payload
             || payload.as_ref().is_some_and(|p| payload_hash(p) != signed.header.payload_hash)
         {
             return Err(Fault::Damaged("an entry is not what was written".into()));
         }
+        expected = expected.saturating_add(1);
         if !each(Stored { entry: Arc::new(Entry { signed, payload }), received })? {
-            break;
+            return Ok(());
         }
+    }
+    if expected <= log.tip.seq {
+        return Err(Fault::Damaged("entries are missing".into()));
     }
     Ok(())
 }
@@ -294,8 +326,11 @@ fn walk(
 pub(super) fn glance(db: &Database) -> Result<(), Fault> {
     guarded(|| {
         let txn = db.begin_read()?;
+        let mut before = None;
         for row in txn.open_table(LOGS)?.iter()? {
-            row_of(row?.1.value())?;
+            let (key, value) = row?;
+            ascending(&mut before, *key.value())?;
+            row_of(key.value(), value.value())?;
         }
         txn.open_table(ENTRIES)?;
         txn.open_table(PAYLOADS)?;
@@ -310,12 +345,14 @@ pub(super) fn glance(db: &Database) -> Result<(), Fault> {
 
 /// Reads and checks everything.
 pub(super) fn verify(txn: &ReadTransaction) -> Result<(), Fault> {
+    let mut before = None;
     for row in txn.open_table(LOGS)?.iter()? {
         let (key, value) = row?;
+        ascending(&mut before, *key.value())?;
         let (space, log) = tables::log_of(key.value()).map_err(Fault::undecodable("a log"))?;
-        let row = row_of(value.value())?;
+        let row = row_of(key.value(), value.value())?;
         let mut tip = None;
-        walk(txn, row.number, 1, |stored| {
+        walk(txn, &row, 1, |stored| {
             let header = stored.entry.header();
             if (header.space, header.log) != (space, log) {
                 return Err(Fault::Damaged("an entry stands in another log".into()));
@@ -329,8 +366,9 @@ pub(super) fn verify(txn: &ReadTransaction) -> Result<(), Fault> {
         }
     }
     for table in tables::SMALL {
+        let mut before = None;
         for row in txn.open_table(small(table))?.iter()? {
-            row?;
+            ascending(&mut before, row?.0.value().to_vec())?;
         }
     }
     Ok(())

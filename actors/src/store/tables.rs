@@ -3,9 +3,9 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | `logs` | space 32 · document 18 · device 32 · incarnation 16 | number u64 · tip: seq u64 · hash 32 · hlc u64 |
+//! | `logs` | space 32 · document 18 · device 32 · incarnation 16 | number u64 · tip: seq u64 · hash 32 · hlc u64 · check 8 |
 //! | `log_numbers` | number u64 | key of `logs` |
-//! | `entries` | log number u64 · seq u64 | received u64 · header (canonical, variable) · signature 64 |
+//! | `entries` | log number u64 · seq u64 | received u64 · has payload u8 · check u64 · header (canonical, variable) · signature 64 |
 //! | `payloads` | log number u64 · seq u64 | payload; absent once erased |
 //! | `meta` | text | `schema`: u32, the version of this schema; everything else is its owner's business |
 //! | `networks`, `peers`, `durable`, `outbox`, `void` | owner's | owner's |
@@ -13,12 +13,15 @@
 //! A log is written about by number, which saves 90 bytes an entry and keeps the entries of a log together. Numbers
 //! start at 1, go up by one and are never used again. The payload stands apart, so that erasing it rewrites no chain.
 //!
+//! redb does not check what it reads, so rows that matter carry a check: in `logs` the front of a hash over key and
+//! row; in `entries` the front of the entry's hash, which is computed anyway, mixed with the two fields before it.
+//!
 //! This is schema 1. A change of any format above is a new schema and a step in `migrations`.
 
 use cairn_crdt::codec::{DecodeError, Reader, Writer};
 use cairn_crdt::entry::SignedHeader;
 use cairn_crdt::hlc::Hlc;
-use cairn_crdt::ids::{EntryHash, LogId, SpaceId};
+use cairn_crdt::ids::{EntryHash, LogId, SpaceId, domain_hash};
 use redb::TableDefinition;
 
 use super::{Table, Tip};
@@ -31,7 +34,7 @@ pub const SCHEMA_KEY: &[u8] = b"schema";
 /// Length of a key of `logs`.
 pub const LOG_KEY: usize = 32 + LogId::LEN;
 /// Length of a value of `logs`.
-pub const LOG_ROW: usize = 8 + 8 + 32 + 8;
+pub const LOG_ROW: usize = 8 + 8 + 32 + 8 + 8;
 
 pub(super) type Small = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
@@ -68,25 +71,33 @@ pub(super) struct LogRow {
 }
 
 impl LogRow {
-    pub(super) fn encode(&self) -> [u8; LOG_ROW] {
+    pub(super) fn encode(&self, key: &[u8; LOG_KEY]) -> [u8; LOG_ROW] {
         let mut row = [0; LOG_ROW];
         row[..8].copy_from_slice(&self.number.to_be_bytes());
         row[8..16].copy_from_slice(&self.tip.seq.to_be_bytes());
         row[16..48].copy_from_slice(&self.tip.hash.0);
-        row[48..].copy_from_slice(&self.tip.hlc.0.to_be_bytes());
+        row[48..56].copy_from_slice(&self.tip.hlc.0.to_be_bytes());
+        let check = log_check(key, &row[..56]);
+        row[56..].copy_from_slice(&check);
         row
     }
 
-    pub(super) fn decode(row: &[u8; LOG_ROW]) -> Result<Self, DecodeError> {
+    pub(super) fn decode(key: &[u8; LOG_KEY], row: &[u8; LOG_ROW]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(row);
         let number = r.u64()?;
         let tip = Tip { seq: r.u64()?, hash: EntryHash(r.array()?), hlc: Hlc(r.u64()?) };
-        r.finish()?;
-        if number == 0 || tip.seq == 0 {
+        if r.array::<8>()? != log_check(key, &row[..56]) || number == 0 || tip.seq == 0 {
             return Err(DecodeError::Invalid("row of a log"));
         }
+        r.finish()?;
         Ok(Self { number, tip })
     }
+}
+
+fn log_check(key: &[u8; LOG_KEY], row: &[u8]) -> [u8; 8] {
+    let mut check = [0; 8];
+    check.copy_from_slice(&domain_hash("cairn 2026 store log row", &[key, row])[..8]);
+    check
 }
 
 /// The key of a log.
@@ -132,20 +143,36 @@ pub(super) fn entry_key(number: u64, seq: u64) -> [u8; 16] {
 }
 
 /// The value of an entry.
-pub(super) fn encode_entry(received: u64, signed: &SignedHeader) -> Vec<u8> {
-    let signed = signed.encode();
-    let mut w = Writer::with_capacity(signed.len().saturating_add(8));
-    w.u64(received).bytes(&signed);
+pub(super) fn encode_entry(received: u64, has_payload: bool, signed: &SignedHeader) -> Vec<u8> {
+    let bytes = signed.encode();
+    let mut w = Writer::with_capacity(bytes.len().saturating_add(17));
+    w.u64(received).u8(has_payload.into()).u64(entry_check(received, has_payload, signed)).bytes(&bytes);
     w.finish()
 }
 
-/// The time of receipt and the signed header of a value.
-pub(super) fn decode_entry(value: &[u8]) -> Result<(u64, SignedHeader), DecodeError> {
+/// An entry without its payload.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct EntryRow {
+    pub received: u64,
+    pub has_payload: bool,
+    pub signed: SignedHeader,
+}
+
+/// What a value says.
+pub(super) fn decode_entry(value: &[u8]) -> Result<EntryRow, DecodeError> {
     let mut r = Reader::new(value);
-    let received = r.u64()?;
+    let (received, has_payload, check) = (r.u64()?, r.u8()?, r.u64()?);
     let signed = SignedHeader::decode(&mut r)?;
     r.finish()?;
-    Ok((received, signed))
+    if has_payload > 1 || check != entry_check(received, has_payload == 1, &signed) {
+        return Err(DecodeError::Invalid("check"));
+    }
+    Ok(EntryRow { received, has_payload: has_payload == 1, signed })
+}
+
+fn entry_check(received: u64, has_payload: bool, signed: &SignedHeader) -> u64 {
+    let front = signed.hash.0.first_chunk::<8>().map_or(0, |front| u64::from_be_bytes(*front));
+    front ^ received.rotate_left(17) ^ u64::from(has_payload)
 }
 
 #[cfg(test)]
@@ -156,11 +183,32 @@ mod tests {
     fn rows_and_keys_round_trip_and_sort_as_numbers() {
         let tip = Tip { seq: 7, hash: EntryHash([3; 32]), hlc: Hlc(99) };
         let row = LogRow { number: 258, tip };
-        assert_eq!(LogRow::decode(&row.encode()), Ok(row));
-        assert!(LogRow::decode(&[0; LOG_ROW]).is_err());
+        let key = [5; LOG_KEY];
+        assert_eq!(LogRow::decode(&key, &row.encode(&key)), Ok(row));
+        assert!(LogRow::decode(&key, &[0; LOG_ROW]).is_err());
+        assert!(LogRow::decode(&[6; LOG_KEY], &row.encode(&key)).is_err());
+        for at in 0..LOG_ROW {
+            let mut flipped = row.encode(&key);
+            flipped[at] ^= 4;
+            assert!(LogRow::decode(&key, &flipped).is_err(), "byte {at}");
+        }
         assert!(entry_key(1, 255) < entry_key(1, 256) && entry_key(1, u64::MAX) < entry_key(2, 0));
         let (first, last) = log_range(&SpaceId([9; 32]));
         assert!(first < last && first[..32] == last[..32]);
+    }
+
+    #[test]
+    fn a_flipped_byte_of_an_entry_is_seen() {
+        let mut author = super::super::conformance::Author::new(1, 1, 1);
+        let entry = author.entry(Some(b"x"));
+        let value = encode_entry(77, true, &entry.signed);
+        let row = EntryRow { received: 77, has_payload: true, signed: entry.signed.clone() };
+        assert_eq!(decode_entry(&value), Ok(row));
+        for at in 0..value.len() {
+            let mut flipped = value.clone();
+            flipped[at] ^= 0x10;
+            assert!(decode_entry(&flipped).is_err(), "byte {at}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod damage;
 mod faults;
 mod full;
+mod power;
 mod schema;
 
 use std::path::{Path, PathBuf};

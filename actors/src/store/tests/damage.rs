@@ -119,6 +119,42 @@ fn any_damaged_page_is_noticed_or_harmless() {
     assert!(at_open > 0 && at_read > 10, "{at_open} at open, {at_read} at read, {harmless} harmless");
 }
 
+/// Bytes flipped at random, most of them where the structure is. The answer may be any, but there must be one, and
+/// what is read must be what was written.
+#[test]
+fn flipped_bytes_never_give_wrong_entries() {
+    use rand::{RngExt, SeedableRng};
+    let (dir, path, author) = filled();
+    let good = std::fs::read(&path).unwrap();
+    let entries = {
+        let store = RedbStore::open(&path).unwrap();
+        store.entries(&author.space, &author.log, 1, ALL).unwrap()
+    };
+    let pages: Vec<usize> =
+        (0..good.len() / 4096).filter(|p| good[p * 4096..].iter().take(64).any(|b| *b != 0)).collect();
+    for seed in 0..100 {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+        let mut bytes = good.clone();
+        for _ in 0..rng.random_range(1..6) {
+            let page = pages[rng.random_range(0..pages.len())];
+            let within = if rng.random() { rng.random_range(0..64) } else { rng.random_range(0..4096) };
+            if let Some(byte) = bytes.get_mut(page * 4096 + within) {
+                *byte = rng.random();
+            }
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        if let Ok(store) = RedbStore::open(&path)
+            && let Ok(read) = store.entries(&author.space, &author.log, 1, ALL)
+        {
+            let differs = entries.iter().zip(&read).position(|(a, b)| a != b);
+            assert!(read == entries || read.is_empty(), "seed {seed}, entry {differs:?} of {}", read.len());
+        }
+        for name in names(dir.path()) {
+            std::fs::remove_file(dir.path().join(name)).unwrap();
+        }
+    }
+}
+
 #[test]
 fn a_false_alarm_keeps_the_store() {
     let (dir, path, author) = filled();

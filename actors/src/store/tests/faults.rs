@@ -111,8 +111,8 @@ fn failing(plan: &Arc<Plan>) -> Opener {
     })
 }
 
-/// A batch that makes the file grow.
-fn batches() -> (Vec<Write>, Vec<Write>, Vec<Write>) {
+/// A batch that makes the file grow, between two small ones.
+pub(super) fn batches() -> (Vec<Write>, Vec<Write>, Vec<Write>) {
     let mut author = Author::new(1, 1, 1);
     let mut first = author.appends(3, 100);
     first.push(put(Table::Peers, b"k", b"old"));
@@ -122,12 +122,12 @@ fn batches() -> (Vec<Write>, Vec<Write>, Vec<Write>) {
     (first, second, third)
 }
 
-struct States {
-    before: Dump,
-    after: Dump,
+pub(super) struct States {
+    pub before: Dump,
+    pub after: Dump,
 }
 
-fn states(first: &[Write], second: &[Write]) -> States {
+pub(super) fn states(first: &[Write], second: &[Write]) -> States {
     let memory = super::super::MemoryStore::new();
     memory.commit(first).unwrap();
     let before = dump(&memory);
@@ -259,6 +259,7 @@ fn a_new_store_that_does_not_fit_leaves_no_file() {
             Ok(_) => break,
             Err(error) => assert_eq!(error, StoreError::Full, "access {k}"),
         }
+        assert!(!dir.path().join("cairn.redb.new").exists(), "access {k}");
         if path.exists() {
             // The new file was whole; only opening it was refused.
             RedbStore::open(&path).unwrap();
