@@ -132,7 +132,7 @@ pub async fn retry_in_use<T>(mut attempt: impl AsyncFnMut() -> Result<T, ApiErro
 pub async fn open(data: &Path) -> Result<Opened, ApiError> {
     retry_in_use(async || match Client::connect(data).await? {
         Some(client) => Ok(Opened::Node(client)),
-        None => Offline::open(data).await.map(Opened::Offline),
+        None => Offline::open(data).map(Opened::Offline),
     })
     .await
 }

@@ -21,13 +21,13 @@ use crate::local::client::Client;
 pub async fn config(data: &Path, out: &mut Out, verb: &ConfigVerb) -> Result<(), Failure> {
     match verb {
         ConfigVerb::Get { key: Some(key) } => {
-            let value = load(data)?.get(key).map_err(settings_error)?;
+            let value = load(data)?.get(key).map_err(|e| settings_error(&e))?;
             out.line(&if out.json { json::config(key, &value) } else { text(&value) })
         }
         ConfigVerb::Get { key: None } => {
             let settings = load(data)?;
             for (key, _) in KEYS {
-                let value = settings.get(key).map_err(settings_error)?;
+                let value = settings.get(key).map_err(|e| settings_error(&e))?;
                 let line = if out.json {
                     json::config(key, &value)
                 } else {
@@ -49,7 +49,7 @@ pub async fn config(data: &Path, out: &mut Out, verb: &ConfigVerb) -> Result<(),
 /// # Errors
 /// `bad_settings`, or `io` where the file can't be read.
 pub fn load(data: &Path) -> Result<Settings, ApiError> {
-    Settings::load(&settings_path(data)).map_err(settings_error)
+    Settings::load(&settings_path(data)).map_err(|e| settings_error(&e))
 }
 
 async fn set(data: &Path, key: &str, value: &str) -> Result<Value, ApiError> {
@@ -60,16 +60,16 @@ async fn set(data: &Path, key: &str, value: &str) -> Result<Value, ApiError> {
         None => Some(retry_in_use(async || DataFolder::open(data).map_err(|e| data_error(&e))).await?),
     };
     let path = settings_path(data);
-    let mut settings = Settings::load(&path).map_err(settings_error)?;
-    settings.set(key, value).map_err(settings_error)?;
+    let mut settings = Settings::load(&path).map_err(|e| settings_error(&e))?;
+    settings.set(key, value).map_err(|e| settings_error(&e))?;
     if key == "name" {
         settings.named = settings.name.is_some();
     }
-    settings.save(&path).map_err(settings_error)?;
+    settings.save(&path).map_err(|e| settings_error(&e))?;
     if let Some(mut node) = node {
         node.settings_changed().await?;
     }
-    settings.get(key).map_err(settings_error)
+    settings.get(key).map_err(|e| settings_error(&e))
 }
 
 /// A value as it is typed: lists with commas, nothing for null.
@@ -88,8 +88,9 @@ fn shown(value: &Value) -> String {
 }
 
 /// An error of the settings in the node's terms.
-pub fn settings_error(error: SettingsError) -> ApiError {
-    let code = match &error {
+#[must_use]
+pub fn settings_error(error: &SettingsError) -> ApiError {
+    let code = match error {
         SettingsError::Bad { .. } | SettingsError::Bounds { .. } | SettingsError::TooLarge(_) => "bad_settings",
         SettingsError::UnknownKey { .. } => "no_such_setting",
         SettingsError::Value { .. } => "bad_value",

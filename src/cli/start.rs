@@ -5,6 +5,9 @@ use std::path::Path;
 
 use cairn_actors::api::{ApiError, NodeOptions};
 use cairn_actors::handle::Handle;
+use cairn_actors::node::StartError;
+use cairn_actors::start::start;
+use cairn_actors::store::StoreError;
 use tokio::task::JoinHandle;
 
 use super::args::NodeArgs;
@@ -61,8 +64,31 @@ impl RunningNode {
 /// Starts a node.
 ///
 /// # Errors
-/// `in_use` where one runs on the folder already; what the node answers otherwise.
+/// `in_use` where one runs on the folder already; `bad_settings`, `bad_name`, `store_damaged` and the like otherwise.
 pub async fn start_node(options: NodeOptions) -> Result<RunningNode, ApiError> {
-    let message = format!("this build has no node to run on {}", options.data.display());
-    Err(ApiError::new("no_node", message))
+    let node = start(options).await.map_err(|e| start_error(&e))?;
+    let handle = node.handle.clone();
+    Ok(RunningNode::new(handle, async {
+        if let Err(reason) = node.wait().await {
+            tracing::error!(%reason, "the node stopped");
+        }
+    }))
+}
+
+/// Why a node or a store could not be opened, in the node's terms.
+#[must_use]
+pub fn start_error(error: &StartError) -> ApiError {
+    let code = match error {
+        StartError::Data(e) => return config::data_error(e),
+        StartError::Settings(e) => return config::settings_error(e),
+        StartError::Store(StoreError::InUse) => "in_use",
+        StartError::Store(StoreError::Full) => "disk_full",
+        StartError::Store(StoreError::Corrupt { .. }) => "store_damaged",
+        StartError::Store(StoreError::Newer { .. }) => "store_newer",
+        StartError::Store(_) => "store_failed",
+        StartError::Transport(_) => "no_port",
+        StartError::BadName => "bad_name",
+        StartError::System(_) => "system",
+    };
+    ApiError::new(code, error.to_string())
 }
