@@ -137,3 +137,13 @@ pub const EVENTS: usize = 4_096;
 pub const LOCAL_LINE_MAX: usize = 1024 * 1024;
 /// Connections to the local socket.
 pub const LOCAL_CONNECTIONS: usize = 64;
+/// A client of the local socket that takes no line for this long is dropped.
+pub const LOCAL_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections to the local socket that may wait for one of them to end: a burst of scripted commands.
+pub const LOCAL_WAITING: usize = 256;
+/// How long they wait before they are told that there is no room.
+pub const LOCAL_WAIT: Duration = Duration::from_secs(2);
+/// How long a client of the local socket waits for an answer.
+pub const LOCAL_REPLY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a command waits for another that has the data folder open, or for a node that is starting.
+pub const LOCAL_OPEN_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,0 +1,335 @@
+//! What may be said on the command line. Parsing only; what a verb does is in the file of its group.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use cairn_crdt::ids::NetworkId;
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use super::time::Since;
+use crate::local::resolve::ConvRef;
+
+/// Talk and write together on networks that come and go: no server, no account, no internet.
+///
+/// Without a verb, opens the window. With `node`, runs without one. Every other verb talks to the node that runs on
+/// the same data folder; where none runs, it opens the store for that one command and says so.
+#[derive(Debug, Parser)]
+#[command(name = "cairn", version, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What goes for every verb.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cairn                                   open the window
+  cairn node --name \"Post 3\"              run without a window, until Ctrl-C
+  cairn peers --wait 2 --timeout 10       wait until two others are here
+  cairn say everyone \"The road is open\"   say something to everyone on the network
+  echo done | cairn say @maya -           say what stands on standard input
+  cairn log everyone --since 2h --follow  read the last two hours, and go on reading
+
+Exit status: 0 done, 1 failed (one sentence on stderr), 2 wrong usage.";
+
+/// Flags of every verb.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// The data folder: identity, history, settings; one node a folder
+    #[arg(long, global = true, env = "CAIRN_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// One JSON object a line on stdout; everything else on stderr
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say more on stderr; twice for every detail
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run headless until SIGINT or SIGTERM; with --json, print events
+    #[command(after_help = "\
+Examples:
+  cairn node
+  cairn node --name \"Post 3\" --interface eth0
+  cairn node --peer 10.1.0.7:27475 --no-discovery
+  cairn --json node | jq -c 'select(.event == \"message\")'
+
+The first event is {\"event\":\"ready\",…}: from then on every other verb works.")]
+    Node(NodeArgs),
+    /// The node at a glance
+    Status,
+    /// Who this device is; with --name, call it so from now on
+    Whoami {
+        /// The new display name: 1 to 64 bytes
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
+    /// Every device known, those here first
+    #[command(after_help = "\
+Examples:
+  cairn peers
+  cairn peers --wait 2 --timeout 10    exits 0 as soon as two are online, 1 after ten seconds")]
+    Peers {
+        /// Wait until this many peers are online
+        #[arg(long, value_name = "N")]
+        wait: Option<u32>,
+        /// How long to wait, in seconds
+        #[arg(long, value_name = "S", default_value = "30", requires = "wait", value_parser = seconds)]
+        timeout: f64,
+    },
+    /// Say something
+    #[command(after_help = "\
+CONV is one of
+  everyone               the room of everyone on this network
+  @name, person:NAME     somebody (a petname, a name that only one bears, a code, an id)
+  #group, group:NAME     a group
+  id:ID                  the id of a conversation or a device
+
+Examples:
+  cairn say everyone \"The road is open\"
+  cairn say \"person:Maya Okafor\" \"On my way\"
+  cairn say everyone -- \"--not an option\"
+  journalctl -n 20 | cairn say @ops -
+  cairn say --id report-17 everyone \"Shift report 17\"    said once, however often it is repeated
+
+Without a running node the message waits in the outbox until the next one starts.")]
+    Say {
+        /// Makes a retry idempotent: a message id, or a token of 1 to 64 bytes
+        #[arg(long, value_name = "ID", value_parser = token)]
+        id: Option<String>,
+        /// Where to say it
+        #[arg(value_name = "CONV")]
+        conversation: ConvRef,
+        /// What to say, at most 64 KiB; `-` reads standard input
+        text: String,
+    },
+    /// Read a conversation, oldest first
+    #[command(after_help = "\
+Examples:
+  cairn log everyone                       the newest 50 messages
+  cairn log @maya --limit 5
+  cairn log everyone --since 2h
+  cairn log everyone --since 2026-11-20T08:00:00Z
+  cairn --json log everyone --follow       and what comes, until Ctrl-C")]
+    Log {
+        /// Which conversation (see `cairn say --help`)
+        #[arg(value_name = "CONV")]
+        conversation: ConvRef,
+        /// The newest N messages [default: 50, or all with --since]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        limit: Option<u32>,
+        /// From this place on: RFC 3339, or a duration back from now like 10m, 2h, 1d
+        #[arg(long, value_name = "T")]
+        since: Option<Since>,
+        /// Go on with what comes, until interrupted
+        #[arg(long, short)]
+        follow: bool,
+    },
+    /// What became of a message, a line a member
+    #[command(after_help = "Example:\n  cairn receipts everyone report-17")]
+    Receipts {
+        /// Which conversation (see `cairn say --help`)
+        #[arg(value_name = "CONV")]
+        conversation: ConvRef,
+        /// The message's id, or the token that it was said with
+        #[arg(value_parser = token)]
+        message: String,
+    },
+    /// The networks met, and where this device stands with each
+    #[command(subcommand)]
+    Network(NetworkVerb),
+    /// The settings of this data folder
+    #[command(subcommand)]
+    Config(ConfigVerb),
+    /// See it work: four real nodes in one process, on this machine alone
+    Demo {
+        /// Without a window: print what happens, one round
+        #[arg(long)]
+        headless: bool,
+    },
+    /// Hooks for tests
+    #[command(subcommand, hide = true)]
+    Debug(DebugVerb),
+}
+
+/// Flags of `node`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct NodeArgs {
+    /// The display name, kept: 1 to 64 bytes
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The UDP port of sessions [default: the last one, else the first free of 27475-27484]
+    #[arg(long, value_name = "P", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
+    /// Use only this interface (repeatable) [default: all that are up]
+    #[arg(long = "interface", value_name = "IF")]
+    pub interfaces: Vec<String>,
+    /// A peer to reach without discovery, as IP:PORT (repeatable)
+    #[arg(long = "peer", value_name = "ADDR")]
+    pub peers: Vec<SocketAddr>,
+    /// Neither send nor hear beacons
+    #[arg(long)]
+    pub no_discovery: bool,
+}
+
+/// What `network` does.
+#[derive(Debug, Subcommand)]
+pub enum NetworkVerb {
+    /// Every network known
+    List,
+    /// Join a network that was met
+    Join {
+        /// Its id, from `cairn network list`
+        id: NetworkId,
+    },
+    /// Keep apart from a network that was met
+    Apart {
+        /// Its id, from `cairn network list`
+        id: NetworkId,
+    },
+    /// Name a network for everybody in it
+    Name {
+        /// Its id, from `cairn network list`
+        id: NetworkId,
+        /// Its name: 1 to 64 bytes
+        name: String,
+    },
+}
+
+/// What `config` does.
+#[derive(Debug, Subcommand)]
+pub enum ConfigVerb {
+    /// Print one setting, or all
+    Get {
+        /// Which
+        key: Option<String>,
+    },
+    /// Change a setting; a running node takes it up
+    Set {
+        /// Which
+        key: String,
+        /// What to: JSON, or plain text
+        #[arg(allow_hyphen_values = true)]
+        value: String,
+    },
+}
+
+/// What `debug` does.
+#[derive(Debug, Subcommand)]
+pub enum DebugVerb {
+    /// Kill an actor of the running node, as if it had panicked
+    Kill {
+        /// Its name in the supervision tree
+        actor: String,
+    },
+}
+
+fn token(text: &str) -> Result<String, String> {
+    match text.len() {
+        1..=64 => Ok(text.to_owned()),
+        n => Err(format!("expected 1 to 64 bytes, not {n}")),
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    text.parse::<f64>()
+        .ok()
+        .filter(|s| (0.0..=31_536_000.0).contains(s))
+        .ok_or_else(|| "expected seconds, from 0 to a year".to_owned())
+}
+
+/// Whether the arguments ask for JSON, for errors of parsing itself: `--json` before a `--`.
+#[must_use]
+pub fn wants_json(args: &[OsString]) -> bool {
+    args.iter().skip(1).take_while(|a| *a != "--").any(|a| a == "--json")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once("cairn").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_of_the_contract_parses() {
+        for line in [
+            "",
+            "node --name N --port 5 --interface a --interface b --peer 1.2.3.4:5 --peer [::1]:6 --no-discovery",
+            "--data /tmp/x --json -vv status",
+            "status --json --data /tmp/x",
+            "whoami",
+            "whoami --name N",
+            "peers --wait 3 --timeout 2.5",
+            "say everyone hi",
+            "say --id a @maya -",
+            "say person:maya -- --hi",
+            "log #g --limit 3 --since 2h --follow",
+            "log id:abc --since 2026-11-20T08:00:00+01:00",
+            "receipts everyone token",
+            "network list",
+            "network join 00000000000000000000000000",
+            "network apart 00000000000000000000000000",
+            "network name 00000000000000000000000000 Post",
+            "config get",
+            "config get name",
+            "config set port -1",
+            "demo --headless",
+            "debug kill storage",
+        ] {
+            assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
+        }
+    }
+
+    #[test]
+    fn what_is_after_the_dashes_is_text() {
+        let Some(Verb::Say { text, id, conversation }) = parse("say --id x everyone -- --json").unwrap().verb else {
+            panic!("not say")
+        };
+        assert_eq!((text.as_str(), id.as_deref(), conversation), ("--json", Some("x"), ConvRef::Everyone));
+        let args = |l: &str| l.split(' ').map(OsString::from).collect::<Vec<_>>();
+        assert!(!wants_json(&args("cairn say everyone -- --json")));
+        assert!(wants_json(&args("cairn say everyone --json -- x")));
+    }
+
+    #[test]
+    fn wrong_usage_is_usage() {
+        for line in [
+            "dance",
+            "say everyone",
+            "say nobody hi",
+            "say --id  everyone hi",
+            &format!("say --id {} everyone hi", "x".repeat(65)),
+            "log everyone --limit 0",
+            "log everyone --since yesterday",
+            "peers --timeout 3",
+            "peers --wait -1",
+            "peers --wait 1 --timeout -3",
+            "peers --wait 1 --timeout nan",
+            "node --port 0",
+            "node --port 70000",
+            "node --peer nowhere",
+            "network join xyz",
+        ] {
+            let e = parse(line).expect_err(line);
+            assert_eq!(e.exit_code(), 2, "{line}");
+            assert_ne!(e.kind(), ErrorKind::DisplayHelp);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What verbs ask: the node that runs on the data folder, over the local socket, or the folder's store where none
+//! runs.
+
+use std::path::Path;
+use std::time::Duration;
+
+use cairn_actors::api::{ApiError, Conversation, Network, Page, PageAt, Peer, Receipt, Said, Status};
+use cairn_actors::limits::LOCAL_OPEN_TIMEOUT;
+use cairn_crdt::ids::{MessageId, NetworkId, SpaceId};
+
+use super::offline::Offline;
+use crate::local::client::Client;
+use crate::local::resolve::{ConvRef, Resolved};
+
+/// The questions and commands of verbs. See the methods of [`cairn_actors::handle::Handle`] for what each does and
+/// how it fails; without a running node, what needs one fails with `no_node`.
+#[allow(async_fn_in_trait)]
+pub trait Backend {
+    /// Whether a node runs.
+    fn running(&self) -> bool;
+    /// Who am I, where, with whom.
+    async fn status(&mut self) -> Result<Status, ApiError>;
+    /// Sets the display name.
+    async fn set_name(&mut self, name: &str) -> Result<Status, ApiError>;
+    /// Every device known.
+    async fn peers(&mut self) -> Result<Vec<Peer>, ApiError>;
+    /// Every conversation, the primary Everyone room first.
+    async fn conversations(&mut self) -> Result<Vec<Conversation>, ApiError>;
+    /// What the name of a conversation means.
+    async fn resolve(&mut self, name: &ConvRef) -> Result<Resolved, ApiError>;
+    /// Says something; without a node, into the outbox.
+    async fn say(&mut self, conversation: SpaceId, body: &str, id: Option<MessageId>) -> Result<Said, ApiError>;
+    /// Part of a history; perhaps less than asked for, never none of some.
+    async fn page(&mut self, conversation: SpaceId, at: PageAt, limit: usize) -> Result<Page, ApiError>;
+    /// What became of a message.
+    async fn receipts(&mut self, conversation: SpaceId, id: MessageId) -> Result<Vec<Receipt>, ApiError>;
+    /// Every network known.
+    async fn networks(&mut self) -> Result<Vec<Network>, ApiError>;
+    /// Joins a network.
+    async fn join_network(&mut self, id: NetworkId) -> Result<Network, ApiError>;
+    /// Keeps apart from a network.
+    async fn keep_apart(&mut self, id: NetworkId) -> Result<Network, ApiError>;
+    /// Names a network.
+    async fn name_network(&mut self, id: NetworkId, name: &str) -> Result<Network, ApiError>;
+    /// The settings file was changed.
+    async fn settings_changed(&mut self) -> Result<(), ApiError>;
+    /// Kills an actor.
+    async fn kill(&mut self, actor: &str) -> Result<(), ApiError>;
+}
+
+impl Backend for Client {
+    fn running(&self) -> bool {
+        true
+    }
+    async fn status(&mut self) -> Result<Status, ApiError> {
+        Self::status(self).await
+    }
+    async fn set_name(&mut self, name: &str) -> Result<Status, ApiError> {
+        Self::set_name(self, name).await
+    }
+    async fn peers(&mut self) -> Result<Vec<Peer>, ApiError> {
+        Self::peers(self).await
+    }
+    async fn conversations(&mut self) -> Result<Vec<Conversation>, ApiError> {
+        Self::conversations(self).await
+    }
+    async fn resolve(&mut self, name: &ConvRef) -> Result<Resolved, ApiError> {
+        Self::resolve(self, name).await
+    }
+    async fn say(&mut self, conversation: SpaceId, body: &str, id: Option<MessageId>) -> Result<Said, ApiError> {
+        Self::say(self, conversation, body, id).await
+    }
+    async fn page(&mut self, conversation: SpaceId, at: PageAt, limit: usize) -> Result<Page, ApiError> {
+        Self::page(self, conversation, at, limit).await
+    }
+    async fn receipts(&mut self, conversation: SpaceId, id: MessageId) -> Result<Vec<Receipt>, ApiError> {
+        Self::receipts(self, conversation, id).await
+    }
+    async fn networks(&mut self) -> Result<Vec<Network>, ApiError> {
+        Self::networks(self).await
+    }
+    async fn join_network(&mut self, id: NetworkId) -> Result<Network, ApiError> {
+        Self::join_network(self, id).await
+    }
+    async fn keep_apart(&mut self, id: NetworkId) -> Result<Network, ApiError> {
+        Self::keep_apart(self, id).await
+    }
+    async fn name_network(&mut self, id: NetworkId, name: &str) -> Result<Network, ApiError> {
+        Self::name_network(self, id, name).await
+    }
+    async fn settings_changed(&mut self) -> Result<(), ApiError> {
+        Self::settings_changed(self).await
+    }
+    async fn kill(&mut self, actor: &str) -> Result<(), ApiError> {
+        Self::kill(self, actor).await
+    }
+}
+
+/// What was found on a data folder.
+#[derive(Debug)]
+pub enum Opened {
+    /// A running node.
+    Node(Client),
+    /// No node: the store, for this one command.
+    Offline(Offline),
+}
+
+/// How often a folder that is in use is tried again: no event tells when another process lets go of it.
+const TRY_AGAIN: Duration = Duration::from_millis(25);
+
+/// Does something with a data folder; while another command has it, or its node is just starting (`in_use`), again
+/// for up to [`LOCAL_OPEN_TIMEOUT`].
+///
+/// # Errors
+/// `in_use` where the folder stays busy, what `attempt` answers otherwise.
+pub async fn retry_in_use<T>(mut attempt: impl AsyncFnMut() -> Result<T, ApiError>) -> Result<T, ApiError> {
+    let deadline = tokio::time::Instant::now() + LOCAL_OPEN_TIMEOUT;
+    loop {
+        match attempt().await {
+            Err(e) if e.code == "in_use" && tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(TRY_AGAIN).await
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Asks the node on `data`, or opens its store where none runs.
+///
+/// # Errors
+/// `in_use` where the folder stays busy, what connecting or opening answers otherwise.
+pub async fn open(data: &Path) -> Result<Opened, ApiError> {
+    retry_in_use(async || match Client::connect(data).await? {
+        Some(client) => Ok(Opened::Node(client)),
+        None => Offline::open(data).map(Opened::Offline),
+    })
+    .await
+}
+
+/// The node on `data`.
+///
+/// # Errors
+/// `no_node` where none runs.
+pub async fn node(data: &Path) -> Result<Client, ApiError> {
+    Client::connect(data).await?.ok_or_else(|| no_node(data))
+}
+
+/// No node runs.
+#[must_use]
+pub fn no_node(data: &Path) -> ApiError {
+    ApiError::new("no_node", format!("no node runs on {}: start one with `cairn node`", data.display()))
+}
+
+/// A node runs already.
+#[must_use]
+pub fn already(data: &Path) -> ApiError {
+    ApiError::new("in_use", format!("Cairn already runs on {}", data.display()))
+}

@@ -1,0 +1,246 @@
+//! What people read on a terminal: aligned, short, calm. Everything that comes from others passes [`plain`].
+
+use cairn_actors::api::{
+    Badge, DeliveryState, Event, LinkState, Message, Network, NetworkState, Peer, PeerState, Receipt, Said, Status,
+};
+use jiff::tz::TimeZone;
+
+use super::text::{Style, pad, plain, plain_lines, table};
+use super::time::{ago, clock, day};
+
+/// `n` of a thing, with the plural where due.
+fn count(n: u64, one: &str, many: &str) -> String {
+    if n == 1 { format!("1 {one}") } else { format!("{n} {many}") }
+}
+
+fn link(s: &Status) -> String {
+    match s.link {
+        LinkState::Online => format!("online with {}", count(u64::from(s.peers_online), "peer", "peers")),
+        LinkState::Alone => "alone, looking for others".to_owned(),
+        LinkState::NoNetwork => "no network".to_owned(),
+    }
+}
+
+/// `status`.
+#[must_use]
+pub fn status(s: &Status, running: bool, style: Style) -> Vec<String> {
+    let mut rows = vec![("name", format!("{} ({})", style.bold(&plain(&s.name)), s.code))];
+    rows.push(("state", if running { link(s) } else { "not running".to_owned() }));
+    if running {
+        rows.push(("port", format!("{}/udp", s.port)));
+        for i in &s.interfaces {
+            let addresses: Vec<String> = i.addresses.iter().map(ToString::to_string).collect();
+            rows.push(("interface", format!("{} {}", plain(&i.name), addresses.join(", "))));
+        }
+    }
+    rows.push(("data", plain(&s.data.to_string_lossy())));
+    rows.push(("id", s.id.to_string()));
+    rows.push(("version", plain(&s.version)));
+    for t in &s.troubles {
+        rows.push(("trouble", style.yellow(&plain(t))));
+    }
+    rows.into_iter().map(|(key, value)| format!("{}  {value}", style.dim(&pad(key, 9)))).collect()
+}
+
+/// `whoami`.
+#[must_use]
+pub fn whoami(s: &Status, style: Style) -> Vec<String> {
+    vec![format!("{} ({})", style.bold(&plain(&s.name)), s.code), style.dim(&s.id.to_string())]
+}
+
+fn badge(b: Badge) -> &'static str {
+    match b {
+        Badge::Unknown => "unknown",
+        Badge::Contact => "contact",
+        Badge::Verified => "verified",
+    }
+}
+
+fn rtt(ms: f64) -> String {
+    if ms < 10.0 { format!("{ms:.1} ms") } else { format!("{ms:.0} ms") }
+}
+
+/// `peers`.
+#[must_use]
+pub fn peers(peers: &[Peer], now: u64, style: Style) -> Vec<String> {
+    if peers.is_empty() {
+        return vec!["Nobody has been seen yet.".to_owned()];
+    }
+    let rows: Vec<Vec<String>> = peers
+        .iter()
+        .map(|p| {
+            let state = match (p.state, p.last_seen) {
+                (PeerState::Online, _) => "online".to_owned(),
+                (PeerState::Away, _) => "away".to_owned(),
+                (PeerState::Offline, Some(at)) => format!("seen {}", ago(at, now)),
+                (PeerState::Offline, None) => "offline".to_owned(),
+            };
+            vec![
+                plain(&p.name),
+                p.code.clone(),
+                state,
+                badge(p.badge).to_owned(),
+                p.address.map(|a| a.to_string()).unwrap_or_default(),
+                p.rtt_ms.filter(|_| p.state != PeerState::Offline).map(rtt).unwrap_or_default(),
+            ]
+        })
+        .collect();
+    let lines = table(&rows);
+    peers
+        .iter()
+        .zip(lines)
+        .map(|(p, line)| match p.state {
+            PeerState::Online => format!("{} {line}", style.green("●")),
+            PeerState::Away => format!("{} {line}", style.yellow("◐")),
+            PeerState::Offline => style.dim(&format!("○ {line}")),
+        })
+        .collect()
+}
+
+/// What became of a message, in words.
+#[must_use]
+pub fn delivery(state: DeliveryState, delivered_to: u32, members: u32) -> String {
+    match state {
+        DeliveryState::Queued => "queued".to_owned(),
+        DeliveryState::Carried => "carried".to_owned(),
+        DeliveryState::Delivered if members == 1 => "delivered".to_owned(),
+        DeliveryState::Delivered => format!("delivered to {delivered_to} of {members}"),
+        DeliveryState::Read => "read".to_owned(),
+    }
+}
+
+/// `say`.
+#[must_use]
+pub fn said(s: &Said, title: &str, style: Style) -> String {
+    format!("{} in {}  {}", delivery(s.state, 0, 1), plain(title), style.dim(&s.id.to_string()))
+}
+
+/// Prints messages with a line where the day changes.
+#[derive(Debug)]
+pub struct LogLines {
+    zone: TimeZone,
+    style: Style,
+    day: Option<String>,
+}
+
+impl LogLines {
+    /// Lines in a time zone.
+    #[must_use]
+    pub fn new(zone: TimeZone, style: Style) -> Self {
+        Self { zone, style, day: None }
+    }
+
+    /// The lines of one message: the day where it changes, then time, author and text; the text's further lines are
+    /// indented below the first.
+    pub fn message(&mut self, m: &Message) -> Vec<String> {
+        let mut lines = Vec::new();
+        let today = day(m.sent, &self.zone);
+        if self.day.as_ref() != Some(&today) {
+            lines.push(self.style.dim(&format!("— {today} —")));
+            self.day = Some(today);
+        }
+        let time = self.style.dim(&clock(m.sent, &self.zone));
+        let name = plain(&m.author_name);
+        let mut text = plain_lines(&m.body);
+        let mut first = format!("{time}  {}  {}", self.style.bold(&name), text.next().unwrap_or_default());
+        let rest: Vec<String> = text.map(|l| format!("       {l}")).collect();
+        let state = m.mine.then(|| self.style.dim(&format!("  · {}", delivery(m.state, m.delivered_to, m.members))));
+        if rest.is_empty() {
+            first.push_str(&state.unwrap_or_default());
+            lines.push(first);
+        } else {
+            lines.push(first);
+            lines.extend(rest);
+            if let (Some(last), Some(state)) = (lines.last_mut(), state) {
+                last.push_str(&state);
+            }
+        }
+        lines
+    }
+}
+
+/// `receipts`.
+#[must_use]
+pub fn receipts(receipts: &[Receipt], now: u64) -> Vec<String> {
+    if receipts.is_empty() {
+        return vec!["Nobody else is there to receive it yet.".to_owned()];
+    }
+    let rows: Vec<Vec<String>> = receipts
+        .iter()
+        .map(|r| {
+            let seen = r.last_seen.map(|at| format!("seen {}", ago(at, now))).unwrap_or_default();
+            vec![plain(&r.name), delivery(r.state, 1, 1), seen]
+        })
+        .collect();
+    table(&rows)
+}
+
+fn network_name(n: &Network) -> String {
+    if n.name.is_empty() { format!("network {}", n.id.short()) } else { plain(&n.name) }
+}
+
+/// `network list`.
+#[must_use]
+pub fn networks(networks: &[Network], style: Style) -> Vec<String> {
+    if networks.is_empty() {
+        return vec!["No network has been met yet.".to_owned()];
+    }
+    let rows: Vec<Vec<String>> = networks
+        .iter()
+        .map(|n| {
+            let state = match (n.state, n.primary) {
+                (NetworkState::Joined, true) => "joined, primary",
+                (NetworkState::Joined, false) => "joined",
+                (NetworkState::Asking, _) => "asking",
+                (NetworkState::Apart, _) => "kept apart",
+            };
+            vec![network_name(n), state.to_owned(), format!("{} here", n.here), n.id.to_string()]
+        })
+        .collect();
+    let mut lines = table(&rows);
+    if let Some(n) = networks.iter().find(|n| n.state == NetworkState::Asking) {
+        lines.push(String::new());
+        lines.push(style.yellow(&question(n)));
+    }
+    lines
+}
+
+fn question(n: &Network) -> String {
+    format!("Join {0}? `cairn network join {1}`, or `cairn network apart {1}` to keep apart.", network_name(n), n.id)
+}
+
+/// The answer of `network join`, `apart` and `name`.
+#[must_use]
+pub fn network(n: &Network) -> String {
+    match n.state {
+        NetworkState::Joined => format!("In {}.", network_name(n)),
+        NetworkState::Asking => question(n),
+        NetworkState::Apart => format!("Apart from {}.", network_name(n)),
+    }
+}
+
+/// What `node` says at its start.
+#[must_use]
+pub fn ready(s: &Status, style: Style) -> String {
+    let text = format!("{} ({}) is up on port {}/udp, {}", plain(&s.name), s.code, s.port, link(s));
+    format!("{text}  {}", style.dim(&plain(&s.data.to_string_lossy())))
+}
+
+/// What `node` says of an event, where people care.
+#[must_use]
+pub fn event(e: &Event) -> Option<String> {
+    match e {
+        Event::Peer(p) => {
+            let state = match p.state {
+                PeerState::Online => "is here",
+                PeerState::Away => "is away",
+                PeerState::Offline => "is gone",
+            };
+            Some(format!("{} ({}) {state}", plain(&p.name), p.code))
+        }
+        Event::Network(n) if n.state == NetworkState::Asking => Some(question(n)),
+        Event::Notice { message, .. } => Some(plain(message)),
+        Event::Stopping => Some("Stopping.".to_owned()),
+        _ => None,
+    }
+}

@@ -1,0 +1,294 @@
+//! The JSON lines of the command line: a contract that scripts depend on. The types are apart from the node's own, so
+//! that a change there changes nothing here unseen.
+
+use std::net::SocketAddr;
+
+use cairn_actors::api::{
+    Badge, Conversation, ConversationKind, DeliveryState, Event, Message, Network, NetworkState, Peer, PeerState,
+    Receipt, Said, Status,
+};
+use cairn_crdt::ids::{DeviceId, Incarnation, MessageId, NetworkId, SpaceId};
+use serde::Serialize;
+
+use super::time::rfc3339;
+
+#[derive(Serialize)]
+struct StatusLine<'a> {
+    id: DeviceId,
+    name: &'a str,
+    code: &'a str,
+    incarnation: Option<Incarnation>,
+    port: Option<u16>,
+    peers_online: u32,
+    data: String,
+    version: &'a str,
+}
+
+#[derive(Serialize)]
+struct WhoamiLine<'a> {
+    id: DeviceId,
+    name: &'a str,
+    code: &'a str,
+}
+
+#[derive(Serialize)]
+struct PeerLine<'a> {
+    id: DeviceId,
+    name: &'a str,
+    code: &'a str,
+    state: PeerState,
+    address: Option<SocketAddr>,
+    rtt_ms: Option<f64>,
+    badge: Badge,
+}
+
+#[derive(Serialize)]
+struct SaidLine {
+    id: MessageId,
+    conversation: SpaceId,
+    state: DeliveryState,
+}
+
+#[derive(Serialize)]
+struct MessageLine<'a> {
+    id: MessageId,
+    conversation: SpaceId,
+    author: DeviceId,
+    author_name: &'a str,
+    sent: String,
+    received: String,
+    body: &'a str,
+    state: DeliveryState,
+    delivered_to: u32,
+    members: u32,
+    #[serde(rename = "final")]
+    is_final: Option<bool>,
+    final_waits_for: [&'a str; 0],
+}
+
+#[derive(Serialize)]
+struct ReceiptLine<'a> {
+    id: DeviceId,
+    name: &'a str,
+    state: DeliveryState,
+    last_seen: Option<String>,
+}
+
+#[derive(Serialize)]
+struct NetworkLine<'a> {
+    id: NetworkId,
+    name: &'a str,
+    state: NetworkState,
+    primary: bool,
+    settled: bool,
+    here: u32,
+    conversation: SpaceId,
+}
+
+#[derive(Serialize)]
+struct ConversationLine<'a> {
+    id: SpaceId,
+    kind: ConversationKind,
+    title: &'a str,
+    peer: Option<DeviceId>,
+    network: Option<NetworkId>,
+    unread: u64,
+    members: u32,
+    here: u32,
+}
+
+#[derive(Serialize)]
+struct Count {
+    conversation: SpaceId,
+    count: u64,
+}
+
+#[derive(Serialize)]
+struct Delivery {
+    conversation: SpaceId,
+    message: Option<MessageId>,
+    delivered_to: u32,
+    members: u32,
+    state: DeliveryState,
+}
+
+#[derive(Serialize)]
+struct Notice<'a> {
+    code: &'a str,
+    message: &'a str,
+}
+
+#[derive(Serialize)]
+struct Nothing {}
+
+#[derive(Serialize)]
+struct Tagged<T> {
+    event: &'static str,
+    #[serde(flatten)]
+    body: T,
+}
+
+#[derive(Serialize)]
+struct ConfigLine<'a, T> {
+    key: &'a str,
+    value: T,
+}
+
+/// None of the types above can fail to print: their keys are strings and their numbers finite or null.
+fn print<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn status_of(s: &Status, running: bool) -> StatusLine<'_> {
+    StatusLine {
+        id: s.id,
+        name: &s.name,
+        code: &s.code,
+        incarnation: running.then_some(s.incarnation),
+        port: running.then_some(s.port),
+        peers_online: s.peers_online,
+        data: s.data.to_string_lossy().into_owned(),
+        version: &s.version,
+    }
+}
+
+fn peer_of(p: &Peer) -> PeerLine<'_> {
+    // Microseconds are as fine as a round trip is known.
+    let rtt_ms = p.rtt_ms.filter(|r| r.is_finite()).map(|r| (r * 1000.0).round() / 1000.0);
+    PeerLine { id: p.id, name: &p.name, code: &p.code, state: p.state, address: p.address, rtt_ms, badge: p.badge }
+}
+
+fn message_of(m: &Message, kind: Option<ConversationKind>) -> MessageLine<'_> {
+    MessageLine {
+        id: m.id,
+        conversation: m.conversation,
+        author: m.author,
+        author_name: &m.author_name,
+        sent: rfc3339(m.sent),
+        received: rfc3339(m.received),
+        body: &m.body,
+        state: m.state,
+        delivered_to: m.delivered_to,
+        members: m.members,
+        // In a commons nothing is ever final; elsewhere nothing is until floors are stated.
+        is_final: match kind {
+            Some(ConversationKind::Direct | ConversationKind::Group) => Some(false),
+            Some(ConversationKind::Everyone) | None => None,
+        },
+        final_waits_for: [],
+    }
+}
+
+fn network_of(n: &Network) -> NetworkLine<'_> {
+    NetworkLine {
+        id: n.id,
+        name: &n.name,
+        state: n.state,
+        primary: n.primary,
+        settled: n.settled,
+        here: n.here,
+        conversation: n.conversation,
+    }
+}
+
+fn conversation_of(c: &Conversation) -> ConversationLine<'_> {
+    ConversationLine {
+        id: c.id,
+        kind: c.kind,
+        title: &c.title,
+        peer: c.peer,
+        network: c.network,
+        unread: c.unread,
+        members: c.members,
+        here: c.here,
+    }
+}
+
+/// `status`; without a running node there is no incarnation and no port.
+#[must_use]
+pub fn status(s: &Status, running: bool) -> String {
+    print(&status_of(s, running))
+}
+
+/// `whoami`.
+#[must_use]
+pub fn whoami(s: &Status) -> String {
+    print(&WhoamiLine { id: s.id, name: &s.name, code: &s.code })
+}
+
+/// A line of `peers`.
+#[must_use]
+pub fn peer(p: &Peer) -> String {
+    print(&peer_of(p))
+}
+
+/// `say`.
+#[must_use]
+pub fn said(s: &Said) -> String {
+    print(&SaidLine { id: s.id, conversation: s.conversation, state: s.state })
+}
+
+/// A line of `log`.
+#[must_use]
+pub fn message(m: &Message, kind: Option<ConversationKind>) -> String {
+    print(&message_of(m, kind))
+}
+
+/// A line of `receipts`.
+#[must_use]
+pub fn receipt(r: &Receipt) -> String {
+    print(&ReceiptLine { id: r.id, name: &r.name, state: r.state, last_seen: r.last_seen.map(rfc3339) })
+}
+
+/// A line of `network list`, and the answer of the other `network` verbs.
+#[must_use]
+pub fn network(n: &Network) -> String {
+    print(&network_of(n))
+}
+
+/// A line of `config get`.
+#[must_use]
+pub fn config(key: &str, value: &serde_json::Value) -> String {
+    print(&ConfigLine { key, value })
+}
+
+/// The first line of `node`.
+#[must_use]
+pub fn ready(s: &Status) -> String {
+    print(&Tagged { event: "ready", body: status_of(s, true) })
+}
+
+/// A line of `node`. `kind` tells what a conversation is, where that is known.
+#[must_use]
+pub fn event(e: &Event, kind: impl Fn(&SpaceId) -> Option<ConversationKind>) -> String {
+    match e {
+        Event::Ready(s) => ready(s),
+        Event::Peer(p) => print(&Tagged { event: "peer", body: peer_of(p) }),
+        Event::Message(m) => print(&Tagged { event: "message", body: message_of(m, kind(&m.conversation)) }),
+        Event::Messages { conversation, count } => {
+            print(&Tagged { event: "messages", body: Count { conversation: *conversation, count: *count } })
+        }
+        Event::Delivery { conversation, message, delivered_to, members, state } => print(&Tagged {
+            event: "delivery",
+            body: Delivery {
+                conversation: *conversation,
+                message: *message,
+                delivered_to: *delivered_to,
+                members: *members,
+                state: *state,
+            },
+        }),
+        Event::Conversation(c) => print(&Tagged { event: "conversation", body: conversation_of(c) }),
+        Event::Network(n) => print(&Tagged { event: "network", body: network_of(n) }),
+        Event::Status(s) => print(&Tagged { event: "status", body: status_of(s, true) }),
+        Event::Notice { code, message } => print(&Tagged { event: "notice", body: Notice { code, message } }),
+        Event::Lagged => lagged(),
+        Event::Stopping => print(&Tagged { event: "stopping", body: Nothing {} }),
+    }
+}
+
+/// Events were lost.
+#[must_use]
+pub fn lagged() -> String {
+    print(&Tagged { event: "lagged", body: Nothing {} })
+}

@@ -1,0 +1,120 @@
+//! `cairn` without a verb: the window, with its node and the local socket in the same process.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cairn_actors::api::NodeOptions;
+use cairn_actors::data::settings_path;
+use cairn_actors::handle::Handle;
+use cairn_actors::settings::{Settings, SettingsError, Theme};
+use tokio::runtime::Runtime;
+
+use super::error::Failure;
+use super::{config, node};
+use crate::ui::model::{Preferences, ThemeChoice};
+use crate::ui::{self, UiError, UiSettings};
+
+/// Whether there is a screen to open a window on. Only Linux and its like can tell beforehand.
+#[must_use]
+pub fn has_display() -> bool {
+    if cfg!(any(windows, target_os = "macos")) {
+        return true;
+    }
+    let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
+    set("DISPLAY") || set("WAYLAND_DISPLAY") || set("WAYLAND_SOCKET")
+}
+
+/// No screen.
+#[must_use]
+pub fn no_display() -> Failure {
+    Failure::failed("no_display", "there is no display to open a window on: run `cairn node` to go without one")
+}
+
+/// Opens the window and returns when it is closed. Its node stops with it.
+///
+/// # Errors
+/// `no_display`, `in_use`, and what the node and the window answer.
+pub fn run(options: NodeOptions, runtime: &Runtime) -> Result<(), Failure> {
+    let data = options.data.clone();
+    let (node, server) = runtime.block_on(node::up(options))?;
+    let result = preferences(&data).and_then(|p| show(node.handle.clone(), runtime, remember(p, data)));
+    runtime.block_on(async {
+        server.close().await;
+        node.stop().await;
+    });
+    result
+}
+
+/// Shows the window for a node, on the thread it is called from; returns when the window is closed.
+///
+/// # Errors
+/// `no_display` where there is none, `window` where it can't be opened.
+pub fn show(handle: Handle, runtime: &Runtime, settings: UiSettings) -> Result<(), Failure> {
+    ui::run(handle, runtime.handle().clone(), settings).map_err(|e| match e {
+        UiError::NoDisplay(reason) => {
+            tracing::info!(%reason, "no display");
+            no_display()
+        }
+        UiError::Window(_) => Failure::failed("window", e.to_string()),
+    })
+}
+
+fn preferences(data: &Path) -> Result<Preferences, Failure> {
+    Ok(preferences_of(&config::load(data)?))
+}
+
+/// What the settings say of the window.
+fn preferences_of(settings: &Settings) -> Preferences {
+    let theme = match settings.theme {
+        Theme::System => ThemeChoice::System,
+        Theme::Light => ThemeChoice::Light,
+        Theme::Dark => ThemeChoice::Dark,
+        Theme::Sunlight => ThemeChoice::Sunlight,
+        Theme::Night => ThemeChoice::Night,
+    };
+    // From 0.5 to 3.0, as settings are checked.
+    Preferences { theme, scale: (settings.scale * 100.0).round() as u16, ..Preferences::default() }
+}
+
+/// Keeps in the settings file what the window wants remembered.
+fn remember(preferences: Preferences, data: PathBuf) -> UiSettings {
+    let save = move |p: Preferences| {
+        if let Err(error) = keep(&settings_path(&data), &p) {
+            tracing::warn!(%error, "the look of the window could not be kept");
+        }
+    };
+    UiSettings { preferences, save: Some(Arc::new(save)), title: None }
+}
+
+fn keep(path: &Path, p: &Preferences) -> Result<(), SettingsError> {
+    let mut settings = Settings::load(path)?;
+    settings.theme = match p.theme {
+        ThemeChoice::System => Theme::System,
+        ThemeChoice::Light => Theme::Light,
+        ThemeChoice::Dark => Theme::Dark,
+        ThemeChoice::Sunlight => Theme::Sunlight,
+        ThemeChoice::Night => Theme::Night,
+    };
+    settings.scale = f32::from(p.scale) / 100.0;
+    settings.save(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_look_of_the_window_is_kept_beside_the_other_settings() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = settings_path(dir.path());
+        let mut settings = Settings::default();
+        settings.set("name", "Post 3").unwrap();
+        settings.save(&path).unwrap();
+        for theme in ThemeChoice::ALL {
+            let p = Preferences { theme, scale: 125, ..Preferences::default() };
+            keep(&path, &p).unwrap();
+            assert_eq!(preferences(dir.path()).unwrap(), p);
+        }
+        assert_eq!(Settings::load(&path).unwrap().name.as_deref(), Some("Post 3"));
+    }
+}

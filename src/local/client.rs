@@ -1,0 +1,315 @@
+//! The client of the local socket: the methods of a node's handle, asked over the socket.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use cairn_actors::api::{
+    ApiError, Conversation, Event, Message, Network, OrderKey, Page, PageAt, Peer, Receipt, Said, Status,
+};
+use cairn_actors::limits::{LOCAL_LINE_MAX, LOCAL_OPEN_TIMEOUT, LOCAL_REPLY_TIMEOUT};
+use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
+use interprocess::local_socket::tokio::Stream;
+use interprocess::local_socket::traits::tokio::Stream as _;
+use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
+
+use super::lines::{LineError, LineReader};
+use super::place::{Place, places};
+use super::protocol::{LocalReply, LocalRequest, Part, decode, encode};
+use super::resolve::{ConvRef, Resolved};
+
+/// A connection to the node that runs on a data folder.
+#[derive(Debug)]
+pub struct Client {
+    lines: LineReader<ReadHalf<Stream>>,
+    writer: WriteHalf<Stream>,
+}
+
+fn gone() -> ApiError {
+    ApiError::new("stopped", "the node closed the connection")
+}
+
+macro_rules! ask {
+    ($self:ident, $request:expr, $reply:path) => {
+        match $self.ask($request).await? {
+            $reply(value) => Ok(value),
+            _ => Err(ApiError::new("bad_reply", "the node gave an answer to another question")),
+        }
+    };
+}
+
+macro_rules! ask_list {
+    ($self:ident, $request:expr, $reply:path) => {{
+        let Part { mut items, mut more } = ask!($self, $request, $reply)?;
+        while more {
+            match $self.read().await? {
+                $reply(part) => {
+                    items.extend(part.items);
+                    more = part.more;
+                }
+                LocalReply::Error(e) => return Err(e),
+                _ => return Err(ApiError::new("bad_reply", "the node broke off its answer")),
+            }
+        }
+        Ok(items)
+    }};
+}
+
+impl Client {
+    /// Connects to the node on `data`; `None` where none answers.
+    ///
+    /// # Errors
+    /// `denied` where the socket is another user's, `local_socket` where it fails otherwise.
+    pub async fn connect(data: &Path) -> Result<Option<Self>, ApiError> {
+        // A folder that does not exist has no node.
+        let Ok(places) = places(data, false) else { return Ok(None) };
+        for place in places {
+            match connect(&place).await {
+                Ok(stream) => {
+                    let (reader, writer) = tokio::io::split(stream);
+                    return Ok(Some(Self { lines: LineReader::new(reader, LOCAL_LINE_MAX), writer }));
+                }
+                // Nobody there, or the socket of a node that died.
+                Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {}
+                Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+                    let message = format!("{} belongs to another user", place.path().display());
+                    return Err(ApiError::new("denied", message));
+                }
+                Err(e) => {
+                    let message = format!("{} can't be used: {e}", place.path().display());
+                    return Err(ApiError::new("local_socket", message));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// One question, one answer. An answer that takes longer than [`LOCAL_REPLY_TIMEOUT`] is an error; the client is
+    /// of no use afterwards.
+    ///
+    /// # Errors
+    /// What the node answers, or `stopped`, `no_answer`, `bad_reply`.
+    pub async fn ask(&mut self, request: LocalRequest) -> Result<LocalReply, ApiError> {
+        let line = encode(&request)?;
+        // A node that refuses the connection closes it, but has said why before.
+        let sent = self.writer.write_all(&line).await;
+        match self.read().await {
+            Ok(LocalReply::Error(e)) => Err(e),
+            Ok(reply) if sent.is_ok() => Ok(reply),
+            Ok(_) => Err(gone()),
+            Err(e) => Err(e),
+        }
+    }
+
+    async fn read(&mut self) -> Result<LocalReply, ApiError> {
+        let late = || ApiError::new("no_answer", "the node does not answer");
+        tokio::time::timeout(LOCAL_REPLY_TIMEOUT, self.read_unhurried()).await.map_err(|_| late())?
+    }
+
+    async fn read_unhurried(&mut self) -> Result<LocalReply, ApiError> {
+        match self.lines.next().await {
+            Ok(Some(line)) => decode(line).map_err(|e| ApiError { code: "bad_reply".into(), ..e }),
+            Ok(None) | Err(LineError::Io(_)) => Err(gone()),
+            Err(e @ LineError::TooLong(_)) => Err(ApiError::new("bad_reply", e.to_string())),
+        }
+    }
+
+    /// Turns this connection into a stream of events from now on.
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn subscribe(mut self) -> Result<Events, ApiError> {
+        self.ask(LocalRequest::Subscribe).await?;
+        Ok(Events { client: self })
+    }
+
+    /// See [`cairn_actors::handle::Handle::status`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn status(&mut self) -> Result<Status, ApiError> {
+        ask!(self, LocalRequest::Status, LocalReply::Status).map(|s| *s)
+    }
+
+    /// See [`cairn_actors::handle::Handle::set_name`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn set_name(&mut self, name: &str) -> Result<Status, ApiError> {
+        ask!(self, LocalRequest::SetName { name: name.to_owned() }, LocalReply::Status).map(|s| *s)
+    }
+
+    /// See [`cairn_actors::handle::Handle::peers`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn peers(&mut self) -> Result<Vec<Peer>, ApiError> {
+        ask_list!(self, LocalRequest::Peers, LocalReply::Peers)
+    }
+
+    /// See [`cairn_actors::handle::Handle::conversations`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn conversations(&mut self) -> Result<Vec<Conversation>, ApiError> {
+        ask_list!(self, LocalRequest::Conversations, LocalReply::Conversations)
+    }
+
+    /// What the name of a conversation means.
+    ///
+    /// # Errors
+    /// `no_such_conversation`, `ambiguous`, and as [`Client::ask`].
+    pub async fn resolve(&mut self, name: &ConvRef) -> Result<Resolved, ApiError> {
+        ask!(self, LocalRequest::Resolve { name: name.clone() }, LocalReply::Resolved)
+    }
+
+    /// See [`cairn_actors::handle::Handle::say`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn say(&mut self, conversation: SpaceId, body: &str, id: Option<MessageId>) -> Result<Said, ApiError> {
+        ask!(self, LocalRequest::Say { conversation, body: body.to_owned(), id }, LocalReply::Said)
+    }
+
+    /// See [`cairn_actors::handle::Handle::page`]; may answer fewer messages than asked for, never none of some.
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn page(&mut self, conversation: SpaceId, at: PageAt, limit: usize) -> Result<Page, ApiError> {
+        ask!(self, LocalRequest::Page { conversation, at: at.into(), limit }, LocalReply::Page)
+    }
+
+    /// See [`cairn_actors::handle::Handle::message`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn message(&mut self, conversation: SpaceId, id: MessageId) -> Result<Message, ApiError> {
+        ask!(self, LocalRequest::Message { conversation, id }, LocalReply::Message).map(|m| *m)
+    }
+
+    /// See [`cairn_actors::handle::Handle::receipts`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn receipts(&mut self, conversation: SpaceId, id: MessageId) -> Result<Vec<Receipt>, ApiError> {
+        ask_list!(self, LocalRequest::Receipts { conversation, id }, LocalReply::Receipts)
+    }
+
+    /// See [`cairn_actors::handle::Handle::mark_read`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn mark_read(&mut self, conversation: SpaceId, key: OrderKey) -> Result<(), ApiError> {
+        self.ask(LocalRequest::MarkRead { conversation, key }).await.map(drop)
+    }
+
+    /// See [`cairn_actors::handle::Handle::networks`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn networks(&mut self) -> Result<Vec<Network>, ApiError> {
+        ask_list!(self, LocalRequest::Networks, LocalReply::Networks)
+    }
+
+    /// See [`cairn_actors::handle::Handle::join_network`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn join_network(&mut self, id: NetworkId) -> Result<Network, ApiError> {
+        ask!(self, LocalRequest::JoinNetwork { id }, LocalReply::Network)
+    }
+
+    /// See [`cairn_actors::handle::Handle::keep_apart`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn keep_apart(&mut self, id: NetworkId) -> Result<Network, ApiError> {
+        ask!(self, LocalRequest::KeepApart { id }, LocalReply::Network)
+    }
+
+    /// See [`cairn_actors::handle::Handle::name_network`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn name_network(&mut self, id: NetworkId, name: &str) -> Result<Network, ApiError> {
+        ask!(self, LocalRequest::NameNetwork { id, name: name.to_owned() }, LocalReply::Network)
+    }
+
+    /// See [`cairn_actors::handle::Handle::set_petname`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn set_petname(&mut self, device: DeviceId, name: Option<&str>) -> Result<Peer, ApiError> {
+        let name = name.map(str::to_owned);
+        ask!(self, LocalRequest::SetPetname { device, name }, LocalReply::Peer).map(|p| *p)
+    }
+
+    /// See [`cairn_actors::handle::Handle::set_away`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn set_away(&mut self, away: bool) -> Result<(), ApiError> {
+        self.ask(LocalRequest::SetAway { away }).await.map(drop)
+    }
+
+    /// See [`cairn_actors::handle::Handle::settings_changed`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn settings_changed(&mut self) -> Result<(), ApiError> {
+        self.ask(LocalRequest::SettingsChanged).await.map(drop)
+    }
+
+    /// See [`cairn_actors::handle::Handle::kill`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn kill(&mut self, actor: &str) -> Result<(), ApiError> {
+        self.ask(LocalRequest::Kill { actor: actor.to_owned() }).await.map(drop)
+    }
+
+    /// See [`cairn_actors::handle::Handle::stop`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn stop(&mut self) -> Result<(), ApiError> {
+        match self.ask(LocalRequest::Stop).await {
+            // The node may be gone before its answer is.
+            Err(e) if e.code != "stopped" => Err(e),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Connects to a place. While more programs knock at once than the system lets wait, again.
+async fn connect(place: &Place) -> io::Result<Stream> {
+    let deadline = tokio::time::Instant::now() + LOCAL_OPEN_TIMEOUT;
+    loop {
+        match Stream::connect(place.name()?).await {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock && tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Events of the node.
+#[derive(Debug)]
+pub struct Events {
+    client: Client,
+}
+
+impl Events {
+    /// The next event; waits as long as it takes.
+    ///
+    /// # Errors
+    /// `stopped` where the node went, `bad_reply` where it broke the protocol.
+    pub async fn next(&mut self) -> Result<Event, ApiError> {
+        match self.client.read_unhurried().await? {
+            LocalReply::Event(event) => Ok(*event),
+            LocalReply::Error(e) => Err(e),
+            _ => Err(ApiError::new("bad_reply", "the node answered where an event was due")),
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! A node for tests: a real handle whose requests are answered from a list.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use cairn_actors::api::{
+    ApiError, Badge, Conversation, ConversationKind, DeliveryState, Event, LinkState, Message, Network, NetworkState,
+    OrderKey, Page, PageAt, Peer, PeerState, Receipt, Said, Status,
+};
+use cairn_actors::handle::{Handle, Request};
+use cairn_actors::limits::{EVENTS, PAGE_MAX};
+use cairn_crdt::hlc::Hlc;
+use cairn_crdt::ids::{DeviceId, Incarnation, MessageId, NetworkId, SpaceId};
+use tokio::sync::{Notify, broadcast, mpsc};
+
+use crate::cli::start::RunningNode;
+
+/// What was said: where, under which id, what.
+type Utterance = (SpaceId, Option<MessageId>, String);
+
+struct State {
+    status: Status,
+    peers: Vec<Peer>,
+    conversations: Vec<Conversation>,
+    messages: Vec<Message>,
+    said: Vec<Utterance>,
+    stopped: Arc<Notify>,
+}
+
+/// The node.
+pub struct FakeNode {
+    state: Arc<Mutex<State>>,
+    handle: Handle,
+    events: broadcast::Sender<Event>,
+    stopped: Arc<Notify>,
+}
+
+/// A status.
+pub fn status() -> Status {
+    let id = DeviceId([99; 32]);
+    Status {
+        id,
+        name: "Post".into(),
+        code: id.code(),
+        incarnation: Incarnation([3; 16]),
+        port: 27475,
+        peers_online: 1,
+        link: LinkState::Online,
+        interfaces: Vec::new(),
+        data: "/data".into(),
+        version: "0.1.0".into(),
+        named: true,
+        troubles: Vec::new(),
+    }
+}
+
+/// A peer.
+pub fn peer(n: u8, name: &str, state: PeerState) -> Peer {
+    let id = DeviceId([n; 32]);
+    Peer {
+        id,
+        name: name.into(),
+        code: id.code(),
+        state,
+        address: None,
+        rtt_ms: None,
+        badge: Badge::Contact,
+        last_seen: None,
+        conversation: SpaceId::direct(&status().id.principal(), &id.principal()),
+    }
+}
+
+/// A conversation.
+pub fn conversation(n: u8, kind: ConversationKind, title: &str) -> Conversation {
+    Conversation {
+        id: SpaceId([n; 32]),
+        kind,
+        title: title.into(),
+        peer: None,
+        network: None,
+        last: None,
+        unread: 0,
+        read_to: OrderKey::MIN,
+        members: 2,
+        here: 1,
+    }
+}
+
+/// A message of Maya's.
+pub fn message(c: &Conversation, n: u64, sent: u64, body: &str) -> Message {
+    let mut id = [0; 16];
+    id[8..].copy_from_slice(&n.to_be_bytes());
+    let (id, author) = (MessageId(id), DeviceId([1; 32]));
+    Message {
+        id,
+        conversation: c.id,
+        key: OrderKey { stamp: Hlc::from_ms(sent), device: author, id },
+        author,
+        author_name: "Maya".into(),
+        badge: Badge::Contact,
+        mine: false,
+        sent,
+        received: sent + 1,
+        body: body.into(),
+        state: DeliveryState::Delivered,
+        delivered_to: 1,
+        members: 2,
+    }
+}
+
+/// A network that asks.
+pub fn network(n: u8) -> Network {
+    let id = NetworkId([n; 16]);
+    Network {
+        id,
+        name: "Post 3".into(),
+        state: NetworkState::Asking,
+        primary: false,
+        settled: true,
+        here: 2,
+        conversation: SpaceId::commons(&id),
+    }
+}
+
+fn none(code: &str) -> ApiError {
+    ApiError::new(code, "there is none")
+}
+
+impl FakeNode {
+    /// A node with four peers, one of them here, two with one name.
+    pub fn start() -> Self {
+        let (tx, mut rx) = mpsc::channel(16);
+        let (events, _) = broadcast::channel(EVENTS);
+        let stopped = Arc::new(Notify::new());
+        let state = Arc::new(Mutex::new(State {
+            status: status(),
+            peers: vec![
+                peer(1, "Maya", PeerState::Online),
+                peer(2, "张伟", PeerState::Offline),
+                peer(3, "Sam", PeerState::Offline),
+                peer(4, "sam", PeerState::Offline),
+            ],
+            conversations: vec![conversation(40, ConversationKind::Everyone, "Everyone")],
+            messages: Vec::new(),
+            said: Vec::new(),
+            stopped: Arc::clone(&stopped),
+        }));
+        let shared = Arc::clone(&state);
+        tokio::spawn(async move {
+            while let Some(request) = rx.recv().await {
+                answer(&mut shared.lock().unwrap(), request);
+            }
+        });
+        Self { state, handle: Handle::new(tx, events.clone()), events, stopped }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// The door.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// What was said so far.
+    pub fn said(&self) -> Vec<Utterance> {
+        self.state().said.clone()
+    }
+
+    /// Takes a message into the history.
+    pub fn add(&self, message: Message) {
+        let mut state = self.state();
+        state.messages.push(message);
+        state.messages.sort_by_key(|m| m.key);
+    }
+
+    /// Knows these peers.
+    pub fn set_peers(&self, peers: Vec<Peer>) {
+        self.state().peers = peers;
+    }
+
+    /// Tells everybody who listens.
+    pub fn event(&self, event: Event) {
+        // Nobody need listen.
+        let _ = self.events.send(event);
+    }
+
+    /// The node as the app holds it: it stops when it is told to.
+    pub fn running(&self) -> RunningNode {
+        let stopped = Arc::clone(&self.stopped);
+        RunningNode::new(self.handle(), async move { stopped.notified().await })
+    }
+
+    /// How many listen to events.
+    pub fn subscribers(&self) -> usize {
+        self.events.receiver_count()
+    }
+
+    /// Waits until somebody listens to events.
+    pub async fn subscribed(&self) {
+        while self.subscribers() == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Everybody comes.
+    pub fn set_online(&self) {
+        let peers = {
+            let mut state = self.state();
+            state.peers.iter_mut().for_each(|p| p.state = PeerState::Online);
+            state.peers.clone()
+        };
+        peers.into_iter().for_each(|p| self.event(Event::Peer(Box::new(p))));
+    }
+}
+
+fn page(state: &State, conversation: SpaceId, at: PageAt, limit: usize) -> Page {
+    let all: Vec<&Message> = state.messages.iter().filter(|m| m.conversation == conversation).collect();
+    let limit = limit.min(PAGE_MAX);
+    let (from, to) = match at {
+        PageAt::Newest => (all.len().saturating_sub(limit), all.len()),
+        PageAt::Before(k) => {
+            let end = all.partition_point(|m| m.key < k);
+            (end.saturating_sub(limit), end)
+        }
+        PageAt::After(k) => {
+            let start = all.partition_point(|m| m.key <= k);
+            (start, (start + limit).min(all.len()))
+        }
+    };
+    Page {
+        messages: all[from..to].iter().map(|m| (*m).clone()).collect(),
+        older: from > 0,
+        newer: to < all.len(),
+        total: all.len() as u64,
+    }
+}
+
+fn answer(state: &mut State, request: Request) {
+    match request {
+        Request::Status(r) => drop(r.send(Ok(state.status.clone()))),
+        Request::SetName(name, r) => {
+            state.status.name = name;
+            drop(r.send(Ok(state.status.clone())));
+        }
+        Request::Peers(r) => drop(r.send(Ok(state.peers.clone()))),
+        Request::Conversations(r) => drop(r.send(Ok(state.conversations.clone()))),
+        Request::Say { conversation, body, id, reply } => {
+            state.said.push((conversation, id, body));
+            let id = id.unwrap_or(MessageId([5; 16]));
+            drop(reply.send(Ok(Said { id, conversation, state: DeliveryState::Queued })));
+        }
+        Request::Page(conversation, at, limit, r) => drop(r.send(Ok(page(state, conversation, at, limit)))),
+        Request::Message(_, id, r) => {
+            let found = state.messages.iter().find(|m| m.id == id).cloned();
+            drop(r.send(found.ok_or_else(|| none("no_such_message"))));
+        }
+        Request::Receipts(_, id, r) => {
+            let known = state.said.iter().any(|s| s.1 == Some(id));
+            let receipts = state.peers.iter().map(|p| Receipt {
+                id: p.id,
+                name: p.name.clone(),
+                state: DeliveryState::Delivered,
+                last_seen: None,
+            });
+            drop(r.send(if known { Ok(receipts.collect()) } else { Err(none("no_such_message")) }));
+        }
+        Request::Networks(r) => drop(r.send(Ok(vec![network(3)]))),
+        Request::JoinNetwork(_, r) => drop(r.send(Ok(Network { state: NetworkState::Joined, ..network(3) }))),
+        Request::KeepApart(_, r) => drop(r.send(Ok(Network { state: NetworkState::Apart, ..network(3) }))),
+        Request::NameNetwork(_, name, r) => drop(r.send(Ok(Network { name, ..network(3) }))),
+        Request::SetPetname(_, _, r) => drop(r.send(Err(none("no_such_peer")))),
+        Request::Kill(actor, r) => drop(r.send(if actor == "storage" { Ok(()) } else { Err(none("no_such_actor")) })),
+        Request::MarkRead(_, _, r) => drop(r.send(Ok(()))),
+        Request::SetAway(_, r) | Request::SettingsChanged(r) => drop(r.send(Ok(()))),
+        Request::Stop(r) => {
+            state.stopped.notify_one();
+            drop(r.send(Ok(())));
+        }
+    }
+}

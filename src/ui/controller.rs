@@ -1,0 +1,226 @@
+//! Between the model and the node: runs commands through the [`Handle`] on tokio, listens to its events, and sends
+//! updates to whoever holds the model. It knows nothing of a window: `wake` is called after every update.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use cairn_actors::api::Event;
+use cairn_actors::handle::Handle;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
+
+use super::intent::Command;
+use super::model::{Preferences, Update};
+
+/// Keeps the window's preferences; called off the thread that paints.
+pub type SavePreferences = Arc<dyn Fn(Preferences) + Send + Sync>;
+/// Called after every update: "paint again".
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// The model's side of the controller.
+pub struct Controller {
+    commands: mpsc::UnboundedSender<Command>,
+    updates: Receiver<Update>,
+}
+
+impl Controller {
+    /// Starts the controller on a runtime and asks the node for everything.
+    #[must_use]
+    pub fn start(handle: Handle, runtime: &tokio::runtime::Handle, save: Option<SavePreferences>, wake: Wake) -> Self {
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let (tx, updates) = channel();
+        let link = Link { handle, updates: tx, wake, save };
+        // Subscribed before the first question, so that nothing falls between the answer and the events.
+        runtime.spawn(listen(link.clone()));
+        runtime.spawn(obey(link, inbox));
+        let this = Self { commands, updates };
+        this.send(Command::Everything);
+        this
+    }
+
+    /// Asks for a command to be run. Never waits; people type slower than the node answers, so the queue is short.
+    pub fn send(&self, command: Command) {
+        // Fails only when the runtime is gone, and then `Update::Stopped` has said so.
+        let _ = self.commands.send(command);
+    }
+
+    /// The next update, if one is there.
+    #[must_use]
+    pub fn next(&self) -> Option<Update> {
+        self.updates.try_recv().ok()
+    }
+}
+
+#[derive(Clone)]
+struct Link {
+    handle: Handle,
+    updates: Sender<Update>,
+    wake: Wake,
+    save: Option<SavePreferences>,
+}
+
+impl Link {
+    fn tell(&self, update: Update) {
+        if self.updates.send(update).is_ok() {
+            (self.wake)();
+        }
+    }
+
+    async fn run(&self, command: Command) {
+        let h = &self.handle;
+        let failed = match command {
+            Command::Everything => return self.everything().await,
+            Command::Say { conversation, body } => match h.say(conversation, &body, None).await {
+                Ok(said) => return self.tell(Update::Said(said)),
+                Err(error) => return self.tell(Update::NotSaid { conversation, body, error }),
+            },
+            Command::Page(id, at, limit) => {
+                let page = h.page(id, at, limit).await;
+                return self.tell(Update::Page(id, at, page));
+            }
+            Command::Receipts(id, message) => {
+                // A message that is not there any more has nobody; the next one asks again.
+                if let Ok(list) = h.receipts(id, message).await {
+                    self.tell(Update::Receipts(id, message, list));
+                }
+                return;
+            }
+            Command::MarkRead(id, key) => h.mark_read(id, key).await.err(),
+            Command::SetName(name) => match h.set_name(&name).await {
+                Ok(status) => return self.tell(Update::Status(Box::new(status))),
+                Err(e) => Some(e),
+            },
+            Command::SetPetname(device, name) => match h.set_petname(device, name.as_deref()).await {
+                Ok(peer) => return self.tell(Update::Event(Box::new(Event::Peer(Box::new(peer))))),
+                Err(e) => Some(e),
+            },
+            Command::JoinNetwork(id) => match h.join_network(id).await {
+                Ok(n) => return self.tell(Update::Event(Box::new(Event::Network(Box::new(n))))),
+                Err(e) => Some(e),
+            },
+            Command::KeepApart(id) => match h.keep_apart(id).await {
+                Ok(n) => return self.tell(Update::Event(Box::new(Event::Network(Box::new(n))))),
+                Err(e) => Some(e),
+            },
+            Command::SetAway(away) => h.set_away(away).await.err(),
+            Command::Save(preferences) => {
+                if let Some(save) = self.save.clone() {
+                    // A disk may be slow; a failed task would only lose a preference.
+                    let _ = tokio::task::spawn_blocking(move || save(preferences)).await;
+                }
+                None
+            }
+            // The window's own.
+            Command::Copy(_) | Command::Quit => None,
+        };
+        if let Some(e) = failed {
+            self.tell(if e.code == "stopped" { Update::Stopped } else { Update::Failed(e) });
+        }
+    }
+
+    async fn everything(&self) {
+        let h = &self.handle;
+        match h.status().await {
+            Ok(s) => self.tell(Update::Status(Box::new(s))),
+            Err(e) if e.code == "stopped" => return self.tell(Update::Stopped),
+            Err(e) => self.tell(Update::Failed(e)),
+        }
+        match h.peers().await {
+            Ok(list) => self.tell(Update::Peers(list)),
+            Err(e) => self.tell(Update::Failed(e)),
+        }
+        match h.networks().await {
+            Ok(list) => self.tell(Update::Networks(list)),
+            Err(e) => self.tell(Update::Failed(e)),
+        }
+        match h.conversations().await {
+            Ok(list) => self.tell(Update::Conversations(list)),
+            Err(e) => self.tell(Update::Failed(e)),
+        }
+    }
+}
+
+/// Runs commands one after another, so that what was typed first is said first.
+async fn obey(link: Link, mut inbox: mpsc::UnboundedReceiver<Command>) {
+    while let Some(command) = inbox.recv().await {
+        match command {
+            // What is said keeps its order; reading must not wait for the disk.
+            Command::Say { .. } | Command::SetName(_) | Command::SetPetname(..) => link.run(command).await,
+            other => {
+                let link = link.clone();
+                tokio::spawn(async move { link.run(other).await });
+            }
+        }
+    }
+}
+
+async fn listen(link: Link) {
+    let mut events = link.handle.subscribe();
+    loop {
+        match events.recv().await {
+            Ok(event) => link.tell(Update::Event(Box::new(event))),
+            Err(RecvError::Lagged(_)) => link.tell(Update::Event(Box::new(Event::Lagged))),
+            Err(RecvError::Closed) => return link.tell(Update::Stopped),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::sample;
+    use cairn_actors::api::{ApiError, DeliveryState, Said};
+    use cairn_actors::handle::Request;
+    use cairn_crdt::ids::MessageId;
+    use std::time::Duration;
+    use tokio::sync::broadcast;
+
+    fn wait(c: &Controller, woken: &Receiver<()>, mut want: impl FnMut(&Update) -> bool) -> Update {
+        loop {
+            while let Some(u) = c.next() {
+                if want(&u) {
+                    return u;
+                }
+            }
+            woken.recv_timeout(Duration::from_secs(10)).expect("no update");
+        }
+    }
+
+    #[test]
+    fn commands_reach_the_node_and_events_the_model() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (requests, mut inbox) = mpsc::channel(8);
+        let (events, _) = broadcast::channel(8);
+        // A node of four answers: what is tested is the way there and back.
+        runtime.spawn(async move {
+            while let Some(request) = inbox.recv().await {
+                match request {
+                    Request::Status(r) => drop(r.send(Ok(sample::status()))),
+                    Request::Say { conversation, body, reply, .. } => {
+                        let ok = Said { id: MessageId([1; 16]), conversation, state: DeliveryState::Queued };
+                        let answer = if body == "no" { Err(ApiError::new("empty", "nothing")) } else { Ok(ok) };
+                        drop(reply.send(answer));
+                    }
+                    _ => {}
+                }
+            }
+        });
+        let (tx, woken) = channel();
+        let wake: Wake = Arc::new(move || tx.send(()).unwrap_or_default());
+        let (saved_tx, saved) = channel();
+        let save: SavePreferences = Arc::new(move |p| drop(saved_tx.send(p)));
+        let c = Controller::start(Handle::new(requests, events.clone()), runtime.handle(), Some(save), wake);
+        wait(&c, &woken, |u| matches!(u, Update::Status(s) if s.name == "Linh Wagner"));
+        events.send(Event::Notice { code: "x".into(), message: "y".into() }).unwrap();
+        wait(&c, &woken, |u| matches!(u, Update::Event(e) if matches!(**e, Event::Notice { .. })));
+        c.send(Command::Say { conversation: sample::everyone(), body: "hello".into() });
+        wait(&c, &woken, |u| matches!(u, Update::Said(_)));
+        c.send(Command::Say { conversation: sample::everyone(), body: "no".into() });
+        wait(&c, &woken, |u| matches!(u, Update::NotSaid { body, .. } if body == "no"));
+        // An answer that never comes because the node dropped the question.
+        c.send(Command::SetAway(true));
+        wait(&c, &woken, |u| matches!(u, Update::Stopped));
+        c.send(Command::Save(Preferences { scale: 150, ..Preferences::default() }));
+        assert_eq!(saved.recv_timeout(Duration::from_secs(10)).unwrap().scale, 150);
+    }
+}

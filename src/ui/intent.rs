@@ -1,0 +1,117 @@
+//! What a person wants ([`Intent`]) and what the node must do for it ([`Command`]). Menus, shortcuts, buttons and the
+//! palette all speak intents, so that each thing is done in one place.
+
+use cairn_actors::api::{OrderKey, PageAt};
+use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
+
+use super::model::{Preferences, ThemeChoice, View};
+
+/// What a person wants.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Intent {
+    /// Show one of the main views.
+    Show(View),
+    /// Open a conversation.
+    Open(SpaceId),
+    /// Open the conversation this many places further down the list (negative: up).
+    Step(i8),
+    /// In a narrow window: back from the conversation to the list.
+    Back,
+    /// Show or hide the details column.
+    ToggleDetails,
+    /// Filter the list.
+    Search(String),
+    /// Put the cursor into the search field.
+    FocusSearch,
+    /// Put the cursor into the composer.
+    FocusComposer,
+    /// The text in the composer changed.
+    EditDraft(SpaceId, String),
+    /// Say what stands in the composer.
+    Say(SpaceId),
+    /// The person scrolled near the oldest message in memory.
+    LoadOlder(SpaceId),
+    /// The person scrolled near the newest message in memory, and there are newer ones.
+    LoadNewer(SpaceId),
+    /// Go to the newest message.
+    JumpToNewest(SpaceId),
+    /// Everything up to a key was on screen.
+    Read(SpaceId, OrderKey),
+    /// Give a person a name of one's own, or take it back.
+    SetPetname(DeviceId, Option<String>),
+    /// Change one's own name.
+    SetName(String),
+    /// The text in a name field changed.
+    EditName(NameField, String),
+    /// Join a network that was met.
+    JoinNetwork(NetworkId),
+    /// Keep apart from a network that was met.
+    KeepApart(NetworkId),
+    /// Show this device as away, or as here again.
+    SetAway(bool),
+    /// Choose colours.
+    SetTheme(ThemeChoice),
+    /// Choose the size of everything, in percent.
+    SetScale(u16),
+    /// Close a notice.
+    DismissNotice(u64),
+    /// Open or close the command palette.
+    TogglePalette,
+    /// Filter the command palette.
+    PaletteQuery(String),
+    /// Move the mark in the command palette.
+    PaletteMove(i8),
+    /// Put text on the clipboard.
+    Copy(String),
+    /// Whatever Esc undoes here: palette, search, scrolled-up history, narrow conversation.
+    Escape,
+    /// Ask the node for everything again.
+    Retry,
+    /// Close the window.
+    Quit,
+}
+
+/// Which name is being edited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NameField {
+    /// One's own.
+    Own,
+    /// The name one gives a person.
+    Petname(DeviceId),
+}
+
+/// What the node must do; each is one call of its handle.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Status, peers, conversations and networks, all again.
+    Everything,
+    /// Say something.
+    Say {
+        /// Where.
+        conversation: SpaceId,
+        /// What.
+        body: String,
+    },
+    /// Read part of a history.
+    Page(SpaceId, PageAt, usize),
+    /// What became of a message, a line a member.
+    Receipts(SpaceId, MessageId),
+    /// Everything up to a key is read.
+    MarkRead(SpaceId, OrderKey),
+    /// Change one's own name.
+    SetName(String),
+    /// Give a person a name of one's own, or take it back.
+    SetPetname(DeviceId, Option<String>),
+    /// Join a network.
+    JoinNetwork(NetworkId),
+    /// Keep apart from a network.
+    KeepApart(NetworkId),
+    /// Away, or here again.
+    SetAway(bool),
+    /// Keep the window's preferences.
+    Save(Preferences),
+    /// Put text on the clipboard (done by the window, not by the node).
+    Copy(String),
+    /// Close the window (done by the window, not by the node).
+    Quit,
+}

@@ -1,0 +1,606 @@
+//! Everything the window shows, as plain data: updates from the node come in through [`Model::apply`], what a person
+//! wants through [`Model::act`]; both answer with the commands that the node must do. No egui, no clock, no task.
+
+pub mod format;
+pub mod history;
+pub mod list;
+pub mod palette;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use cairn_actors::api::{
+    ApiError, Conversation, Event, Message, Network, NetworkState, OrderKey, Page, PageAt, Peer, Receipt, Said, Status,
+};
+use cairn_actors::limits;
+use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
+use serde::{Deserialize, Serialize};
+
+use super::intent::{Command, Intent, NameField};
+pub use format::Clock;
+pub use history::History;
+pub use list::{Row, Section};
+pub use palette::Palette;
+
+/// How long a notice stays, in milliseconds.
+const NOTICE_FOR: u64 = 8_000;
+/// Notices shown at once.
+const NOTICES: usize = 4;
+/// Smallest and largest scale in percent.
+pub const SCALES: (u16, u16) = (75, 250);
+
+/// The main views.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum View {
+    /// Conversations.
+    #[default]
+    Chat,
+    /// Everybody known.
+    People,
+    /// Networks, interfaces, addresses.
+    Network,
+    /// Name, colours, size.
+    Settings,
+}
+
+/// Which colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ThemeChoice {
+    /// As the system says.
+    #[default]
+    System,
+    /// Warm light greys.
+    Light,
+    /// Dark greys.
+    Dark,
+    /// Black on white, larger: readable outdoors.
+    Sunlight,
+    /// Everything in one dim red, which spares eyes that are used to the dark.
+    Night,
+}
+
+impl ThemeChoice {
+    /// All of them, in the order they are offered.
+    pub const ALL: [Self; 5] = [Self::System, Self::Light, Self::Dark, Self::Sunlight, Self::Night];
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::System => "Like the system",
+            Self::Light => "Light",
+            Self::Dark => "Dark",
+            Self::Sunlight => "Sunlight",
+            Self::Night => "Night",
+        }
+    }
+}
+
+/// What the window remembers between starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Preferences {
+    /// Which colours.
+    pub theme: ThemeChoice,
+    /// The size of everything, in percent.
+    pub scale: u16,
+    /// Whether the details column shows where there is room.
+    pub details: bool,
+}
+
+impl Default for Preferences {
+    fn default() -> Self {
+        Self { theme: ThemeChoice::System, scale: 100, details: true }
+    }
+}
+
+/// What the controller brings.
+#[derive(Debug, Clone)]
+pub enum Update {
+    /// The node said something by itself.
+    Event(Box<Event>),
+    /// The node at a glance.
+    Status(Box<Status>),
+    /// Everybody known.
+    Peers(Vec<Peer>),
+    /// All conversations.
+    Conversations(Vec<Conversation>),
+    /// All networks.
+    Networks(Vec<Network>),
+    /// A page, or why it did not come.
+    Page(SpaceId, PageAt, Result<Page, ApiError>),
+    /// What became of a message.
+    Receipts(SpaceId, MessageId, Vec<Receipt>),
+    /// A message is durable.
+    Said(Said),
+    /// A message could not be said: its text goes back into the composer.
+    NotSaid {
+        /// Where.
+        conversation: SpaceId,
+        /// What.
+        body: String,
+        /// Why.
+        error: ApiError,
+    },
+    /// Something else failed.
+    Failed(ApiError),
+    /// The node has stopped.
+    Stopped,
+}
+
+/// A sentence for a person, shown for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Counts up.
+    pub id: u64,
+    /// Stable name of what happened.
+    pub code: String,
+    /// The sentence.
+    pub text: String,
+    /// Whether something went wrong.
+    pub bad: bool,
+    /// When it appeared, once a frame has seen it.
+    since: Option<u64>,
+}
+
+/// What became of our newest message in the open conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipts {
+    /// Where.
+    pub conversation: SpaceId,
+    /// Which message.
+    pub message: MessageId,
+    /// A line a member.
+    pub list: Vec<Receipt>,
+}
+
+/// Everything the window shows.
+#[derive(Debug, Default)]
+pub struct Model {
+    /// The node at a glance, once known.
+    pub status: Option<Status>,
+    /// Everybody known.
+    pub peers: BTreeMap<DeviceId, Peer>,
+    /// All conversations, in the order of the list.
+    pub conversations: Vec<Conversation>,
+    /// Whether the list of conversations has arrived.
+    pub listed: bool,
+    /// All networks.
+    pub networks: Vec<Network>,
+    /// The conversation that is open.
+    pub open: Option<SpaceId>,
+    /// Which main view shows.
+    pub view: View,
+    /// What the window remembers between starts.
+    pub preferences: Preferences,
+    /// The filter of the list.
+    pub search: String,
+    /// The command palette, when open.
+    pub palette: Option<Palette>,
+    /// In a narrow window: whether the list shows instead of the conversation.
+    pub list_on_top: bool,
+    /// In a window without room for it: whether the details lie over the conversation.
+    pub details_on_top: bool,
+    /// Whether the window has the keyboard.
+    pub focused: bool,
+    /// Whether the node is gone.
+    pub stopped: bool,
+    /// Something of ours is on its way to the disk.
+    pub saving: u32,
+    /// What became of our newest message.
+    pub receipts: Option<Receipts>,
+    histories: BTreeMap<SpaceId, History>,
+    drafts: BTreeMap<SpaceId, String>,
+    names: BTreeMap<NameField, String>,
+    notices: VecDeque<Notice>,
+    next_notice: u64,
+    named_here: bool,
+    /// Set by intents that move the keyboard; the view takes it.
+    pub wants_focus: Option<Focus>,
+    /// Set by intents that scroll the open history to its newest message; the view takes it.
+    pub wants_newest: bool,
+}
+
+/// Where the keyboard should go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Focus {
+    /// The search field.
+    Search,
+    /// The composer.
+    Composer,
+}
+
+impl Model {
+    /// A model that knows nothing yet.
+    #[must_use]
+    pub fn new(preferences: Preferences) -> Self {
+        Self { preferences, focused: true, list_on_top: true, ..Self::default() }
+    }
+
+    /// A conversation of the list.
+    #[must_use]
+    pub fn conversation(&self, id: &SpaceId) -> Option<&Conversation> {
+        self.conversations.iter().find(|c| c.id == *id)
+    }
+
+    /// What is in memory of a conversation.
+    #[must_use]
+    pub fn history(&self, id: &SpaceId) -> Option<&History> {
+        self.histories.get(id)
+    }
+
+    /// The text in the composer of a conversation.
+    #[must_use]
+    pub fn draft(&self, id: &SpaceId) -> &str {
+        self.drafts.get(id).map_or("", String::as_str)
+    }
+
+    /// The text in a name field: as typed, else as it is.
+    #[must_use]
+    pub fn name_field(&self, field: NameField) -> String {
+        if let Some(typed) = self.names.get(&field) {
+            return typed.clone();
+        }
+        match field {
+            NameField::Own => self.status.as_ref().map(|s| s.name.clone()).unwrap_or_default(),
+            NameField::Petname(d) => self.peers.get(&d).map(|p| p.name.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// Sentences to show, oldest first.
+    pub fn notices(&self) -> impl Iterator<Item = &Notice> {
+        self.notices.iter()
+    }
+
+    /// Whether to ask for a name instead of showing conversations.
+    #[must_use]
+    pub fn first_start(&self) -> bool {
+        !self.named_here && self.status.as_ref().is_some_and(|s| !s.named)
+    }
+
+    /// A network that wants an answer.
+    #[must_use]
+    pub fn ask(&self) -> Option<&Network> {
+        self.networks.iter().find(|n| n.state == NetworkState::Asking)
+    }
+
+    /// The other person of the open conversation.
+    #[must_use]
+    pub fn open_peer(&self) -> Option<&Peer> {
+        let open = self.open.as_ref()?;
+        let by_line = self.conversation(open).and_then(|c| c.peer).and_then(|p| self.peers.get(&p));
+        by_line.or_else(|| self.peers.values().find(|p| p.conversation == *open))
+    }
+
+    /// Messages of others that are not read yet, in all conversations.
+    #[must_use]
+    pub fn unread(&self) -> u64 {
+        self.conversations.iter().map(|c| c.unread).fold(0, u64::saturating_add)
+    }
+
+    /// People who are here, by name.
+    #[must_use]
+    pub fn people(&self) -> Vec<&Peer> {
+        let mut all: Vec<&Peer> = self.peers.values().collect();
+        all.sort_by(|a, b| (a.state, a.name.to_lowercase(), a.id).cmp(&(b.state, b.name.to_lowercase(), b.id)));
+        all
+    }
+
+    /// Lets time pass: notices go. Answers when the next one goes, in milliseconds since 1970.
+    pub fn tick(&mut self, now: u64) -> Option<u64> {
+        self.notices.retain_mut(|n| now < n.since.get_or_insert(now).saturating_add(NOTICE_FOR));
+        self.notices.iter().filter_map(|n| n.since).min().map(|t| t.saturating_add(NOTICE_FOR))
+    }
+
+    /// Shows a sentence.
+    pub fn notify(&mut self, code: &str, text: String, bad: bool) {
+        if self.notices.iter().any(|n| n.code == code && n.text == text) {
+            return;
+        }
+        self.next_notice += 1;
+        self.notices.push_back(Notice { id: self.next_notice, code: code.to_owned(), text, bad, since: None });
+        while self.notices.len() > NOTICES {
+            self.notices.pop_front();
+        }
+    }
+
+    /// Takes in what the controller brought. Answers what must be asked next.
+    pub fn apply(&mut self, update: Update) -> Vec<Command> {
+        match update {
+            Update::Event(event) => return self.event(*event),
+            Update::Status(s) => self.status = Some(*s),
+            Update::Peers(list) => self.peers = list.into_iter().map(|p| (p.id, p)).collect(),
+            Update::Networks(list) => self.networks = list,
+            Update::Conversations(list) => {
+                self.conversations = list;
+                self.listed = true;
+                // After lost events the open history may lack messages too.
+                return self.open.and_then(|id| self.read_again(id)).into_iter().collect();
+            }
+            Update::Page(id, at, Ok(page)) => {
+                let next = self.histories.entry(id).or_default().take(at, page);
+                let mut out: Vec<Command> =
+                    next.map(|at| Command::Page(id, at, limits::PAGE_MAX)).into_iter().collect();
+                if at == PageAt::Newest {
+                    out.extend(self.ask_receipts(id));
+                }
+                return out;
+            }
+            Update::Page(id, at, Err(e)) => self.histories.entry(id).or_default().fail(at, e.message),
+            Update::Receipts(conversation, message, list) => {
+                self.receipts = Some(Receipts { conversation, message, list });
+            }
+            Update::Said(_) => self.saving = self.saving.saturating_sub(1),
+            Update::NotSaid { conversation, body, error } => {
+                self.saving = self.saving.saturating_sub(1);
+                let draft = self.drafts.entry(conversation).or_default();
+                *draft = if draft.is_empty() { body } else { format!("{body}\n{draft}") };
+                self.notify(&error.code, format!("Not saved: {}", error.message), true);
+            }
+            Update::Failed(e) => self.notify(&e.code, e.message, true),
+            Update::Stopped => self.stopped = true,
+        }
+        Vec::new()
+    }
+
+    fn event(&mut self, event: Event) -> Vec<Command> {
+        match event {
+            Event::Ready(s) | Event::Status(s) => self.status = Some(*s),
+            Event::Peer(p) => {
+                self.peers.insert(p.id, *p);
+            }
+            Event::Message(m) => return self.message(*m),
+            Event::Messages { conversation, .. } => {
+                return self.read_again(conversation).into_iter().collect();
+            }
+            Event::Delivery { conversation, message, delivered_to, members, state } => {
+                let open = self.open == Some(conversation);
+                let again = match (message, self.histories.get_mut(&conversation)) {
+                    (Some(id), Some(h)) => h.delivered(id, state, delivered_to, members),
+                    (None, Some(_)) => true,
+                    (_, None) => false,
+                };
+                let mut out = Vec::new();
+                if again && open {
+                    out.push(Command::Page(conversation, PageAt::Newest, history::PAGE));
+                } else if open {
+                    out.extend(self.ask_receipts(conversation));
+                }
+                return out;
+            }
+            Event::Conversation(c) => self.conversation_changed(*c),
+            Event::Network(n) => match self.networks.iter_mut().find(|o| o.id == n.id) {
+                Some(old) => *old = *n,
+                None => self.networks.push(*n),
+            },
+            Event::Notice { code, message } => self.notify(&code, message, false),
+            Event::Lagged => return vec![Command::Everything],
+            Event::Stopping => self.stopped = true,
+        }
+        Vec::new()
+    }
+
+    fn message(&mut self, m: Message) -> Vec<Command> {
+        let id = m.conversation;
+        let open = self.open == Some(id);
+        let (mine, focused) = (m.mine, self.focused);
+        if let Some(h) = self.histories.get_mut(&id) {
+            let last = h.messages().last().map(|l| l.key);
+            if !mine && !(open && focused) && h.new_after.is_none() {
+                h.new_after = last;
+            }
+            h.insert(m);
+        }
+        if open && mine { self.ask_receipts(id).into_iter().collect() } else { Vec::new() }
+    }
+
+    fn conversation_changed(&mut self, c: Conversation) {
+        self.conversations.retain(|o| o.id != c.id);
+        let rank = |c: &Conversation| (c.peer.is_some(), std::cmp::Reverse(c.last.as_ref().map(|l| l.sent)));
+        // Everyone rooms keep the node's order (the primary one first); the others go by their newest message.
+        let at = if c.network.is_some() {
+            let primary = self.networks.iter().any(|n| n.primary && n.conversation == c.id);
+            if primary { 0 } else { self.conversations.iter().take_while(|o| o.network.is_some()).count() }
+        } else {
+            self.conversations.iter().take_while(|o| o.network.is_some() || rank(o) < rank(&c)).count()
+        };
+        self.conversations.insert(at.min(self.conversations.len()), c);
+    }
+
+    fn ask_receipts(&self, id: SpaceId) -> Option<Command> {
+        let own = self.histories.get(&id)?.last_own()?.id;
+        Some(Command::Receipts(id, own))
+    }
+
+    fn read_again(&mut self, id: SpaceId) -> Option<Command> {
+        let h = self.histories.get_mut(&id)?;
+        if self.open == Some(id) {
+            Some(Command::Page(id, h.ask_again(), limits::PAGE_MAX))
+        } else {
+            // Not on screen: it is read afresh when it is opened.
+            h.forget();
+            None
+        }
+    }
+
+    fn page(&mut self, id: SpaceId, at: PageAt) -> Option<Command> {
+        self.histories.entry(id).or_default().ask(at).map(|at| Command::Page(id, at, history::PAGE))
+    }
+
+    /// Does what a person wants. Answers what the node must do for it.
+    pub fn act(&mut self, intent: Intent, _now: u64) -> Vec<Command> {
+        match intent {
+            Intent::Show(view) => {
+                self.view = view;
+                self.list_on_top = matches!(view, View::Chat | View::People);
+                self.palette = None;
+                self.names.clear();
+            }
+            Intent::Open(id) => return self.open(id),
+            Intent::Step(by) => return self.step(by),
+            Intent::Back => self.list_on_top = true,
+            Intent::ToggleDetails => {
+                self.preferences.details = !self.preferences.details;
+                self.details_on_top = !self.details_on_top;
+                return vec![Command::Save(self.preferences.clone())];
+            }
+            Intent::Search(text) => self.search = text,
+            Intent::FocusSearch => {
+                if !matches!(self.view, View::Chat | View::People) {
+                    self.view = View::Chat;
+                }
+                self.list_on_top = true;
+                self.wants_focus = Some(Focus::Search);
+            }
+            Intent::FocusComposer => self.wants_focus = Some(Focus::Composer),
+            Intent::EditDraft(id, text) => {
+                if text.is_empty() {
+                    self.drafts.remove(&id);
+                } else {
+                    self.drafts.insert(id, text);
+                }
+            }
+            Intent::Say(id) => return self.say(id),
+            Intent::LoadOlder(id) => return self.page(id, PageAt::Before(OrderKey::MAX)).into_iter().collect(),
+            Intent::LoadNewer(id) => return self.page(id, PageAt::After(OrderKey::MIN)).into_iter().collect(),
+            Intent::JumpToNewest(id) => {
+                self.wants_newest = true;
+                return self.page(id, PageAt::Newest).into_iter().collect();
+            }
+            Intent::Read(id, key) => {
+                let h = self.histories.entry(id).or_default();
+                if key > h.read_to {
+                    h.read_to = key;
+                    if let Some(c) = self.conversations.iter_mut().find(|c| c.id == id) {
+                        c.unread = 0;
+                        c.read_to = c.read_to.max(key);
+                    }
+                    return vec![Command::MarkRead(id, key)];
+                }
+            }
+            Intent::EditName(field, text) => {
+                self.names.insert(field, text);
+            }
+            Intent::SetName(name) => {
+                self.names.remove(&NameField::Own);
+                self.named_here = true;
+                return vec![Command::SetName(name.trim().to_owned())];
+            }
+            Intent::SetPetname(device, name) => {
+                self.names.remove(&NameField::Petname(device));
+                return vec![Command::SetPetname(device, name.map(|n| n.trim().to_owned()).filter(|n| !n.is_empty()))];
+            }
+            Intent::JoinNetwork(id) => return self.answer(id, NetworkState::Joined, Command::JoinNetwork(id)),
+            Intent::KeepApart(id) => return self.answer(id, NetworkState::Apart, Command::KeepApart(id)),
+            Intent::SetAway(away) => return vec![Command::SetAway(away)],
+            Intent::SetTheme(theme) => {
+                self.preferences.theme = theme;
+                return vec![Command::Save(self.preferences.clone())];
+            }
+            Intent::SetScale(percent) => {
+                self.preferences.scale = percent.clamp(SCALES.0, SCALES.1);
+                return vec![Command::Save(self.preferences.clone())];
+            }
+            Intent::DismissNotice(id) => self.notices.retain(|n| n.id != id),
+            Intent::TogglePalette => {
+                self.palette = if self.palette.is_some() { None } else { Some(Palette::default()) };
+            }
+            Intent::PaletteQuery(query) => self.palette = Some(Palette { query, mark: 0 }),
+            Intent::PaletteMove(by) => {
+                let n = palette::entries(self).len();
+                if let Some(p) = &mut self.palette {
+                    p.step(by, n);
+                }
+            }
+            Intent::Copy(text) => return vec![Command::Copy(text)],
+            Intent::Escape => self.escape(),
+            Intent::Retry => return self.retry(),
+            Intent::Quit => return vec![Command::Quit],
+        }
+        Vec::new()
+    }
+
+    fn open(&mut self, id: SpaceId) -> Vec<Command> {
+        self.palette = None;
+        if !matches!(self.view, View::Chat | View::People) {
+            self.view = View::Chat;
+        }
+        self.list_on_top = false;
+        self.details_on_top = false;
+        self.wants_focus = Some(Focus::Composer);
+        self.names.clear();
+        if self.open == Some(id) {
+            return Vec::new();
+        }
+        // The line above new messages has done its work in the conversation that is left.
+        if let Some(left) = self.open.and_then(|old| self.histories.get_mut(&old)) {
+            left.new_after = None;
+        }
+        self.open = Some(id);
+        self.receipts = None;
+        let unread = self.conversation(&id).filter(|c| c.unread > 0).map(|c| c.read_to);
+        let h = self.histories.entry(id).or_default();
+        h.new_after = h.new_after.or(unread);
+        let mut out: Vec<Command> = self.page(id, PageAt::Newest).into_iter().collect();
+        out.extend(self.ask_receipts(id));
+        out
+    }
+
+    fn step(&mut self, by: i8) -> Vec<Command> {
+        let order = self.order();
+        let at = self.open.and_then(|id| order.iter().position(|o| *o == id));
+        let next = match at {
+            Some(i) => i.saturating_add_signed(isize::from(by)).min(order.len().saturating_sub(1)),
+            None => 0,
+        };
+        order.get(next).copied().map(|id| self.open(id)).unwrap_or_default()
+    }
+
+    fn say(&mut self, id: SpaceId) -> Vec<Command> {
+        let body = self.draft(&id).trim().to_owned();
+        if body.is_empty() || body.len() > limits::MESSAGE_MAX {
+            return Vec::new();
+        }
+        self.drafts.remove(&id);
+        self.saving += 1;
+        self.wants_newest = true;
+        if let Some(h) = self.histories.get_mut(&id) {
+            h.new_after = None;
+        }
+        let mut out = vec![Command::Say { conversation: id, body }];
+        out.extend(self.page(id, PageAt::Newest));
+        out
+    }
+
+    fn answer(&mut self, id: NetworkId, state: NetworkState, command: Command) -> Vec<Command> {
+        if let Some(n) = self.networks.iter_mut().find(|n| n.id == id) {
+            n.state = state;
+        }
+        vec![command]
+    }
+
+    fn escape(&mut self) {
+        if self.palette.take().is_some() {
+            return;
+        }
+        if !self.search.is_empty() {
+            self.search.clear();
+        } else if self.details_on_top {
+            self.details_on_top = false;
+        } else if matches!(self.view, View::Network | View::Settings) {
+            self.view = View::Chat;
+        } else {
+            self.wants_newest = true;
+            self.list_on_top = true;
+        }
+    }
+
+    fn retry(&mut self) -> Vec<Command> {
+        let mut out = vec![Command::Everything];
+        out.extend(self.open.and_then(|id| self.page(id, PageAt::Newest)));
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! What the model makes of events and intents.
+
+use super::*;
+use crate::ui::sample;
+use cairn_actors::api::{DeliveryState, PeerState};
+
+fn sections(m: &Model) -> Vec<(&'static str, Vec<String>)> {
+    m.sections(&sample::clock()).into_iter().map(|s| (s.title, s.rows.into_iter().map(|r| r.title).collect())).collect()
+}
+
+#[test]
+fn list_has_rooms_conversations_and_people_here() {
+    let mut m = sample::model();
+    let all = sections(&m);
+    assert_eq!(all[0], ("EVERYONE", vec!["Everyone".to_owned()]));
+    assert_eq!(all[1].0, "CONVERSATIONS");
+    assert_eq!(all[1].1[0], "Maya Okafor");
+    assert_eq!(all[2], ("PEOPLE HERE", vec!["J. Pelletier".into(), "Medic-3".into(), "Post 2".into()]));
+    m.act(Intent::Search("伟".into()), 0);
+    assert_eq!(sections(&m), [("CONVERSATIONS", vec!["张伟".to_owned()])]);
+    m.act(Intent::Search("nobody at all".into()), 0);
+    assert_eq!(sections(&m), []);
+    m.act(Intent::Escape, 0);
+    assert_eq!(sections(&m), all);
+    m.act(Intent::Show(View::People), 0);
+    assert_eq!(sections(&m)[1].1, ["T. Rinaldi", sample::name(8)]);
+}
+
+#[test]
+fn a_draft_stays_with_its_conversation() {
+    let mut m = sample::model();
+    let maya = sample::direct(1);
+    m.act(Intent::Open(maya), 0);
+    m.act(Intent::EditDraft(maya, "half a sent".into()), 0);
+    m.act(Intent::Open(sample::everyone()), 0);
+    assert_eq!(m.draft(&sample::everyone()), "");
+    assert_eq!(m.draft(&maya), "half a sent");
+    let row = m.sections(&sample::clock())[1].rows[0].clone();
+    assert_eq!((row.preview.as_str(), row.draft), ("Draft: half a sent", true));
+}
+
+#[test]
+fn saying_clears_the_draft_and_a_failure_gives_it_back() {
+    let mut m = sample::model();
+    let id = sample::everyone();
+    m.act(Intent::EditDraft(id, "  hello \n".into()), 0);
+    let said = m.act(Intent::Say(id), 0);
+    assert_eq!(said, [Command::Say { conversation: id, body: "hello".into() }]);
+    assert_eq!((m.draft(&id), m.saving), ("", 1));
+    assert_eq!(m.act(Intent::Say(id), 0), [], "nothing to say");
+    m.act(Intent::EditDraft(id, "more".into()), 0);
+    m.apply(Update::NotSaid {
+        conversation: id,
+        body: "hello".into(),
+        error: ApiError::new("disk_full", "the disk is full"),
+    });
+    assert_eq!((m.draft(&id), m.saving), ("hello\nmore", 0));
+    assert_eq!(m.notices().next().map(|n| n.text.as_str()), Some("Not saved: the disk is full"));
+    m.act(Intent::EditDraft(id, "x".repeat(limits::MESSAGE_MAX + 1)), 0);
+    assert_eq!(m.act(Intent::Say(id), 0), [], "too long stays in the composer");
+}
+
+#[test]
+fn opening_marks_where_new_messages_begin_and_reading_marks_them_read() {
+    let mut m = sample::model();
+    let maya = sample::direct(1);
+    assert_eq!(m.unread(), 131);
+    let asked = m.act(Intent::Open(maya), 0);
+    assert_eq!(asked, [Command::Page(maya, PageAt::Newest, history::PAGE)]);
+    assert_eq!(m.history(&maya).unwrap().new_after, Some(OrderKey::MIN));
+    let key = sample::message(3).key;
+    assert_eq!(m.act(Intent::Read(maya, key), 0), [Command::MarkRead(maya, key)]);
+    assert_eq!(m.act(Intent::Read(maya, key), 0), [], "told once");
+    assert_eq!(m.unread(), 128);
+}
+
+#[test]
+fn events_move_conversations_and_people() {
+    let mut m = sample::model();
+    let mut c = m.conversation(&sample::direct(4)).unwrap().clone();
+    c.last.as_mut().unwrap().sent = sample::NOON + 700_000;
+    m.apply(Update::Event(Box::new(Event::Conversation(Box::new(c)))));
+    assert_eq!(m.conversations[1].id, sample::direct(4), "the newest below Everyone");
+    assert_eq!(m.conversations.len(), 6);
+    let mut p = sample::peer(1);
+    p.state = PeerState::Offline;
+    m.apply(Update::Event(Box::new(Event::Peer(Box::new(p)))));
+    assert_eq!(m.peers[&sample::device(1)].state, PeerState::Offline);
+    assert_eq!(m.apply(Update::Event(Box::new(Event::Lagged))), [Command::Everything]);
+}
+
+#[test]
+fn a_message_of_ours_asks_who_has_it() {
+    let mut m = sample::model();
+    let mut own = sample::message(0);
+    own.mine = true;
+    own.key.stamp = cairn_crdt::hlc::Hlc::from_ms(sample::NOON + 900_000);
+    own.id = MessageId([9; 16]);
+    own.key.id = own.id;
+    let asked = m.apply(Update::Event(Box::new(Event::Message(Box::new(own.clone())))));
+    assert_eq!(asked, [Command::Receipts(sample::everyone(), own.id)]);
+    let told = m.apply(Update::Event(Box::new(Event::Delivery {
+        conversation: sample::everyone(),
+        message: Some(own.id),
+        delivered_to: 9,
+        members: 9,
+        state: DeliveryState::Read,
+    })));
+    assert_eq!(told, [Command::Page(sample::everyone(), PageAt::Newest, history::PAGE)], "older ones are behind");
+    let h = m.history(&sample::everyone()).unwrap();
+    assert_eq!(h.last_own().map(|m| m.state), Some(DeliveryState::Read));
+}
+
+#[test]
+fn a_network_asks_once() {
+    let mut m = sample::model();
+    assert!(m.ask().is_none());
+    m.apply(Update::Event(Box::new(Event::Network(Box::new(sample::network(2, NetworkState::Asking))))));
+    let id = m.ask().unwrap().id;
+    assert_eq!(m.act(Intent::JoinNetwork(id), 0), [Command::JoinNetwork(id)]);
+    assert!(m.ask().is_none(), "answered at once, before the node says so");
+}
+
+#[test]
+fn first_start_ends_with_a_name() {
+    let mut m = Model::new(Preferences::default());
+    assert!(!m.first_start(), "not before the node is up");
+    let mut s = sample::status();
+    s.named = false;
+    m.apply(Update::Status(Box::new(s)));
+    assert!(m.first_start());
+    assert_eq!(m.name_field(NameField::Own), "Linh Wagner");
+    assert_eq!(m.act(Intent::SetName(" Linh ".into()), 0), [Command::SetName("Linh".into())]);
+    assert!(!m.first_start());
+}
+
+#[test]
+fn notices_go_by_themselves_and_do_not_pile_up() {
+    let mut m = sample::model();
+    for i in 0..9 {
+        m.notify("x", format!("{i}"), false);
+        m.notify("x", format!("{i}"), false);
+    }
+    assert_eq!(m.notices().count(), NOTICES);
+    assert_eq!(m.tick(1_000), Some(1_000 + NOTICE_FOR));
+    assert_eq!(m.tick(1_000 + NOTICE_FOR), None);
+    assert_eq!(m.notices().count(), 0);
+}
+
+#[test]
+fn the_palette_finds_people_and_commands() {
+    let mut m = sample::model();
+    m.act(Intent::TogglePalette, 0);
+    m.act(Intent::PaletteQuery("maya".into()), 0);
+    let found = palette::entries(&m);
+    assert_eq!(found[0].intent, Intent::Open(sample::direct(1)));
+    m.act(Intent::PaletteQuery("colours".into()), 0);
+    assert_eq!(palette::entries(&m).len(), 5);
+    m.act(Intent::PaletteMove(-1), 0);
+    assert_eq!(m.palette.as_ref().unwrap().mark, 4, "round and round");
+    m.act(Intent::PaletteMove(1), 0);
+    assert_eq!(m.palette.as_ref().unwrap().mark, 0);
+}

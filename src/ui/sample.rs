@@ -1,0 +1,295 @@
+//! A model filled by hand: people, conversations and messages as a field day has them. Tests, pictures and the scroll
+//! bench use it, so that none of them needs a node.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use cairn_actors::api::{
+    Badge, Conversation, ConversationKind, DeliveryState, InterfaceInfo, LinkState, Message, Network, NetworkState,
+    OrderKey, Page, PageAt, Peer, PeerState, Preview, Receipt, Status,
+};
+use cairn_crdt::hlc::Hlc;
+use cairn_crdt::ids::{DeviceId, Incarnation, MessageId, NetworkId, PrincipalId, SpaceId};
+use jiff::tz::TimeZone;
+
+use super::intent::Intent;
+use super::model::{Clock, Model, Preferences, Update};
+
+/// 2026-11-20 12:00:00 UTC in milliseconds since 1970.
+pub const NOON: u64 = 1_795_176_000_000;
+
+/// A clock that stands: 14:10 in a zone two hours east.
+#[must_use]
+pub fn clock() -> Clock {
+    Clock { now: NOON + 10 * 60_000, zone: TimeZone::fixed(jiff::tz::offset(2)) }
+}
+
+/// The device of number `n`.
+#[must_use]
+pub fn device(n: u8) -> DeviceId {
+    let mut id = [n.wrapping_mul(53); 32];
+    id[0] = n;
+    DeviceId(id)
+}
+
+/// The network of the sample.
+#[must_use]
+pub fn network_id(n: u8) -> NetworkId {
+    NetworkId([n; 16])
+}
+
+/// The Everyone room of the sample.
+#[must_use]
+pub fn everyone() -> SpaceId {
+    SpaceId::commons(&network_id(1))
+}
+
+/// The direct conversation with device `n`.
+#[must_use]
+pub fn direct(n: u8) -> SpaceId {
+    SpaceId::direct(&me().principal(), &PrincipalId(device(n).0))
+}
+
+/// Our own device.
+#[must_use]
+pub fn me() -> DeviceId {
+    device(99)
+}
+
+/// Message number `n` of the Everyone room, `n` milliseconds after [`NOON`].
+#[must_use]
+pub fn message(n: u64) -> Message {
+    let mut id = [0u8; 16];
+    id[8..].copy_from_slice(&n.to_be_bytes());
+    let author = 1 + u8::try_from(n / 3 % 5).unwrap_or(0);
+    build(n, id, author, NOON + n, TEXTS[usize::try_from(n).unwrap_or(0) % TEXTS.len()])
+}
+
+fn build(n: u64, id: [u8; 16], author: u8, sent: u64, body: &str) -> Message {
+    let who = device(author);
+    let id = MessageId(id);
+    Message {
+        id,
+        conversation: everyone(),
+        key: OrderKey { stamp: Hlc(Hlc::from_ms(sent).0 | (n & 0xfff)), device: who, id },
+        author: who,
+        author_name: name(author).to_owned(),
+        badge: badge(author),
+        mine: author == 99,
+        sent,
+        received: sent + 3,
+        body: body.to_owned(),
+        state: if author == 99 { DeliveryState::Delivered } else { DeliveryState::Delivered },
+        delivered_to: 7,
+        members: 9,
+    }
+}
+
+const TEXTS: [&str; 8] = [
+    "Copied.",
+    "Gate B is open again, the upper track is clear and two crews are on their way down.",
+    "二号路口积水，车辆绕行。 Crossing 2 is flooded, vehicles go around.",
+    "Fuel: 340 l left, truck at 16:00 👍",
+    "On it.",
+    "Can somebody bring the spare batteries for the radios to post 3? We have four left, that is enough until about \
+     seven this evening, and the night shift will need all of them. The charger is in the blue box behind the tent.",
+    "Radio check at the hour",
+    "Thanks, see you at the brief 🙂",
+];
+
+/// What device `n` is called.
+#[must_use]
+pub fn name(n: u8) -> &'static str {
+    match n {
+        1 => "Maya Okafor",
+        2 => "张伟",
+        3 => "T. Rinaldi",
+        4 => "S. Brandt",
+        5 => "J. Pelletier",
+        6 => "Medic-3",
+        7 => "Post 2",
+        8 => "Wolfeschlegelsteinhausenbergerdorff Senior of the Northern Ridge",
+        99 => "Linh Wagner",
+        _ => "desk",
+    }
+}
+
+fn badge(n: u8) -> Badge {
+    match n {
+        1 | 4 | 5 | 99 => Badge::Verified,
+        2 | 6 | 7 => Badge::Contact,
+        _ => Badge::Unknown,
+    }
+}
+
+/// Device `n` as a peer.
+#[must_use]
+pub fn peer(n: u8) -> Peer {
+    let state = match n {
+        3 | 8 => PeerState::Offline,
+        2 => PeerState::Away,
+        _ => PeerState::Online,
+    };
+    Peer {
+        id: device(n),
+        name: name(n).to_owned(),
+        code: device(n).code(),
+        state,
+        address: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 77, 0, 10 + n)), 27475)),
+        rtt_ms: (state != PeerState::Offline).then(|| 0.4 + f64::from(n) / 3.0),
+        badge: badge(n),
+        last_seen: Some(NOON - u64::from(n) * 900_000),
+        conversation: direct(n),
+    }
+}
+
+/// The node at a glance.
+#[must_use]
+pub fn status() -> Status {
+    Status {
+        id: me(),
+        name: name(99).to_owned(),
+        code: me().code(),
+        incarnation: Incarnation([7; 16]),
+        port: 27475,
+        peers_online: 6,
+        link: LinkState::Online,
+        interfaces: vec![InterfaceInfo {
+            name: "eth0".into(),
+            addresses: vec![IpAddr::V4(Ipv4Addr::new(10, 77, 0, 12))],
+        }],
+        data: "/home/linh/.local/share/cairn".into(),
+        version: "0.1.0".into(),
+        named: true,
+        troubles: Vec::new(),
+    }
+}
+
+/// A network in a state.
+#[must_use]
+pub fn network(n: u8, state: NetworkState) -> Network {
+    Network {
+        id: network_id(n),
+        name: if n == 1 { "North Ridge".into() } else { "Valley office".into() },
+        state,
+        primary: n == 1,
+        settled: true,
+        here: if n == 1 { 6 } else { 3 },
+        conversation: SpaceId::commons(&network_id(n)),
+    }
+}
+
+fn line(id: SpaceId, title: &str, peer: Option<u8>, last: Option<(u8, &str, u64)>, unread: u64) -> Conversation {
+    Conversation {
+        id,
+        kind: if peer.is_some() { ConversationKind::Direct } else { ConversationKind::Everyone },
+        title: title.to_owned(),
+        peer: peer.map(device),
+        network: peer.is_none().then(|| network_id(1)),
+        last: last.map(|(author, text, ago_min)| Preview {
+            author: device(author),
+            author_name: name(author).to_owned(),
+            text: text.to_owned(),
+            sent: NOON + 600_000 - ago_min * 60_000,
+            mine: author == 99,
+        }),
+        unread,
+        read_to: OrderKey::MIN,
+        members: if peer.is_some() { 1 } else { 9 },
+        here: if peer.is_some() { 1 } else { 6 },
+    }
+}
+
+/// The list of conversations.
+#[must_use]
+pub fn conversations() -> Vec<Conversation> {
+    vec![
+        line(everyone(), "Everyone", None, Some((99, "Logged in the incident log, entry 41.", 3)), 0),
+        line(direct(1), name(1), Some(1), Some((1, "Sent the new perimeter map", 8)), 3),
+        line(direct(2), name(2), Some(2), Some((2, "好的，我在二号路口", 23)), 0),
+        line(direct(3), name(3), Some(3), Some((99, "can you bring the spare radio up", 170)), 0),
+        line(direct(8), name(8), Some(8), Some((8, "Fuel: 340 l left, truck at 16:00, same place as", 245)), 128),
+        line(direct(4), name(4), Some(4), Some((99, "thanks, see you at the brief", 1_800)), 0),
+    ]
+}
+
+/// What was said in the Everyone room this morning and yesterday.
+#[must_use]
+pub fn morning() -> Vec<Message> {
+    let said: [(u8, i64, &str); 12] = [
+        (4, -1_330, "Generators are fuelled for the night."),
+        (5, -1_325, "Thanks. I take the first watch, Medic-3 the second."),
+        (2, -19, "二号路口积水，车辆绕行。 Crossing 2 is flooded, vehicles go around."),
+        (1, -8, "New perimeter with the two closed tracks marked. Everyone pull it before 14:30 please."),
+        (1, -7, "If the printer at post 2 is back, print one for the gate as well 🗺️👍"),
+        (99, -5, "Post 2 prints it now."),
+        (
+            3,
+            -4,
+            "Can somebody bring the spare batteries for the radios to post 3? Four are left, enough until about seven.",
+        ),
+        (5, 1, "Wind turns north-west within the hour. Pull crews off the upper track now."),
+        (1, 6, "Copied. Upper track is clear, gate B is open again. @Linh please log it."),
+        (99, 7, "Logged in the incident log, entry 41."),
+        (99, 8, "Fuel truck is at 16:00, not 15:30 ⛽"),
+        (99, 9, "Who takes the evening brief?"),
+    ];
+    said.iter()
+        .enumerate()
+        .map(|(i, (author, minute, body))| {
+            let sent = NOON.saturating_add_signed(minute * 60_000);
+            let mut id = [1u8; 16];
+            id[15] = u8::try_from(i).unwrap_or(0);
+            let mut m = build(i as u64, id, *author, sent, body);
+            match i {
+                9 => (m.delivered_to, m.state) = (9, DeliveryState::Delivered),
+                10 => (m.delivered_to, m.state) = (7, DeliveryState::Delivered),
+                11 => (m.delivered_to, m.state) = (0, DeliveryState::Queued),
+                _ => {}
+            }
+            m
+        })
+        .collect()
+}
+
+/// A model with everything in it, the Everyone room open.
+#[must_use]
+pub fn model() -> Model {
+    let mut m = Model::new(Preferences::default());
+    m.apply(Update::Status(Box::new(status())));
+    m.apply(Update::Peers((1..=8).map(peer).collect()));
+    m.apply(Update::Networks(vec![network(1, NetworkState::Joined)]));
+    m.apply(Update::Conversations(conversations()));
+    let messages = morning();
+    m.act(Intent::Open(everyone()), NOON);
+    m.apply(Update::Page(
+        everyone(),
+        PageAt::Newest,
+        Ok(Page { total: messages.len() as u64, messages, older: false, newer: false }),
+    ));
+    let list = (1..=8)
+        .map(|n| Receipt {
+            id: device(n),
+            name: name(n).to_owned(),
+            state: if n < 6 { DeliveryState::Delivered } else { DeliveryState::Queued },
+            last_seen: Some(NOON),
+        })
+        .collect();
+    if let Some(last) = m.history(&everyone()).and_then(|h| h.last_own()).map(|m| m.id) {
+        m.apply(Update::Receipts(everyone(), last, list));
+    }
+    m
+}
+
+/// A model whose Everyone room has `n` messages, all in memory.
+#[must_use]
+pub fn long_model(n: u64) -> Model {
+    let mut m = model();
+    let mut messages: Vec<Message> = (0..n).map(message).collect();
+    for (i, m) in messages.iter_mut().enumerate() {
+        // A minute apart, so that days and groups come as in real life.
+        m.sent = NOON - (n - i as u64) * 60_000;
+        m.key.stamp = Hlc::from_ms(m.sent);
+    }
+    m.apply(Update::Page(everyone(), PageAt::Newest, Ok(Page { messages, older: false, newer: false, total: n })));
+    m
+}

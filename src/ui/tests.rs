@@ -1,0 +1,1 @@
+//! The main flows through the real views, asserted on the accessibility tree.

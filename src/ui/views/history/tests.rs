@@ -1,0 +1,1 @@
+//! The place in a history holds still.

@@ -1,0 +1,33 @@
+//! The views: each paints a part of the model and pushes intents. They hold no state of their own but what egui
+//! remembers (focus, cursor, where a history is scrolled to).
+
+pub mod composer;
+pub mod conversation;
+pub mod details;
+pub mod first_start;
+pub mod history;
+pub mod list;
+pub mod network;
+pub mod notice;
+pub mod palette;
+pub mod rail;
+pub mod settings;
+pub mod shell;
+pub mod status;
+
+use super::intent::Intent;
+use super::model::{Clock, Model};
+use super::theme::Theme;
+
+/// What a view is given.
+pub struct Scene<'a> {
+    /// What to show.
+    pub model: &'a Model,
+    /// How it looks.
+    pub theme: &'a Theme,
+    /// When and where "now" is.
+    pub clock: &'a Clock,
+}
+
+/// What views answer.
+pub type Intents = Vec<Intent>;

@@ -1,0 +1,93 @@
+//! The status line: whether one is connected, through what, and whether all is saved. It always tells the truth.
+
+use cairn_actors::api::{LinkState, PeerState};
+use egui::{Role, Sense, Ui, WidgetInfo, pos2, vec2};
+
+use super::{Intents, Scene};
+use crate::ui::intent::Intent;
+use crate::ui::model::{Model, View, format};
+use crate::ui::paint::text::{self, Ink};
+use crate::ui::paint::widgets::focus_ring;
+use crate::ui::theme::{Size, Theme};
+
+/// What stands at the right: the first trouble, or that all is well.
+#[must_use]
+pub fn saved(model: &Model) -> (String, bool) {
+    if model.stopped {
+        return ("The node has stopped. Start Cairn again.".into(), true);
+    }
+    let trouble = model.status.as_ref().and_then(|s| s.troubles.first());
+    match (trouble, model.saving) {
+        (Some(t), _) => (t.clone(), true),
+        (None, 0) if model.status.is_some() => ("All saved".into(), false),
+        (None, 0) => (String::new(), false),
+        (None, _) => ("Saving".into(), false),
+    }
+}
+
+/// What stands in the middle: interfaces, and the quickest way to somebody.
+#[must_use]
+pub fn interfaces(model: &Model) -> String {
+    let Some(status) = &model.status else { return String::new() };
+    let names: Vec<&str> = status.interfaces.iter().map(|i| i.name.as_str()).take(3).collect();
+    let quickest = model
+        .peers
+        .values()
+        .filter(|p| p.state != PeerState::Offline)
+        .filter_map(|p| p.rtt_ms)
+        .min_by(f64::total_cmp)
+        .map(format::round_trip);
+    match (names.is_empty(), quickest) {
+        (true, _) => String::new(),
+        (false, Some(ms)) => format!("{} · {ms}", names.join(", ")),
+        (false, None) => names.join(", "),
+    }
+}
+
+fn dot(model: &Model, theme: &Theme) -> egui::Color32 {
+    match model.status.as_ref().map(|s| &s.link) {
+        _ if model.stopped => theme.alert,
+        Some(LinkState::Online) => theme.here,
+        Some(LinkState::Alone) => theme.away,
+        Some(LinkState::NoNetwork) => theme.alert,
+        None => theme.faint,
+    }
+}
+
+/// Paints the status line.
+pub fn show(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
+    let (theme, rect, model) = (scene.theme, ui.max_rect(), scene.model);
+    ui.painter().rect_filled(rect, 0.0, theme.side);
+    ui.painter().hline(rect.x_range(), rect.top() + 0.5, theme.hairline());
+    let y = rect.center().y + 0.5;
+    let ink = Ink::new(Size::Small, theme.muted);
+
+    let (words, bad) = saved(model);
+    let room = (rect.width() * if bad { 0.6 } else { 0.3 }).max(60.0);
+    let galley = if bad { Ink::new(Size::Small, theme.alert).medium() } else { ink }.line(ui, theme, &words, room);
+    let right = text::right(ui.painter(), pos2(rect.right() - 16.0, y), &galley);
+    let said = ui.interact(right, ui.scope_id().with("saved"), Sense::hover());
+    said.widget_info(|| WidgetInfo::labeled(Role::Label, true, &words));
+    if galley.elided {
+        said.on_hover_text(&words);
+    }
+
+    let link = format::link(model.status.as_ref());
+    let at = pos2(rect.left() + 21.0, y);
+    ui.painter().circle_filled(at, 4.5, dot(model, theme));
+    let galley = ink.line(ui, theme, &link, right.left() - at.x - 30.0);
+    let left = text::left(ui.painter(), at + vec2(9.0, 0.0), &galley);
+    let press = ui.interact(left.expand2(vec2(14.0, 4.0)), ui.scope_id().with("link"), Sense::click());
+    press.widget_info(|| WidgetInfo::labeled(Role::Button, true, &link));
+    focus_ring(ui, theme, &press, press.rect, 6.0);
+    if press.clicked() {
+        out.push(Intent::Show(View::Network));
+    }
+    let through = interfaces(model);
+    let galley = ink.line(ui, theme, &through, (right.left() - left.right() - 36.0).max(0.0));
+    if !through.is_empty() && right.left() - left.right() > 120.0 {
+        let r = text::left(ui.painter(), pos2(left.right() + 18.0, y), &galley);
+        let response = ui.interact(r, ui.scope_id().with("interfaces"), Sense::hover());
+        response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &through));
+    }
+}
