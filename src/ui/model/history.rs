@@ -331,7 +331,9 @@ mod tests {
     fn delivery_never_goes_back() {
         let mut h = History::default();
         let mut p = page(0..3, 3);
-        p.messages.iter_mut().for_each(|m| m.mine = true);
+        p.messages.iter_mut().for_each(|m| {
+            (m.mine, m.state, m.delivered_to, m.members) = (true, DeliveryState::Queued, 0, 4);
+        });
         let id = p.messages[2].id;
         h.take(PageAt::Newest, p);
         assert!(h.delivered(id, DeliveryState::Delivered, 2, 4), "older ones are behind");
