@@ -9,7 +9,9 @@ use crate::ui::model::format;
 use crate::ui::paint::avatar;
 use crate::ui::paint::icons::Icon;
 use crate::ui::paint::text::{self, Ink};
-use crate::ui::paint::widgets::{Kind, button, button_enabled, card, field, focus_ring, icon_button, pair, paragraph, within};
+use crate::ui::paint::widgets::{
+    Kind, button, button_enabled, card, field, focus_ring, icon_button, pair, paragraph, within,
+};
 use crate::ui::theme::Size;
 
 /// Members listed before "and n more".
