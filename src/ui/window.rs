@@ -75,7 +75,7 @@ impl Window {
         let mut intents: Vec<Intent> = Vec::new();
         views::shell::show(ui, &Scene { model: &self.model, theme: &self.theme, clock }, &mut intents);
         if self.theme.scheme == Scheme::Night {
-            redden(&ctx);
+            redden(&ctx, ui.layer_id());
         }
         // Wishes of the frame before are fulfilled; what was just painted may wish anew.
         self.model.wants_focus = None;
@@ -106,9 +106,9 @@ impl Window {
 
 /// Coloured emoji in one dim red, too. Their glyphs are the only ones painted in pure white, so that is what is
 /// replaced; a row without any is left alone.
-fn redden(ctx: &Context) {
+fn redden(ctx: &Context, ground: LayerId) {
     const RED: Color32 = Color32::from_rgb(190, 44, 28);
-    let layers: Vec<LayerId> = ctx.memory(|m| m.layer_ids().collect());
+    let layers: Vec<LayerId> = ctx.memory(|m| m.layer_ids().chain([ground]).collect());
     ctx.graphics_mut(|graphics| {
         for layer in layers {
             let Some(list) = graphics.get_mut(layer) else { continue };

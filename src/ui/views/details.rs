@@ -77,7 +77,7 @@ fn person(ui: &mut Ui, scene: &Scene<'_>, p: &Peer, out: &mut Intents) {
             PeerState::Offline => "not here",
         };
         pair(ui, theme, "State", state, color);
-        if let Some(ms) = p.rtt_ms {
+        if let Some(ms) = p.rtt_ms.filter(|_| p.state != PeerState::Offline) {
             pair(ui, theme, "Round trip", &format::round_trip(ms), theme.text);
         }
         if let Some(at) = p.last_seen.filter(|_| p.state == PeerState::Offline) {
