@@ -79,11 +79,8 @@ impl Link {
                 return self.tell(Update::Page(id, at, page));
             }
             Command::Receipts(id, message) => {
-                // A message that is not there any more has nobody; the next one asks again.
-                if let Ok(list) = h.receipts(id, message).await {
-                    self.tell(Update::Receipts(id, message, list));
-                }
-                return;
+                let list = h.receipts(id, message).await.ok();
+                return self.tell(Update::Receipts(id, message, list));
             }
             Command::MarkRead(id, key) => h.mark_read(id, key).await.err(),
             Command::SetName(name) => match h.set_name(&name).await {

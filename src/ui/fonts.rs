@@ -1,6 +1,6 @@
 //! The fonts that come with Cairn, so that it looks the same on a machine without any: Inter (OFL) for Latin, Greek
 //! and Cyrillic, Droid Sans Fallback (Apache-2.0) for Chinese, Japanese and Korean, Noto Color Emoji (OFL), JetBrains
-//! Mono (OFL) for code. Their licences stand beside them in `assets/fonts`.
+//! Mono (OFL) for code, DejaVu Sans (free) for symbols that no other has. Their licences stand beside them in `assets/fonts`.
 
 use std::sync::Arc;
 
@@ -44,14 +44,16 @@ pub fn definitions() -> FontDefinitions {
         ("medium", font!("Inter-Medium.otf")),
         ("semibold", font!("Inter-SemiBold.otf")),
         ("mono", font!("JetBrainsMono-Regular.ttf")),
-        ("cjk", font!("DroidSansFallbackFull.ttf")),
+        ("cjk", font!("DroidSansFallback.ttf")),
+        ("symbols", font!("DejaVuSans.ttf")),
+        ("cjk rare", font!("DroidSansFallback-ExtA.ttf")),
         ("emoji", font!("NotoColorEmoji.ttf").tweak(FontTweak { scale: 0.95, ..FontTweak::default() })),
     ];
     for (name, data) in fonts {
         d.font_data.insert(name.to_owned(), Arc::new(data));
     }
     let mut family = |family: FontFamily, first: &str| {
-        let chain = [first, "cjk", "emoji"].map(str::to_owned).to_vec();
+        let chain = [first, "emoji", "cjk", "cjk rare", "symbols"].map(str::to_owned).to_vec();
         d.families.insert(family, chain);
     };
     family(FontFamily::Proportional, "regular");
@@ -69,17 +71,21 @@ mod tests {
     fn scripts_and_emoji_are_covered() {
         let ctx = egui::Context::default();
         ctx.set_fonts(definitions());
-        let _ = ctx.run_ui(egui::RawInput::default(), |ui| {
+        let output = ctx.run_ui(egui::RawInput::default(), |ui| {
             for family in [Weight::Regular.family(), Weight::Semibold.family(), FontFamily::Monospace] {
                 let font = egui::FontId::new(14.0, family);
-                for text in
-                    ["Grüße Łódź Ελλάδα Привет", "二号路口积水，车辆绕行。", "ひらがな カタカナ 한국어", "🙂🗺👍⛽✓★…·"]
-                {
+                for text in [
+                    "Grüße Łódź Ελλάδα Привет",
+                    "二号路口积水，车辆绕行。㐀䶮",
+                    "ひらがな カタカナ 한국어",
+                    "🙂🗺👍⛽✓★→≤…·",
+                ] {
                     for c in text.chars().filter(|c| !c.is_whitespace()) {
                         assert!(ui.fonts_mut(|f| f.has_glyph(&font, c)), "{c}");
                     }
                 }
             }
         });
+        output.drop_without_applying_deltas();
     }
 }

@@ -275,7 +275,7 @@ pub fn model() -> Model {
         })
         .collect();
     if let Some(last) = m.history(&everyone()).and_then(|h| h.last_own()).map(|m| m.id) {
-        m.apply(Update::Receipts(everyone(), last, list));
+        m.apply(Update::Receipts(everyone(), last, Some(list)));
     }
     m
 }

@@ -1,1 +1,249 @@
 //! The main flows through the real views, asserted on the accessibility tree.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use cairn_actors::api::{Event, NetworkState, Page, PageAt};
+use egui::accesskit::Role;
+use egui::{Key, Modifiers};
+use egui_kittest::Harness;
+use egui_kittest::kittest::{NodeT, Queryable};
+
+use super::intent::{Command, Intent};
+use super::model::{Model, Preferences, ThemeChoice, Update, View};
+use super::sample;
+use super::window::Window;
+
+struct Screen {
+    harness: Harness<'static>,
+    window: Rc<RefCell<Option<Window>>>,
+    commands: Rc<RefCell<Vec<Command>>>,
+}
+
+impl Screen {
+    fn of(model: Model, size: [f32; 2]) -> Self {
+        let window: Rc<RefCell<Option<Window>>> = Rc::default();
+        let commands: Rc<RefCell<Vec<Command>>> = Rc::default();
+        let (w, c) = (window.clone(), commands.clone());
+        let mut model = Some(model);
+        let harness = Harness::builder().with_size(size).build_ui(move |ui| {
+            let ctx = ui.ctx().clone();
+            let mut slot = w.borrow_mut();
+            match slot.as_mut() {
+                Some(window) => c.borrow_mut().extend(window.frame(ui, &sample::clock())),
+                None => {
+                    *slot = model.take().map(|m| Window::of(&ctx, m));
+                    ctx.request_repaint();
+                }
+            }
+        });
+        let mut this = Self { harness, window, commands };
+        this.run();
+        this
+    }
+
+    fn run(&mut self) {
+        self.harness.run_steps(4);
+    }
+
+    fn with<R>(&self, f: impl FnOnce(&mut Model) -> R) -> R {
+        f(&mut self.window.borrow_mut().as_mut().unwrap().model)
+    }
+
+    fn told(&self) -> Vec<Command> {
+        std::mem::take(&mut *self.commands.borrow_mut())
+    }
+
+    fn sees(&self, words: &str) -> bool {
+        self.harness.query_all_by_label_contains(words).next().is_some()
+    }
+
+    fn click(&mut self, label: &str) {
+        self.harness.get_by_label(label).click();
+        self.run();
+    }
+
+    fn key(&mut self, modifiers: Modifiers, key: Key) {
+        self.harness.key_press_modifiers(modifiers, key);
+        self.run();
+    }
+
+    fn type_into(&mut self, label: &str, text: &str) {
+        self.harness.get_by_role_and_label(Role::TextInput, label).focus();
+        self.run();
+        self.harness.get_by_role_and_label(Role::TextInput, label).type_text(text);
+        self.run();
+    }
+}
+
+const FULL: [f32; 2] = [1280.0, 800.0];
+
+#[test]
+fn the_whole_window_is_named_for_screen_readers() {
+    let s = Screen::of(sample::model(), FULL);
+    for words in [
+        "Conversations",
+        "Maya Okafor, verified, here, 3 unread, Sent the new perimeter map, 14:02",
+        "Everyone, 9 others · 6 here · North Ridge",
+        "Who takes the evening brief?",
+        "queued",
+        "Online · 6 others here",
+        "All saved",
+        "Today, 20 November",
+    ] {
+        assert!(s.sees(words), "{words}");
+    }
+    assert_eq!(s.harness.unnamed_widgets(), Vec::<String>::new());
+}
+
+#[test]
+fn a_click_in_the_list_opens_and_reading_is_told() {
+    let mut s = Screen::of(sample::model(), FULL);
+    s.told();
+    s.harness.get_by_label_contains("Maya Okafor, verified, here, 3 unread").click();
+    s.run();
+    let maya = sample::direct(1);
+    assert_eq!(s.told(), [Command::Page(maya, PageAt::Newest, super::model::history::PAGE)]);
+    assert!(s.sees("One moment"), "until the page is here");
+    let messages: Vec<_> = (0..3).map(sample::message).collect();
+    let last = messages[2].key;
+    s.with(|m| {
+        m.apply(Update::Page(maya, PageAt::Newest, Ok(Page { messages, older: false, newer: false, total: 3 })))
+    });
+    s.run();
+    assert!(s.sees("New · 3 messages"));
+    assert!(s.told().contains(&Command::MarkRead(maya, last)));
+}
+
+#[test]
+fn enter_sends_and_shift_enter_breaks_the_line() {
+    let mut s = Screen::of(sample::model(), FULL);
+    let field = "Message Everyone";
+    s.harness.get_by_role_and_label(Role::MultilineTextInput, field).focus();
+    s.run();
+    s.harness.get_by_role_and_label(Role::MultilineTextInput, field).type_text("first");
+    s.run();
+    s.key(Modifiers::SHIFT, Key::Enter);
+    s.harness.get_by_role_and_label(Role::MultilineTextInput, field).type_text("二 second");
+    s.run();
+    assert_eq!(s.with(|m| m.draft(&sample::everyone()).to_owned()), "first\n二 second");
+    s.told();
+    s.key(Modifiers::NONE, Key::Enter);
+    let said = Command::Say { conversation: sample::everyone(), body: "first\n二 second".into() };
+    assert_eq!(s.told(), [said]);
+    assert_eq!(s.with(|m| m.draft(&sample::everyone()).to_owned()), "");
+    assert!(s.harness.get_by_role_and_label(Role::MultilineTextInput, field).is_focused(), "ready for the next one");
+    assert!(s.sees("Saving"));
+}
+
+#[test]
+fn the_keyboard_reaches_everything() {
+    let mut s = Screen::of(sample::model(), FULL);
+    s.key(Modifiers::COMMAND, Key::Num2);
+    assert_eq!(s.with(|m| m.open), Some(sample::direct(1)));
+    s.key(Modifiers::ALT, Key::ArrowDown);
+    assert_eq!(s.with(|m| m.open), Some(sample::direct(2)));
+    s.key(Modifiers::COMMAND, Key::K);
+    s.type_into("Command palette", "rinaldi");
+    s.key(Modifiers::NONE, Key::Enter);
+    assert_eq!(s.with(|m| (m.open, m.palette.clone())), (Some(sample::direct(3)), None));
+    s.key(Modifiers::COMMAND, Key::F);
+    assert!(s.harness.get_by_role_and_label(Role::TextInput, "Search").is_focused());
+    // Tab walks from the search field into the list; Enter opens.
+    s.key(Modifiers::NONE, Key::Tab);
+    let first = s.harness.get_by_label_contains("Everyone, You: Logged");
+    assert!(first.is_focused(), "{:?}", first.accesskit_node());
+    s.key(Modifiers::NONE, Key::ArrowDown);
+    s.key(Modifiers::NONE, Key::Enter);
+    assert_eq!(s.with(|m| m.open), Some(sample::direct(1)));
+    s.key(Modifiers::COMMAND, Key::Plus);
+    assert_eq!(s.with(|m| m.preferences.scale), 110);
+}
+
+#[test]
+fn first_start_asks_for_a_name_and_shows_the_network() {
+    let mut m = Model::new(Preferences::default());
+    let mut status = sample::status();
+    status.named = false;
+    m.apply(Update::Status(Box::new(status)));
+    let mut s = Screen::of(m, FULL);
+    assert!(s.sees("Welcome to Cairn") && s.sees("6 others are here"));
+    assert!(s.harness.get_by_role_and_label(Role::TextInput, "Your name").is_focused());
+    s.type_into("Your name", "!");
+    s.key(Modifiers::NONE, Key::Enter);
+    assert_eq!(s.told(), [Command::SetName("Linh Wagner!".into())]);
+    assert!(!s.sees("Welcome to Cairn"));
+}
+
+#[test]
+fn a_network_that_was_met_is_asked_about_until_answered() {
+    let mut s = Screen::of(sample::model(), FULL);
+    s.with(|m| m.apply(Update::Event(Box::new(Event::Network(Box::new(sample::network(2, NetworkState::Asking)))))));
+    s.run();
+    assert!(s.sees("You met another network: Valley office"));
+    s.told();
+    s.click("Keep apart");
+    assert_eq!(s.told(), [Command::KeepApart(sample::network_id(2))]);
+    assert!(!s.sees("You met another network"));
+    s.with(|m| m.act(Intent::Show(View::Network), 0));
+    s.run();
+    s.click("Join");
+    assert_eq!(s.told(), [Command::JoinNetwork(sample::network_id(2))]);
+}
+
+#[test]
+fn narrow_windows_show_one_column_at_a_time() {
+    let mut s = Screen::of(sample::model(), [600.0, 720.0]);
+    assert!(s.sees("Who takes the evening brief?") && !s.sees("Maya Okafor, verified, here, 3 unread"));
+    s.click("Back to the list");
+    assert!(s.sees("Maya Okafor, verified, here, 3 unread") && !s.sees("Who takes the evening brief?"));
+    s.harness.get_by_label_contains("Everyone, You: Logged").click();
+    s.run();
+    assert!(s.sees("Who takes the evening brief?") && !s.sees("Who has it"));
+    s.click("Show or hide the details");
+    assert!(s.sees("Who has it"));
+    s.click("Close the details");
+    assert!(!s.sees("Who has it"));
+}
+
+#[test]
+fn details_name_a_person_and_change_the_petname() {
+    let mut m = sample::model();
+    m.act(Intent::Open(sample::direct(1)), 0);
+    let mut s = Screen::of(m, FULL);
+    assert!(s.sees("Address: 10.77.0.11:27475") && s.sees("You compared the safety number in person."));
+    s.told();
+    s.type_into("Your name for this person", " (west)");
+    s.click("Keep");
+    assert_eq!(s.told(), [Command::SetPetname(sample::device(1), Some("Maya Okafor (west)".into()))]);
+}
+
+#[test]
+fn trouble_is_said_where_it_is_looked_for() {
+    let mut m = sample::model();
+    m.status.as_mut().unwrap().troubles.push("The disk is full".into());
+    let mut s = Screen::of(m, FULL);
+    assert!(s.sees("The disk is full") && !s.sees("All saved"));
+    s.with(|m| m.notify("x", "Something happened".into(), true));
+    s.run();
+    s.click("Dismiss");
+    assert!(!s.sees("Something happened"));
+    s.with(|m| m.apply(Update::Stopped));
+    s.run();
+    assert!(s.sees("The node has stopped"));
+}
+
+#[test]
+fn settings_change_colours_size_and_name() {
+    let mut m = sample::model();
+    m.act(Intent::Show(View::Settings), 0);
+    let mut s = Screen::of(m, FULL);
+    s.told();
+    s.click("Night");
+    assert_eq!(s.with(|m| m.preferences.theme), ThemeChoice::Night);
+    assert!(matches!(s.told().as_slice(), [Command::Save(p)] if p.theme == ThemeChoice::Night));
+    s.click("130 %");
+    assert_eq!(s.with(|m| m.preferences.scale), 130);
+    s.key(Modifiers::NONE, Key::Escape);
+    assert_eq!(s.with(|m| m.view), View::Chat);
+}

@@ -260,7 +260,7 @@ impl Theme {
     #[must_use]
     pub fn person(&self, id: &[u8; 32]) -> Color32 {
         const COLOURS: [u32; 12] = [
-            0xa85a34, 0x3d6fa5, 0x866927, 0x7b4b6a, 0x456b4d, 0x5a5f9b, 0x7a5c9e, 0x54656b, 0x2b7070, 0x9a4a4f,
+            0xa85a34, 0x3d6fa5, 0x866927, 0x7b4b6a, 0x456b4d, 0x5a5f9b, 0x7a5c9e, 0x4a6585, 0x2b7070, 0x9a4a4f,
             0x4f6a2e, 0x6b5a48,
         ];
         let mix = id.iter().fold(7u32, |a, b| a.wrapping_mul(31).wrapping_add(u32::from(*b)));
@@ -273,6 +273,12 @@ impl Theme {
             return Color32::from_rgb(red, red / 7, red / 10);
         }
         colour
+    }
+
+    /// The colour of an Everyone room: slate, like nobody's.
+    #[must_use]
+    pub fn room(&self) -> Color32 {
+        if self.scheme == Scheme::Night { rgb(0x400c07) } else { rgb(0x54656b) }
     }
 
     /// Text on [`Self::person`].

@@ -1,9 +1,11 @@
 //! One frame of the window: shortcuts and views in, commands out. It needs an egui context, but neither a display nor
 //! a node, so tests and benches drive it as the app does.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use egui::{Context, Ui};
+use egui::layers::ShapeIdx;
+use egui::{Color32, Context, LayerId, Shape, Ui};
 
 use super::intent::{Command, Intent};
 use super::model::{Clock, Model, Preferences};
@@ -72,6 +74,9 @@ impl Window {
         let next = self.model.tick(clock.now);
         let mut intents: Vec<Intent> = Vec::new();
         views::shell::show(ui, &Scene { model: &self.model, theme: &self.theme, clock }, &mut intents);
+        if self.theme.scheme == Scheme::Night {
+            redden(&ctx, ui.layer_id());
+        }
         // Wishes of the frame before are fulfilled; what was just painted may wish anew.
         self.model.wants_focus = None;
         self.model.wants_newest = false;
@@ -97,4 +102,31 @@ impl Window {
         });
         commands
     }
+}
+
+/// Coloured emoji in one dim red, too. Their glyphs are the only ones painted in pure white, so that is what is
+/// replaced; a row without any is left alone.
+fn redden(ctx: &Context, ground: LayerId) {
+    const RED: Color32 = Color32::from_rgb(190, 44, 28);
+    let layers: Vec<LayerId> = ctx.memory(|m| m.layer_ids().chain([ground]).collect());
+    ctx.graphics_mut(|graphics| {
+        for layer in layers {
+            let Some(list) = graphics.get_mut(layer) else { continue };
+            for i in 0..list.next_idx().0 {
+                list.mutate_shape(ShapeIdx(i), |clipped| {
+                    let Shape::Text(text) = &mut clipped.shape else { return };
+                    if !text.galley.rows.iter().any(|r| r.glyphs.iter().any(|g| g.is_color)) {
+                        return;
+                    }
+                    for row in &mut Arc::make_mut(&mut text.galley).rows {
+                        for v in &mut Arc::make_mut(&mut row.row).visuals.mesh.vertices {
+                            if v.color == Color32::WHITE {
+                                v.color = RED;
+                            }
+                        }
+                    }
+                });
+            }
+        }
+    });
 }

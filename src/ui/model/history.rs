@@ -25,6 +25,11 @@ pub struct History {
     pub read_to: OrderKey,
     /// A pass over what is in memory that is under way: read again from here on.
     refresh: Option<OrderKey>,
+    /// More came in while that pass was under way: another one is due.
+    refresh_late: bool,
+    /// The newest page was asked for again, to learn what became of messages; and more happened since.
+    tail: bool,
+    tail_late: bool,
 }
 
 impl History {
@@ -107,14 +112,32 @@ impl History {
     }
 
     /// Starts to read everything in memory again, since messages may have come in between (after a partition healed).
-    pub fn ask_again(&mut self) -> PageAt {
-        let from = self.messages.first().map(|m| m.key);
-        self.refresh = from;
-        match from {
-            // The page starts after the first one, whose key is known; nothing can appear at it.
-            Some(key) => PageAt::After(key),
-            None => PageAt::Newest,
+    /// `None` while a pass is under way; another follows it then.
+    pub fn ask_again(&mut self) -> Option<PageAt> {
+        if self.refresh.is_some() {
+            self.refresh_late = true;
+            return None;
         }
+        match self.messages.first().map(|m| m.key) {
+            // The page starts after the first one, whose key is known; nothing can appear at it.
+            Some(key) => {
+                self.refresh = Some(key);
+                Some(PageAt::After(key))
+            }
+            None => {
+                self.loaded = false;
+                self.ask(PageAt::Newest)
+            }
+        }
+    }
+
+    /// Asks for the newest page again, to learn what became of messages; once at a time.
+    pub fn ask_tail(&mut self) -> Option<PageAt> {
+        if std::mem::replace(&mut self.tail, true) {
+            self.tail_late = true;
+            return None;
+        }
+        Some(PageAt::Newest)
     }
 
     /// Forgets the messages, so that they are read afresh when they are looked at again.
@@ -146,6 +169,10 @@ impl History {
                     self.merge(page.messages);
                 }
                 self.newer = page.newer;
+                self.tail = false;
+                if std::mem::take(&mut self.tail_late) {
+                    return self.ask_tail();
+                }
             }
             PageAt::Before(_) => {
                 self.merge(page.messages);
@@ -168,6 +195,9 @@ impl History {
                 if !more_of_ours {
                     self.newer = page.newer;
                 }
+                if self.refresh.is_none() && std::mem::take(&mut self.refresh_late) {
+                    return self.ask_again();
+                }
                 let over = self.messages.len().saturating_sub(KEEP);
                 if over > 0 {
                     self.messages.drain(..over);
@@ -183,7 +213,7 @@ impl History {
         if self.asked == Some(at) {
             self.asked = None;
         }
-        self.refresh = None;
+        (self.refresh, self.refresh_late, self.tail, self.tail_late) = (None, false, false, false);
         self.failed = Some(why);
     }
 
@@ -304,12 +334,17 @@ mod tests {
         let mut some = page(0..10, 10);
         some.messages.retain(|m| m.sent % 2 == 0);
         h.take(PageAt::Newest, some);
-        let at = h.ask_again();
+        let at = h.ask_again().unwrap();
         assert_eq!(at, PageAt::After(sample::message(0).key));
+        assert_eq!(h.ask_again(), None, "one pass at a time");
         let next = h.take(at, page(1..4, 10));
         assert_eq!(next, Some(PageAt::After(sample::message(3).key)), "more of what is in memory is left");
-        assert_eq!(h.take(next.unwrap(), page(4..10, 10)), None);
+        assert_eq!(h.take(next.unwrap(), page(4..10, 10)), Some(at), "the second pass");
+        assert_eq!(h.take(at, page(1..10, 10)), None);
         assert_eq!(keys(&h), (0..10).collect::<Vec<_>>());
+        assert_eq!((h.ask_tail(), h.ask_tail()), (Some(PageAt::Newest), None));
+        assert_eq!(h.take(PageAt::Newest, page(0..10, 10)), Some(PageAt::Newest), "once more for the second");
+        assert_eq!(h.take(PageAt::Newest, page(0..10, 10)), None);
     }
 
     #[test]
@@ -331,7 +366,9 @@ mod tests {
     fn delivery_never_goes_back() {
         let mut h = History::default();
         let mut p = page(0..3, 3);
-        p.messages.iter_mut().for_each(|m| m.mine = true);
+        p.messages.iter_mut().for_each(|m| {
+            (m.mine, m.state, m.delivered_to, m.members) = (true, DeliveryState::Queued, 0, 4);
+        });
         let id = p.messages[2].id;
         h.take(PageAt::Newest, p);
         assert!(h.delivered(id, DeliveryState::Delivered, 2, 4), "older ones are behind");

@@ -109,8 +109,8 @@ pub enum Update {
     Networks(Vec<Network>),
     /// A page, or why it did not come.
     Page(SpaceId, PageAt, Result<Page, ApiError>),
-    /// What became of a message.
-    Receipts(SpaceId, MessageId, Vec<Receipt>),
+    /// What became of a message; `None`: it could not be told.
+    Receipts(SpaceId, MessageId, Option<Vec<Receipt>>),
     /// A message is durable.
     Said(Said),
     /// A message could not be said: its text goes back into the composer.
@@ -195,6 +195,9 @@ pub struct Model {
     notices: VecDeque<Notice>,
     next_notice: u64,
     named_here: bool,
+    /// A question for receipts is under way, and something happened since.
+    receipts_asked: bool,
+    receipts_late: bool,
     /// Set by intents that move the keyboard; the view takes it.
     pub wants_focus: Option<Focus>,
     /// Set by intents that scroll the open history to its newest message; the view takes it.
@@ -314,6 +317,14 @@ impl Model {
             Update::Conversations(list) => {
                 self.conversations = list;
                 self.listed = true;
+                if self.open.is_none()
+                    && let Some(first) = self.conversations.first().map(|c| c.id)
+                {
+                    // The room of one's network is what one most likely wants to see; narrow windows show the list.
+                    let out = self.open(first);
+                    self.list_on_top = true;
+                    return out;
+                }
                 // After lost events the open history may lack messages too.
                 return self.open.and_then(|id| self.read_again(id)).into_iter().collect();
             }
@@ -321,14 +332,20 @@ impl Model {
                 let next = self.histories.entry(id).or_default().take(at, page);
                 let mut out: Vec<Command> =
                     next.map(|at| Command::Page(id, at, limits::PAGE_MAX)).into_iter().collect();
-                if at == PageAt::Newest {
+                if at == PageAt::Newest && self.open == Some(id) {
                     out.extend(self.ask_receipts(id));
                 }
                 return out;
             }
             Update::Page(id, at, Err(e)) => self.histories.entry(id).or_default().fail(at, e.message),
             Update::Receipts(conversation, message, list) => {
-                self.receipts = Some(Receipts { conversation, message, list });
+                if let Some(list) = list {
+                    self.receipts = Some(Receipts { conversation, message, list });
+                }
+                // One question at a time: what happened meanwhile is asked now.
+                let again = std::mem::take(&mut self.receipts_late);
+                self.receipts_asked = false;
+                return self.open.filter(|_| again).and_then(|id| self.ask_receipts(id)).into_iter().collect();
             }
             Update::Said(_) => self.saving = self.saving.saturating_sub(1),
             Update::NotSaid { conversation, body, error } => {
@@ -361,9 +378,9 @@ impl Model {
                     (_, None) => false,
                 };
                 let mut out = Vec::new();
-                if again && open {
-                    out.push(Command::Page(conversation, PageAt::Newest, history::PAGE));
-                } else if open {
+                if open {
+                    let tail = self.histories.get_mut(&conversation).filter(|_| again).and_then(History::ask_tail);
+                    out.extend(tail.map(|at| Command::Page(conversation, at, history::PAGE)));
                     out.extend(self.ask_receipts(conversation));
                 }
                 return out;
@@ -407,15 +424,19 @@ impl Model {
         self.conversations.insert(at.min(self.conversations.len()), c);
     }
 
-    fn ask_receipts(&self, id: SpaceId) -> Option<Command> {
+    fn ask_receipts(&mut self, id: SpaceId) -> Option<Command> {
         let own = self.histories.get(&id)?.last_own()?.id;
+        if std::mem::replace(&mut self.receipts_asked, true) {
+            self.receipts_late = true;
+            return None;
+        }
         Some(Command::Receipts(id, own))
     }
 
     fn read_again(&mut self, id: SpaceId) -> Option<Command> {
         let h = self.histories.get_mut(&id)?;
         if self.open == Some(id) {
-            Some(Command::Page(id, h.ask_again(), limits::PAGE_MAX))
+            h.ask_again().map(|at| Command::Page(id, at, limits::PAGE_MAX))
         } else {
             // Not on screen: it is read afresh when it is opened.
             h.forget();

@@ -2,6 +2,7 @@
 //! that says whether somebody is here, and the badge that says how well they are known.
 
 use cairn_actors::api::{Badge, PeerState};
+use cairn_crdt::ids::domain_hash;
 use egui::{Color32, Painter, Pos2, Rect, Stroke, StrokeKind, Ui, pos2, vec2};
 
 use super::text::{self, Ink};
@@ -12,8 +13,7 @@ use crate::ui::theme::{Size, Theme};
 pub fn picture(ui: &Ui, theme: &Theme, rect: Rect, key: &[u8; 32], name: Option<&str>) {
     let painter = ui.painter();
     let radius = rect.width() * 0.29;
-    let ground =
-        if name.is_some() { theme.person(key) } else { theme.person(&[0; 32]).lerp_to_gamma(theme.accent, 0.25) };
+    let ground = if name.is_some() { theme.person(key) } else { theme.room() };
     painter.rect_filled(rect, radius, ground);
     match name {
         Some(name) => {
@@ -44,12 +44,13 @@ pub fn identicon(painter: &Painter, theme: &Theme, rect: Rect, key: &[u8; 32]) {
     painter.rect_filled(rect, rect.width() * 0.2, theme.chip);
     let cell = rect.width() / 7.0;
     let color = theme.person(key);
-    // The first bytes of an Ed25519 key are as random as a hash of it.
+    // A hash, so that keys that begin alike look nothing alike.
+    let hash = domain_hash("cairn 2026 identicon", &[key]);
     for column in 0..3u8 {
         for row in 0..5u8 {
             let bit = usize::from(column) * 5 + usize::from(row);
-            let byte = key.get(bit).copied().unwrap_or(0);
-            if byte.count_ones() % 2 == 1 {
+            let byte = hash.get(bit).copied().unwrap_or(0);
+            if byte >= 0x80 {
                 for x in [column, 4 - column] {
                     let min = rect.min + vec2(cell * (f32::from(x) + 1.0), cell * (f32::from(row) + 1.0));
                     painter.rect_filled(Rect::from_min_size(min, vec2(cell + 0.3, cell + 0.3)), 0.0, color);

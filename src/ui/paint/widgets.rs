@@ -150,16 +150,23 @@ pub fn bare_field(
     let top = (rect.center().y - height / 2.0).round();
     let line = Rect::from_min_size(pos2(rect.left(), top), vec2(rect.width(), height));
     let mut child = ui.new_child(UiBuilder::new().id_salt(id).max_rect(line));
-    let hint =
-        egui::RichText::new(hint).color(theme.faint).font(theme.font(size, super::super::fonts::Weight::Regular));
+    let ink = Ink::new(size, theme.text);
+    let mut layouter = |ui: &Ui, buffer: &dyn egui::TextBuffer, _width: f32| {
+        let mut job = ink.job(theme, buffer.as_str(), f32::INFINITY);
+        job.keep_trailing_whitespace = true;
+        job.break_on_newline = false;
+        ui.fonts_mut(|f| f.layout_job(job))
+    };
+    if value.is_empty() {
+        let galley = Ink::new(size, theme.faint).line(ui, theme, hint, line.width());
+        text::put(ui.painter(), line.min + vec2(1.5, 0.0), &galley);
+    }
     let edit = TextEdit::singleline(value)
         .id(id)
-        .font(theme.font(size, super::super::fonts::Weight::Regular))
+        .layouter(&mut layouter)
         .text_color(theme.text)
-        .hint_text(hint)
         .frame(Frame::NONE)
         .margin(Margin::ZERO)
-        .align(egui::Align2::LEFT_CENTER)
         .desired_width(rect.width());
     let response = child.add_sized(line.size(), edit);
     let name = label.to_owned();

@@ -109,7 +109,7 @@ fn edit(ui: &mut Ui, scene: &Scene<'_>, conversation: SpaceId, id: Id, rect: Rec
     };
     if text.is_empty() {
         let galley = Ink::new(Size::Body, theme.faint).line(ui, theme, &hint, rect.width());
-        text::put(ui.painter(), rect.min, &galley);
+        text::put(ui.painter(), rect.min + vec2(1.5, 0.0), &galley);
     }
     let mut child = ui.new_child(UiBuilder::new().id_salt("text").max_rect(rect));
     child.shrink_clip_rect(rect.expand2(vec2(2.0, 3.0)));

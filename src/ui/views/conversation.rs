@@ -70,6 +70,10 @@ fn nothing_said(model: &Model) -> (String, String) {
             (format!("No messages with {} yet", p.name), "Not here now: what you write waits for them.".into())
         }
         Some(p) => (format!("No messages with {} yet", p.name), "Only the two of you get what is said here.".into()),
+        None if model.status.as_ref().is_some_and(|s| s.link != LinkState::Online) => (
+            "Nothing said yet".into(),
+            "Nobody else is here. What you write waits, and goes out by itself when somebody comes.".into(),
+        ),
         None => ("Nothing said yet".into(), "Everybody on this network reads what is said here.".into()),
     }
 }

@@ -7,21 +7,33 @@ use super::{Intents, Scene};
 use crate::ui::intent::{Intent, NameField};
 use crate::ui::model::format;
 use crate::ui::paint::avatar;
+use crate::ui::paint::icons::Icon;
 use crate::ui::paint::text::{self, Ink};
-use crate::ui::paint::widgets::{Kind, button, button_enabled, card, field, focus_ring, pair, paragraph, within};
+use crate::ui::paint::widgets::{
+    Kind, button, button_enabled, card, field, focus_ring, icon_button, pair, paragraph, within,
+};
 use crate::ui::theme::Size;
 
 /// Members listed before "and n more".
 const LISTED: usize = 40;
 
-/// Paints the details of the open conversation.
-pub fn show(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
+/// Paints the details of the open conversation; `over` when they lie over it and need a way back.
+pub fn show(ui: &mut Ui, scene: &Scene<'_>, over: bool, out: &mut Intents) {
     let (theme, rect) = (scene.theme, ui.max_rect());
     ui.painter().rect_filled(rect, 0.0, theme.background);
     ui.painter().vline(rect.left() + 0.5, rect.y_range(), theme.hairline());
     within(ui, "cards", rect.shrink2(vec2(16.0, 0.0)), |ui| {
         ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
-            ui.add_space(16.0);
+            ui.add_space(if over { 12.0 } else { 16.0 });
+            if over {
+                let (row, _) = ui.allocate_exact_size(vec2(ui.available_width(), 34.0), Sense::hover());
+                let at = Rect::from_min_size(pos2(row.right() - 34.0, row.top()), vec2(34.0, 34.0));
+                if icon_button(ui, theme, at, Icon::Close, "Close the details", theme.muted).clicked() {
+                    out.push(Intent::ToggleDetails);
+                }
+                let galley = Ink::new(Size::Title, theme.text).bold().line(ui, theme, "Details", row.width() - 40.0);
+                text::left(ui.painter(), row.left_center(), &galley);
+            }
             match scene.model.open_peer() {
                 Some(p) => person(ui, scene, p, out),
                 None => room(ui, scene, out),
@@ -65,7 +77,7 @@ fn person(ui: &mut Ui, scene: &Scene<'_>, p: &Peer, out: &mut Intents) {
             PeerState::Offline => "not here",
         };
         pair(ui, theme, "State", state, color);
-        if let Some(ms) = p.rtt_ms {
+        if let Some(ms) = p.rtt_ms.filter(|_| p.state != PeerState::Offline) {
             pair(ui, theme, "Round trip", &format::round_trip(ms), theme.text);
         }
         if let Some(at) = p.last_seen.filter(|_| p.state == PeerState::Offline) {
@@ -158,7 +170,7 @@ fn bar(ui: &mut Ui, scene: &Scene<'_>, have: u32, of: u32) {
     let gap = if of > 20 { 2.0 } else { 3.0 };
     let width = (bar.width() - gap * (of - 1) as f32) / of as f32;
     for i in 0..of {
-        let color: Color32 = if i < have { accent } else { scene.theme.warning };
+        let color: Color32 = if i < have { accent } else { open };
         let min = bar.min + vec2(i as f32 * (width + gap), 0.0);
         ui.painter().rect_filled(Rect::from_min_size(min, vec2(width, 8.0)), 2.0, color);
     }

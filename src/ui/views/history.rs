@@ -23,6 +23,8 @@ use row::RowLayout;
 const FOOT: f32 = 8.0;
 /// Space above the oldest message.
 const HEAD: f32 = 14.0;
+/// The first new message stands this far below the top when a conversation is opened.
+const LINE_AT: f32 = 96.0;
 /// Older pages are asked for when fewer messages than this are left above the screen.
 const AHEAD: usize = 100;
 
@@ -31,6 +33,8 @@ const AHEAD: usize = 100;
 struct Place {
     /// A message and the top of its text below the top of the view; `None`: at the newest.
     anchor: Option<(OrderKey, f32)>,
+    /// The line above new messages that was scrolled to when it appeared.
+    new: Option<OrderKey>,
 }
 
 /// A row on screen.
@@ -60,7 +64,11 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, id: SpaceId, history: &History, rect
     let mut place = ui.data(|d| d.get_temp::<Place>(memory)).unwrap_or_default();
     if scene.model.wants_newest {
         place.anchor = None;
+    } else if history.new_after.is_some() && place.new != history.new_after && place.anchor.is_none() {
+        // Where one left off; if all of it fits on the screen, that is the newest.
+        place.anchor = history.first_new().map(|key| (key, LINE_AT));
     }
+    place.new = history.new_after;
     let bar = Bar::interact(ui, memory, rect);
     let visible = ui.data(|d| d.get_temp::<f32>(memory.with("visible"))).unwrap_or(10.0);
     if let Some(index) = bar.target(rect, history.messages().len(), visible) {
@@ -130,10 +138,12 @@ fn scroll_delta(ui: &Ui, rect: Rect, focused: bool, place: &mut Place) -> f32 {
     if ui.rect_contains_pointer(rect) {
         delta += ui.input(|i| i.smooth_scroll_delta().y);
     }
+    ui.input(|i| {
+        delta += if i.key_pressed(Key::PageUp) { rect.height() * 0.85 } else { 0.0 };
+        delta -= if i.key_pressed(Key::PageDown) { rect.height() * 0.85 } else { 0.0 };
+    });
     if focused {
         ui.input(|i| {
-            delta += if i.key_pressed(Key::PageUp) { rect.height() * 0.85 } else { 0.0 };
-            delta -= if i.key_pressed(Key::PageDown) { rect.height() * 0.85 } else { 0.0 };
             if i.key_pressed(Key::End) {
                 place.anchor = None;
             }
@@ -155,7 +165,7 @@ fn lay_out(
     delta: f32,
 ) -> (Vec<Placed>, Place) {
     let messages = history.messages();
-    let Some(end) = messages.len().checked_sub(1) else { return (Vec::new(), Place::default()) };
+    let Some(end) = messages.len().checked_sub(1) else { return (Vec::new(), Place { anchor: None, ..place }) };
     let first_new = history.first_new();
     let measure = |index: usize| {
         let (before, m) = neighbours(messages, index);
@@ -173,7 +183,7 @@ fn lay_out(
         None => at_end(delta.max(0.0)),
         Some((key, y)) => {
             let index = history.index_of(&key).min(end);
-            let Some(layout) = measure(index) else { return (Vec::new(), Place::default()) };
+            let Some(layout) = measure(index) else { return (Vec::new(), Place { anchor: None, ..place }) };
             let top = rect.top() + y + delta - layout.lead;
             let mut below = Vec::new();
             let mut next = top + layout.height;
@@ -213,7 +223,7 @@ fn lay_out(
     let foot = rows.last().filter(|r| r.index == end).map(|r| r.top + r.layout.height);
     if foot.is_some_and(|f| f <= bottom + 0.5) {
         if !history.newer() {
-            return (at_end(0.0), Place::default());
+            return (at_end(0.0), Place { anchor: None, ..place });
         }
         rows = at_end(0.0);
     }
@@ -222,7 +232,7 @@ fn lay_out(
         .iter()
         .find(|r| r.top + r.layout.height > rect.top() + 1.0)
         .and_then(|r| messages.get(r.index).map(|m| (m.key, r.top + r.layout.lead - rect.top())));
-    (rows, Place { anchor })
+    (rows, Place { anchor, ..place })
 }
 
 /// Rows above `below` (whose top is at `y`), nearest first, until the top of the view.

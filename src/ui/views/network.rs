@@ -1,7 +1,7 @@
 //! The network page: the question about a network that was met, networks, interfaces, and who is reached where.
 
 use cairn_actors::api::{LinkState, Network, NetworkState, Peer, PeerState};
-use egui::{Frame, Margin, Rect, Role, ScrollArea, Sense, Ui, WidgetInfo, pos2, vec2};
+use egui::{Frame, Margin, Rect, Role, ScrollArea, Sense, Ui, UiBuilder, WidgetInfo, pos2, vec2};
 
 use super::{Intents, Scene};
 use crate::ui::intent::Intent;
@@ -11,34 +11,55 @@ use crate::ui::paint::text::{self, Ink};
 use crate::ui::paint::widgets::{Kind, button, card, focus_ring, pair, paragraph, within};
 use crate::ui::theme::Size;
 
-/// Widest the page becomes.
-const WIDE: f32 = 760.0;
+/// Width of the second column.
+const ASIDE: f32 = 380.0;
+/// Two columns from this width on.
+const TWO: f32 = 820.0;
 
 /// Paints the page.
 pub fn show(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
     let (theme, rect) = (scene.theme, ui.max_rect());
-    ui.painter().rect_filled(rect, 0.0, theme.background);
-    let page =
-        Rect::from_min_max(rect.min + vec2(26.0, 0.0), pos2(rect.right().min(rect.left() + WIDE), rect.bottom()));
-    within(ui, "network page", page, |ui| {
-        ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
-            ui.set_width(page.width() - 26.0);
-            ui.add_space(20.0);
-            paragraph(ui, theme, "Network", Ink::new(Size::Large, theme.text).bold());
-            paragraph(ui, theme, &summary(scene), Ink::new(Size::Small, theme.muted));
-            ui.add_space(12.0);
-            for n in scene.model.networks.iter().filter(|n| n.state == NetworkState::Asking) {
-                ask(ui, scene, n, out);
-                ui.add_space(12.0);
-            }
-            for trouble in scene.model.status.iter().flat_map(|s| &s.troubles) {
-                card(ui, theme, "", |ui| {
-                    paragraph(ui, theme, trouble, Ink::new(Size::Body, theme.alert));
-                });
-            }
+    let two = rect.width() >= TWO;
+    let mut left = rect;
+    if two {
+        let right = Rect::from_min_max(pos2(rect.right() - ASIDE, rect.top()), rect.max);
+        left.max.x = right.left();
+        ui.painter().rect_filled(left, 0.0, theme.panel);
+        ui.painter().rect_filled(right, 0.0, theme.background);
+        ui.painter().vline(right.left() + 0.5, right.y_range(), theme.hairline());
+        column(ui, "network aside", right.shrink2(vec2(20.0, 0.0)), |ui| {
             networks(ui, scene, out);
             interfaces(ui, scene);
-            people(ui, scene, out);
+        });
+    } else {
+        ui.painter().rect_filled(left, 0.0, theme.background);
+    }
+    column(ui, "network page", left.shrink2(vec2(26.0, 0.0)), |ui| {
+        paragraph(ui, theme, "Network", Ink::new(Size::Large, theme.text).bold());
+        paragraph(ui, theme, &summary(scene), Ink::new(Size::Small, theme.muted));
+        ui.add_space(12.0);
+        for n in scene.model.networks.iter().filter(|n| n.state == NetworkState::Asking) {
+            ask(ui, scene, n, out);
+            ui.add_space(12.0);
+        }
+        for trouble in scene.model.status.iter().flat_map(|s| &s.troubles) {
+            card(ui, theme, "", |ui| {
+                paragraph(ui, theme, trouble, Ink::new(Size::Body, theme.alert));
+            });
+        }
+        if !two {
+            networks(ui, scene, out);
+            interfaces(ui, scene);
+        }
+        people(ui, scene, out);
+    });
+}
+
+fn column(ui: &mut Ui, name: &str, rect: Rect, add: impl FnOnce(&mut Ui)) {
+    within(ui, name, rect, |ui| {
+        ScrollArea::vertical().id_salt(name).auto_shrink([false, false]).show(ui, |ui| {
+            ui.add_space(20.0);
+            add(ui);
             ui.add_space(16.0);
         });
     });
@@ -64,7 +85,7 @@ fn title(n: &Network) -> String {
 /// The card that asks whether to join a network that was met. Also shown over the conversation.
 pub fn ask(ui: &mut Ui, scene: &Scene<'_>, n: &Network, out: &mut Intents) {
     let theme = scene.theme;
-    let shown = Frame::new()
+    Frame::new()
         .fill(theme.warning_weak)
         .stroke(egui::Stroke::new(1.0, theme.warning.gamma_multiply(0.6)))
         .corner_radius(12)
@@ -90,7 +111,6 @@ pub fn ask(ui: &mut Ui, scene: &Scene<'_>, n: &Network, out: &mut Intents) {
                 }
             });
         });
-    let _ = shown;
 }
 
 fn networks(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
@@ -108,17 +128,16 @@ fn networks(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
             };
             let here = format!("{} · {} here", title(n), n.here);
             if n.state == NetworkState::Apart {
-                ui.horizontal(|ui| {
-                    let room = ui.available_width() - 80.0;
-                    let galley =
-                        Ink::new(Size::Small, theme.muted).line(ui, theme, &format!("{here} · kept apart"), room);
-                    let (r, response) = ui.allocate_exact_size(vec2(room, 30.0), Sense::hover());
-                    text::left(ui.painter(), r.left_center(), &galley);
-                    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &here));
-                    if button(ui, theme, "Join", Kind::Plain).clicked() {
-                        out.push(Intent::JoinNetwork(n.id));
-                    }
-                });
+                let (row, response) = ui.allocate_exact_size(vec2(ui.available_width(), 32.0), Sense::hover());
+                let words = format!("{here} · {what}");
+                let galley = Ink::new(Size::Small, theme.muted).line(ui, theme, &words, row.width() - 70.0);
+                text::left(ui.painter(), row.left_center(), &galley);
+                response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &words));
+                let layout = egui::Layout::right_to_left(egui::Align::Center);
+                let mut child = ui.new_child(UiBuilder::new().id_salt(n.id.0).max_rect(row).layout(layout));
+                if button(&mut child, theme, "Join", Kind::Plain).clicked() {
+                    out.push(Intent::JoinNetwork(n.id));
+                }
             } else {
                 pair(ui, theme, &here, what, if n.primary { theme.accent } else { theme.text });
             }

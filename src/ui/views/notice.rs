@@ -1,6 +1,6 @@
 //! What lies over the main part for a while: notices, and the question about a network that was met.
 
-use egui::{Align2, Area, Frame, Id, Margin, Order, Rect, Role, Sense, Shadow, Ui, WidgetInfo, pos2, vec2};
+use egui::{Align2, Area, Frame, Id, Margin, Order, Rect, Role, Sense, Shadow, Ui, UiBuilder, WidgetInfo, pos2, vec2};
 
 use super::{Intents, Scene, network};
 use crate::ui::intent::Intent;
@@ -16,7 +16,7 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, body: Rect, out: &mut Intents) {
     if scene.model.notices().next().is_none() && asks.is_none() {
         return;
     }
-    let width = 380.0_f32.min(body.width() - 24.0);
+    let width = 360.0_f32.min(body.width() - 24.0);
     Area::new(Id::unique("notices"))
         .order(Order::Foreground)
         .pivot(Align2::RIGHT_TOP)
@@ -56,10 +56,9 @@ fn notice(ui: &mut Ui, scene: &Scene<'_>, n: &Notice, out: &mut Intents) {
             }
             text::left(ui.painter(), rect.left_center() + vec2(left, 0.0), &galley);
             let at = Rect::from_center_size(pos2(rect.right() - 12.0, rect.center().y), vec2(24.0, 24.0));
-            ui.push_id(n.id, |ui| {
-                if icon_button(ui, theme, at, Icon::Close, "Dismiss", theme.muted).clicked() {
-                    out.push(Intent::DismissNotice(n.id));
-                }
-            });
+            let child = ui.new_child(UiBuilder::new().id_salt(n.id).max_rect(at));
+            if icon_button(&child, theme, at, Icon::Close, "Dismiss", theme.muted).clicked() {
+                out.push(Intent::DismissNotice(n.id));
+            }
         });
 }

@@ -19,12 +19,15 @@ pub const DETAILS: f32 = 280.0;
 pub const STATUS: f32 = 28.0;
 /// Below this width the details fold away.
 pub const WITH_DETAILS: f32 = 1_100.0;
+/// Details stand beside a conversation that is at least this wide, else over it.
+const BESIDE: f32 = 340.0;
 /// Below this width the list and the conversation take turns.
 pub const WITH_LIST: f32 = 760.0;
 
 /// Paints the whole window.
 pub fn show(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
-    let all = ui.max_rect();
+    let all = ui.ctx().content_rect();
+    ui.set_clip_rect(all);
     ui.painter().rect_filled(all, 0.0, scene.theme.panel);
     if scene.model.first_start() {
         first_start::show(ui, scene, all, out);
@@ -53,7 +56,8 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
         let wants = if roomy { scene.model.preferences.details } else { scene.model.details_on_top };
         let has_details = has_list && scene.model.open.is_some() && wants;
         let side = Rect::from_min_max(pos2((body.right() - DETAILS).max(main.left()), body.top()), body.max);
-        if has_details && roomy {
+        let beside = main.width() - DETAILS >= BESIDE;
+        if has_details && beside {
             main.max.x = side.left();
         }
         within(ui, "main", main, |ui| match view {
@@ -62,7 +66,7 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
             View::Settings => settings::show(ui, scene, out),
         });
         if has_details {
-            within(ui, "details", side, |ui| details::show(ui, scene, out));
+            within(ui, "details", side, |ui| details::show(ui, scene, !beside, out));
         }
     }
     within(ui, "status", status_rect, |ui| status::show(ui, scene, out));

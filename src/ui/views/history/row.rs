@@ -18,7 +18,7 @@ const SIDE: f32 = 20.0;
 const PICTURE: f32 = 38.0;
 /// From the edge of the view to the text.
 const TEXT: f32 = SIDE + PICTURE + 12.0;
-/// Kept free at the right for what became of a message, so that text never flows anew when that changes.
+/// Kept free right of our messages for what became of them, so that text never flows anew when that changes.
 const META: f32 = 84.0;
 /// Height of a day line.
 const DAY: f32 = 38.0;
@@ -55,7 +55,7 @@ pub fn measure(
         ui,
         scene.theme,
         &m.body,
-        (width - TEXT - SIDE - META).max(80.0),
+        (width - TEXT - SIDE - if m.mine { META } else { 8.0 }).max(80.0),
     );
     let mut lead = 0.0;
     lead += if day { DAY } else { 0.0 };
