@@ -94,6 +94,8 @@ fn send(kind: &str, count: usize, text: &[u8]) -> std::io::Result<()> {
             (BROADCAST, BEACON_PORT).into()
         }
         "multicast" => {
+            // Without a default route nothing else says where multicast goes.
+            #[cfg(target_os = "linux")]
             socket.bind_device(Some(b"eth0"))?;
             (GROUP_V4, BEACON_PORT).into()
         }
