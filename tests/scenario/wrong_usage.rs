@@ -34,7 +34,7 @@ pub fn run(_: &Scale) {
         &["log", nobody],
         &["say", "everyone", ""],
         &["receipts", "everyone", "00000000000000000000000000"],
-        &["network", "join", "0000000000000000000000000000000000000000000000000000"],
+        &["network", "join", "00000000000000000000000000"],
     ] {
         let answer = place.verb(&lan, failing);
         answer.error();
