@@ -66,7 +66,8 @@ pub fn run(report: &Path, scenario: &str, full: bool, limit: Duration) -> Outcom
     }
     let mut command = unshare();
     command.arg(report).args(["--scenario", scenario]).env("CAIRN_BIN", crate::binary::cairn());
-    command.env("CAIRN_FULL", if full { "1" } else { "0" });
+    // A failed expectation names its line; the logs that follow say more than a backtrace.
+    command.env("RUST_BACKTRACE", "0").env("CAIRN_FULL", if full { "1" } else { "0" });
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = match command.spawn() {
         Ok(child) => child,
