@@ -258,7 +258,8 @@ impl Node {
             if enough(&lines) {
                 return lines;
             }
-            assert!(Instant::now() < deadline, "{}: no {what} within {limit:?}: {lines:?}", self.place.name);
+            let (name, n, last) = (&self.place.name, lines.len(), lines.last());
+            assert!(Instant::now() < deadline, "{name}: no {what} within {limit:?}: {n} lines, the last {last:?}");
             self.events.wait_news(mark, Duration::from_millis(200));
         }
     }
