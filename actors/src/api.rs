@@ -4,8 +4,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use cairn_crdt::hlc::Hlc;
 use cairn_crdt::ids::{DeviceId, Incarnation, MessageId, NetworkId, SpaceId};
+pub use cairn_crdt::kinds::order::OrderKey;
 use serde::{Deserialize, Serialize};
 
 /// How to start a node. The app fills it from flags and the settings file.
@@ -126,30 +126,6 @@ pub struct Preview {
     pub sent: u64,
     /// Whether it is ours.
     pub mine: bool,
-}
-
-/// The place of a message in its conversation, the same on every device: stamp, then device, then id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct OrderKey {
-    /// max(HLC, key of `after` plus one).
-    pub stamp: Hlc,
-    /// The author.
-    pub device: DeviceId,
-    /// The message.
-    pub id: MessageId,
-}
-
-impl OrderKey {
-    /// Before every message.
-    pub const MIN: Self = Self { stamp: Hlc(0), device: DeviceId([0; 32]), id: MessageId([0; 16]) };
-    /// After every message.
-    pub const MAX: Self = Self { stamp: Hlc(u64::MAX), device: DeviceId([0xff; 32]), id: MessageId([0xff; 16]) };
-}
-
-impl Default for OrderKey {
-    fn default() -> Self {
-        Self::MIN
-    }
 }
 
 /// What became of a message.

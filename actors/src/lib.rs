@@ -5,7 +5,30 @@
 //! replicated and how is in `cairn-crdt`. Nothing here knows of windows or of the command line.
 
 pub mod api;
+pub mod data;
+pub mod discovery;
+pub mod documents;
+pub mod endpoint;
+pub mod env;
 pub mod handle;
 pub mod limits;
 pub mod link;
+pub mod net;
+pub mod node;
+pub mod offline;
+pub mod outbox;
+pub mod outbox_table;
+pub mod own;
+pub mod pen;
+pub mod people;
+pub mod presence;
+pub mod proto;
+pub mod session;
+pub mod sessions;
+pub mod settings;
+pub mod space;
+pub mod start;
+pub mod storage;
 pub mod store;
+pub mod tree;
+pub mod wiring;

@@ -45,6 +45,26 @@ pub const NETWORK_SILENCE: Duration = Duration::from_secs(1);
 /// Configured peers and interfaces, each.
 pub const MAX_CONFIGURED: usize = 64;
 
+/// Beacons that one address may send at once after a silence: a machine with many nodes starts them together.
+pub const BEACON_BURST_PER_ADDRESS: u32 = 40;
+/// Addresses whose beacon rate is watched at once.
+pub const BEACON_ADDRESSES: usize = 4_096;
+/// Addresses remembered of one device.
+pub const ADDRESSES_PER_DEVICE: usize = 4;
+/// Dials waiting for their turn; strangers beyond it wait for their next beacon.
+pub const DIALS_WAITING: usize = 1_024;
+/// Dials waiting for devices at one address, co-members apart.
+pub const DIALS_WAITING_PER_ADDRESS: usize = 64;
+/// A newcomer that we have not reached by then is sent a beacon of our own, so that it can dial us: within the three
+/// seconds in which a host firewall lets answers to a multicast in.
+pub const ANSWER_AFTER: Duration = Duration::from_millis(500);
+/// Longest wait between two dials of a configured peer.
+pub const CONFIGURED_BACKOFF_MAX: Duration = Duration::from_secs(10);
+/// Beacon datagrams read from the sockets and not yet looked at.
+pub const BEACONS_WAITING: usize = 256;
+/// How often interfaces are listed again, besides the system's own notices.
+pub const RESCAN: Duration = Duration::from_secs(15);
+
 // --- Transport and sessions
 
 /// Largest frame on a stream in bytes: a batch of entries and its head.
@@ -63,6 +83,14 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 pub const SESSIONS_MAX: usize = 512;
 /// Handshakes under way at once before the endpoint asks for address validation.
 pub const HANDSHAKES_BEFORE_RETRY: usize = 64;
+/// Handshakes under way at once; more are refused.
+pub const HANDSHAKES_MAX: usize = 256;
+/// Streams that a peer may have open: the lanes, and room for files.
+pub const STREAMS_MAX: u32 = 16;
+/// Round trip assumed before the first is measured: a lost first packet on a LAN is sent again after three of these.
+pub const INITIAL_RTT: Duration = Duration::from_millis(20);
+/// Longest wait for closes to be sent when the node stops.
+pub const SHUTDOWN_WAIT: Duration = Duration::from_millis(300);
 /// Bytes queued for a session; beyond it the peer is behind and catches up by digest.
 pub const SESSION_QUEUE_BYTES: usize = 512 * 1024;
 /// Frames queued for a session.

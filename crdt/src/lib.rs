@@ -5,9 +5,17 @@
 //! as arguments, so that every test is one function call and every run can be repeated. `clippy.toml` beside the
 //! manifest bans the rest, and ordered maps are the only maps here.
 
+pub mod author;
 pub mod codec;
+pub mod document;
 pub mod entry;
 pub mod guard;
 pub mod hlc;
 pub mod identity;
 pub mod ids;
+pub mod kinds;
+pub mod network;
+pub mod replica;
+pub mod sync;
+pub mod verdict;
+pub mod writer;

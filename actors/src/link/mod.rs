@@ -5,6 +5,9 @@
 //! lane is a stream of frames (length-prefixed byte strings of at most [`crate::limits::FRAME_MAX`]). Sending on a
 //! lane waits while the peer's window is full; that is the only back-pressure.
 
+pub mod memory;
+pub mod quic;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -37,6 +40,9 @@ pub enum LinkError {
     /// The peer proved another identity than the one dialled.
     #[error("the peer at this address has another key")]
     WrongPeer,
+    /// The address leads to this very device.
+    #[error("this address is our own")]
+    Oneself,
     /// The peer broke the framing.
     #[error("the peer sent a frame of {0} bytes, more than allowed")]
     FrameTooLarge(usize),
@@ -57,7 +63,9 @@ pub trait Link: Send + Sync + 'static {
     fn exporter(&self) -> [u8; 32];
     /// Smoothed round trip time.
     fn rtt(&self) -> Duration;
-    /// Sends one frame. Resolves when the transport has taken it (its window had room).
+    /// Sends one frame. Resolves when the transport has taken it (its window had room). A call that is dropped midway
+    /// sends its frame whole, with the next one, or not at all. Last words belong into the reason of [`Link::close`]:
+    /// a close may overtake frames that are still on their way.
     fn send(&self, lane: Lane, frame: Bytes) -> BoxFuture<'_, Result<(), LinkError>>;
     /// The next frame of a lane. One caller a lane.
     fn recv(&self, lane: Lane) -> BoxFuture<'_, Result<Bytes, LinkError>>;

@@ -4,6 +4,22 @@
 //! Writes go through one writer (the storage actor) in batches; a batch is one durable transaction. Reads are
 //! concurrent, bounded and cheap.
 
+pub mod memory;
+pub mod redb;
+pub mod tables;
+
+mod fault;
+mod migrations;
+mod open;
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod tests;
+
+pub use self::memory::MemoryStore;
+pub use self::redb::RedbStore;
+
 use cairn_crdt::entry::Entry;
 use cairn_crdt::hlc::Hlc;
 use cairn_crdt::ids::{EntryHash, LogId, SpaceId};
@@ -11,7 +27,7 @@ use cairn_crdt::ids::{EntryHash, LogId, SpaceId};
 /// Small tables of key and value. Keys and values are the owner's business; their formats stand in `tables`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Table {
-    /// Schema version, incarnation history, remembered port.
+    /// Schema version (key `schema`, the store's own), incarnation history, remembered port.
     Meta,
     /// Networks and where this node stands with each.
     Networks,
@@ -23,6 +39,8 @@ pub enum Table {
     Outbox,
     /// Entries admitted but void, with the reason.
     Void,
+    /// Messages said here: (space, message) to the segment they are in, so that a retry says nothing twice.
+    Said,
 }
 
 /// One write of a batch.
@@ -53,7 +71,7 @@ pub struct Tip {
 }
 
 /// An entry as stored.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
     /// The entry.
     pub entry: std::sync::Arc<Entry>,
@@ -62,7 +80,7 @@ pub struct Stored {
 }
 
 /// Why the store failed.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// No space left on the medium.
     #[error("the disk is full: nothing more can be saved until there is room")]
@@ -74,6 +92,13 @@ pub enum StoreError {
         reason: String,
         /// Where the damaged file is now.
         kept: String,
+    },
+    /// Damage that showed while the store was open. The file stays where it is; the next opening reads all of it and
+    /// sets it aside where that confirms the damage.
+    #[error("the store is damaged ({reason}): start Cairn again, and it will be checked and kept aside")]
+    Damaged {
+        /// What was found.
+        reason: String,
     },
     /// Another process has it open.
     #[error("another Cairn is running on this data folder")]
@@ -89,10 +114,16 @@ pub enum StoreError {
     /// An append that does not follow the log's tip: a bug, refused whole.
     #[error("an entry does not follow its log")]
     Gap,
+    /// A write to a key that is the store's own: a bug, refused whole.
+    #[error("the key is the store's own")]
+    Reserved,
     /// The operating system refused.
     #[error("the store failed: {0}")]
     Io(String),
 }
+
+/// A key and its value.
+pub type Row = (Vec<u8>, Vec<u8>);
 
 /// A store.
 pub trait Store: Send + Sync + 'static {
@@ -126,5 +157,42 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`] where reading fails.
-    fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>;
+    fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, StoreError>;
+}
+
+/// The tip that `entry` leaves.
+fn tip_after(entry: &Entry) -> Tip {
+    Tip { seq: entry.header().seq, hash: entry.hash(), hlc: entry.header().hlc }
+}
+
+/// The tip after appending `entry`, if it follows `tip`.
+fn follow(tip: Option<&Tip>, entry: &Entry) -> Result<Tip, StoreError> {
+    let expected = match tip {
+        Some(tip) => (tip.seq.checked_add(1).ok_or(StoreError::Gap)?, tip.hash),
+        None => (1, EntryHash([0; 32])),
+    };
+    let found = (entry.header().seq, entry.header().prev);
+    if found == expected { Ok(tip_after(entry)) } else { Err(StoreError::Gap) }
+}
+
+/// Length of an entry as [`Entry::encode`] writes it.
+fn encoded_len(entry: &Entry) -> usize {
+    let header = entry.header();
+    let lists = header.deps.len().saturating_mul(88).saturating_add(header.control_heads.len().saturating_mul(32));
+    FIXED_LEN.saturating_add(lists).saturating_add(entry.payload.as_ref().map_or(0, Vec::len))
+}
+
+/// What every encoded entry has: header without lists, signature, flag.
+const FIXED_LEN: usize =
+    cairn_crdt::entry::MAX_HEADER - cairn_crdt::entry::MAX_DEPS * 88 - cairn_crdt::entry::MAX_CONTROL_HEADS * 32
+        + 64
+        + 1;
+
+/// Refuses a batch that writes the store's own key.
+fn check_reserved(batch: &[Write]) -> Result<(), StoreError> {
+    let own = |write: &Write| match write {
+        Write::Put(Table::Meta, key, _) | Write::Delete(Table::Meta, key) => key == tables::SCHEMA_KEY,
+        _ => false,
+    };
+    if batch.iter().any(own) { Err(StoreError::Reserved) } else { Ok(()) }
 }

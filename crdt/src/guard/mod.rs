@@ -1,8 +1,37 @@
 //! The guard before Automerge: a change from a peer reaches Automerge only after every rule here held.
 //!
 //! A verdict is a pure function of the change, its entry's facts and its causal past, so that all replicas agree.
+//! Automerge trusts what it is given: changes exist that panic in it, poison a document, diverge replicas, take
+//! gigabytes, or save what cannot be loaded. The rules are those that honest editors keep by themselves:
+//!
+//! 1. one plain change chunk, bounded, with a right checksum;
+//! 2. every column bounded before anything is parsed;
+//! 3. parsing contained;
+//! 4. the bytes equal their re-encoding;
+//! 5. actor, sequence number, dependencies and first operation as the entry says;
+//! 6. a sane time and nothing extra;
+//! 7. all that it names lies in its own causal past,
+//! 8. at places and in objects of the right type;
+//! 9. it overwrites only what was put or made at the same place;
+//! 10. texts hold text;
+//! 11. nothing is overwritten twice, one's own value always;
+//! 12. marks end after they begin;
+//! 13. counters stay small.
+//!
+//! Check a change, take it in with [`Guard::accept`], check the next; applying can wait and be done in batches.
 
-use automerge::{Change, ChangeHash};
+mod check;
+mod index;
+pub mod limits;
+mod scan;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use automerge::{ActorId, Change, ChangeHash};
+
+use check::Checker;
+use index::{BadPast, Index, Rows};
+pub use scan::{Scan, scan};
 
 /// What the entry says about the change that it carries.
 #[derive(Debug, Clone, Copy)]
@@ -82,12 +111,15 @@ pub struct Checked {
     pub change: Change,
     /// Its operations in order.
     pub ops: Vec<OpView>,
+    rows: Rows,
 }
 
 /// The index of one document: every operation id of the accepted changes with its place, object and type, and each
 /// change's causal past. Pure data; cheap to rebuild from the log.
 #[derive(Debug, Default)]
-pub struct Guard {}
+pub struct Guard {
+    index: Index,
+}
 
 impl Guard {
     /// An empty index.
@@ -96,7 +128,7 @@ impl Guard {
         Self::default()
     }
 
-    /// Judges the change of an entry. `may` is the kind's rule, asked for each operation.
+    /// Judges the change of an entry. `may` is the kind's rule, asked for each operation in order.
     ///
     /// # Errors
     /// [`Refusal`] says why the entry is void.
@@ -106,16 +138,91 @@ impl Guard {
         raw: &[u8],
         may: &mut dyn FnMut(&OpView) -> bool,
     ) -> Result<Checked, Refusal> {
-        let _ = may;
-        let change = Change::from_bytes(raw.to_vec()).map_err(|_| Refusal::Malformed("change"))?;
-        if change.actor_id().to_bytes() != facts.actor || change.seq() != facts.seq {
-            return Err(Refusal::Mismatch("actor or sequence number"));
+        scan(raw)?;
+        let change = contained(|| Change::try_from(raw))?.map_err(|_| Refusal::Malformed("it does not parse"))?;
+        self.check_facts(facts, &change)?;
+        let me = self.index.author(change.actor_id());
+        let past = self.index.past(me, change.deps()).map_err(|bad| match bad {
+            BadPast::Unknown => Refusal::Mismatch("a dependency is not known"),
+            BadPast::NotOwn => Refusal::Mismatch("the author's previous change is not in its past"),
+        })?;
+        if change.start_op().get() != past.max_op + 1 {
+            return Err(Refusal::Mismatch("the number of the first operation"));
         }
-        Ok(Checked { change, ops: Vec::new() })
+        let expanded = contained(|| change.decode())?;
+        let (rows, ops) = Checker::new(&self.index, &expanded, past).run(&expanded, may)?;
+        let again = contained(|| Change::from(expanded))?;
+        if again.raw_bytes() != raw {
+            return Err(Refusal::Malformed("the bytes are not the usual ones"));
+        }
+        Ok(Checked { change, ops, rows })
     }
 
-    /// Takes an accepted change into the index. Call it once for each checked change, in the order applied.
+    /// Judges a change that this node is about to sign itself: the facts are taken from the change, the rules are the
+    /// same. Where it says [`Refusal::TooLarge`], make it again in smaller parts.
+    ///
+    /// # Errors
+    /// [`Refusal`] says what every other node would hold against it.
+    pub fn check_own(&self, raw: &[u8], may: &mut dyn FnMut(&OpView) -> bool) -> Result<Checked, Refusal> {
+        scan(raw)?;
+        let change = contained(|| Change::try_from(raw))?.map_err(|_| Refusal::Malformed("it does not parse"))?;
+        let facts = Facts { actor: change.actor_id().to_bytes(), seq: change.seq(), deps: change.deps() };
+        self.check(&facts, raw, may)
+    }
+
+    /// Takes an accepted change into the index. Call it once for each checked change, in the order applied; a change
+    /// that does not follow its author's last one (one taken in before, say) changes nothing.
     pub fn accept(&mut self, checked: &Checked) {
-        let _ = checked;
+        let change = &checked.change;
+        self.index.accept(&checked.rows, change.hash(), change.actor_id(), &checked.ops);
+    }
+
+    /// Whether a change was accepted.
+    #[must_use]
+    pub fn knows(&self, hash: &ChangeHash) -> bool {
+        self.index.knows(hash)
+    }
+
+    /// How many operations the accepted changes hold.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether no operation was accepted yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.index.len() == 0
+    }
+
+    /// How many changes and operations of an actor were accepted, for a budget by author.
+    #[must_use]
+    pub fn written_by(&self, actor: &[u8]) -> (u64, u64) {
+        let author = self.index.author(&ActorId::from(actor));
+        (u64::from(self.index.last_seq(author)), author.map_or(0, |a| self.index.ops_of(a)))
+    }
+
+    /// Rule 5: what the entry says of the change.
+    fn check_facts(&self, facts: &Facts<'_>, change: &Change) -> Result<(), Refusal> {
+        if change.actor_id().to_bytes() != facts.actor {
+            return Err(Refusal::Mismatch("the actor is not the signer's"));
+        }
+        let last = self.index.last_seq(self.index.author(change.actor_id()));
+        if change.seq() != facts.seq || change.seq() != u64::from(last) + 1 {
+            return Err(Refusal::Mismatch("the sequence number"));
+        }
+        let ascending = change.deps().is_sorted_by(|a, b| a < b);
+        if change.deps() != facts.deps || !ascending {
+            return Err(Refusal::Mismatch("the dependencies"));
+        }
+        Ok(())
     }
 }
+
+/// Runs Automerge on bytes that may make it panic. Nothing of ours is left half done: what it made is dropped.
+fn contained<T>(run: impl FnOnce() -> T) -> Result<T, Refusal> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|_| Refusal::Panicked)
+}
+
+#[cfg(test)]
+mod tests;

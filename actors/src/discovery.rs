@@ -1,0 +1,406 @@
+//! The discovery actor: drives the pure machine of [`crate::proto::discovery`] with datagrams, session news and
+//! tokio's clock. It never dials and knows no other actor: what it wants and what it learns goes to one callback.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cairn_crdt::ids::{DeviceId, Incarnation, NetworkId};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::api::InterfaceInfo;
+use crate::net::{BeaconEvent, BeaconIo};
+use crate::proto::discovery::{DialFault, Discovery, DiscoveryConfig, Met, Output};
+
+/// Datagrams that wait in the mailbox; the next is read when one of them is done.
+const WAITING: usize = 64;
+
+/// What the discovery actor is told.
+#[derive(Debug)]
+pub enum DiscoveryMsg {
+    /// Something came from the sockets. The permit bounds how many wait.
+    Heard(BeaconEvent, OwnedSemaphorePermit),
+    /// Something is due.
+    Due,
+    /// The machine woke up, or somebody else noticed a change of the network: look, and announce anew.
+    LinksChanged,
+    /// The first session with a device opened, whoever dialled.
+    PeerUp {
+        /// Who.
+        device: DeviceId,
+        /// Where.
+        addr: SocketAddr,
+        /// Its start, as its hello says.
+        incarnation: Option<Incarnation>,
+    },
+    /// The last session with a device ended.
+    PeerDown {
+        /// Who.
+        device: DeviceId,
+        /// It is a co-member that did not say goodbye: search for it.
+        missed: bool,
+    },
+    /// A dial that was asked for ended; the first two fields are those of [`DiscoveryEvent::Dial`].
+    DialEnded {
+        /// Where.
+        addr: SocketAddr,
+        /// Who was expected.
+        device: Option<DeviceId>,
+        /// Who is there, or why nobody is.
+        result: Result<DeviceId, DialFault>,
+    },
+    /// A session says where another device is reached.
+    Learned {
+        /// Who.
+        device: DeviceId,
+        /// Where.
+        addr: SocketAddr,
+    },
+    /// Our network, and whether it is settled.
+    SetNetwork(Option<(NetworkId, bool)>),
+    /// The node goes down: say so.
+    Goodbye,
+}
+
+/// What the discovery actor wants or learned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DiscoveryEvent {
+    /// Dial, and answer with [`DiscoveryMsg::DialEnded`].
+    Dial {
+        /// Where.
+        addr: SocketAddr,
+        /// Who must be there.
+        device: Option<DeviceId>,
+    },
+    /// A beacon told of a new start of a device, or of another network than before.
+    Met(Met),
+    /// A device that is here says that it goes: ask it.
+    Goodbye(DeviceId),
+    /// Our key is used by another machine.
+    IdentityElsewhere {
+        /// Where it was heard.
+        addr: SocketAddr,
+    },
+    /// The interfaces in use: at the start, and whenever they change.
+    LinksChanged(Vec<InterfaceInfo>),
+    /// What is wrong with the sockets, a sentence each; empty when all is well again.
+    Troubles(Vec<String>),
+}
+
+/// What the actor is made from; kept by its supervisor for a restart, which also tells it again who is here
+/// ([`DiscoveryMsg::PeerUp`]) and which network we are in.
+#[derive(Clone)]
+pub struct DiscoveryArgs {
+    /// Keys, ports, peers.
+    pub config: DiscoveryConfig,
+    /// The sockets, or the switch.
+    pub io: Arc<dyn BeaconIo>,
+    /// When the node started; beacon counters count from it, over restarts of the actor.
+    pub epoch: Instant,
+    /// Takes every event; must not block.
+    pub report: Arc<dyn Fn(DiscoveryEvent) + Send + Sync>,
+}
+
+/// The actor.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DiscoveryActor;
+
+/// What it remembers.
+pub struct DiscoveryState {
+    machine: Discovery,
+    io: Arc<dyn BeaconIo>,
+    epoch: Instant,
+    report: Arc<dyn Fn(DiscoveryEvent) + Send + Sync>,
+    wake: watch::Sender<Instant>,
+    _tasks: [Task; 2],
+}
+
+/// A task that ends with the state.
+struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl DiscoveryState {
+    fn now(&self) -> Duration {
+        self.epoch.elapsed()
+    }
+
+    /// Carries out what the machine wants, then sets the clock for what it wants next.
+    fn act(&mut self, mut out: Vec<Output>) {
+        self.machine.tick(self.now(), &mut out);
+        for output in out {
+            match output {
+                Output::SendBeacon(beacon) => self.io.announce(&beacon),
+                Output::Answer { to, beacon } => self.io.answer(to, &beacon),
+                Output::Rescan => self.io.rescan(),
+                Output::Dial { addr, device } => (self.report)(DiscoveryEvent::Dial { addr, device }),
+                Output::Goodbye(device) => (self.report)(DiscoveryEvent::Goodbye(device)),
+                Output::Met(met) => (self.report)(DiscoveryEvent::Met(met)),
+                Output::IdentityElsewhere { addr } => (self.report)(DiscoveryEvent::IdentityElsewhere { addr }),
+            }
+        }
+        let next = self.epoch + self.machine.next_wake(self.now());
+        self.wake.send_replace(next);
+    }
+
+    fn heard(&mut self, event: BeaconEvent) -> Vec<Output> {
+        let mut out = Vec::new();
+        match event {
+            BeaconEvent::Heard { from, bytes } => {
+                if let Err(reason) = self.machine.heard(from, &bytes, self.now(), &mut out) {
+                    tracing::trace!(%from, %reason, "a beacon was dropped");
+                }
+            }
+            BeaconEvent::Changed(interfaces) => {
+                self.machine.links_changed(self.now());
+                (self.report)(DiscoveryEvent::LinksChanged(interfaces));
+            }
+            BeaconEvent::Troubles(troubles) => (self.report)(DiscoveryEvent::Troubles(troubles)),
+        }
+        out
+    }
+}
+
+impl Actor for DiscoveryActor {
+    type Msg = DiscoveryMsg;
+    type State = DiscoveryState;
+    type Arguments = DiscoveryArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<DiscoveryMsg>,
+        args: DiscoveryArgs,
+    ) -> Result<DiscoveryState, ActorProcessingErr> {
+        let DiscoveryArgs { config, io, epoch, report } = args;
+        let (wake, due) = watch::channel(Instant::now());
+        let tasks = [Task(tokio::spawn(listen(io.clone(), myself.clone()))), Task(tokio::spawn(tell_due(due, myself)))];
+        report(DiscoveryEvent::LinksChanged(io.interfaces()));
+        let machine = Discovery::new(config, epoch.elapsed());
+        let mut state = DiscoveryState { machine, io, epoch, report, wake, _tasks: tasks };
+        state.act(Vec::new());
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<DiscoveryMsg>,
+        message: DiscoveryMsg,
+        state: &mut DiscoveryState,
+    ) -> Result<(), ActorProcessingErr> {
+        let now = state.now();
+        let mut out = Vec::new();
+        match message {
+            DiscoveryMsg::Heard(event, _permit) => out = state.heard(event),
+            DiscoveryMsg::Due => {}
+            DiscoveryMsg::LinksChanged => {
+                state.io.rescan();
+                state.machine.links_changed(now);
+            }
+            DiscoveryMsg::PeerUp { device, addr, incarnation } => {
+                state.machine.peer_up(device, addr, incarnation, now);
+            }
+            DiscoveryMsg::PeerDown { device, missed } => state.machine.peer_down(device, missed, now),
+            DiscoveryMsg::DialEnded { addr, device, result } => {
+                state.machine.dial_ended(addr, device, result, now);
+            }
+            DiscoveryMsg::Learned { device, addr } => state.machine.learned(device, addr, now),
+            DiscoveryMsg::SetNetwork(network) => state.machine.set_network(network, now),
+            DiscoveryMsg::Goodbye => state.machine.goodbye(now, &mut out),
+        }
+        state.act(out);
+        Ok(())
+    }
+}
+
+/// Reads the sockets, no faster than the actor keeps up: what the system's buffer can't hold is lost there.
+async fn listen(io: Arc<dyn BeaconIo>, actor: ActorRef<DiscoveryMsg>) {
+    let places = Arc::new(Semaphore::new(WAITING));
+    while let Ok(place) = places.clone().acquire_owned().await {
+        let event = io.recv().await;
+        if actor.cast(DiscoveryMsg::Heard(event, place)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Says [`DiscoveryMsg::Due`] once for each time that is set.
+async fn tell_due(mut due: watch::Receiver<Instant>, actor: ActorRef<DiscoveryMsg>) {
+    loop {
+        let at = *due.borrow_and_update();
+        tokio::select! {
+            changed = due.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                continue;
+            }
+            () = tokio::time::sleep_until(at) => {}
+        }
+        if actor.cast(DiscoveryMsg::Due).is_err() || due.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Mutex;
+
+    use cairn_crdt::identity::DeviceKey;
+    use ractor::ActorStatus;
+
+    use super::*;
+    use crate::link::memory::{Attached, Switch};
+    use crate::link::{Link, LinkError, Transport};
+
+    /// A node that only finds others: links instead of sessions.
+    struct Finder {
+        id: DeviceId,
+        at: Attached,
+        actor: ActorRef<DiscoveryMsg>,
+        links: Arc<Mutex<Vec<Arc<dyn Link>>>>,
+        events: Arc<Mutex<Vec<DiscoveryEvent>>>,
+        tasks: Vec<Task>,
+    }
+
+    impl Finder {
+        async fn start(lan: &Switch, n: u8, configured: Vec<SocketAddr>) -> Self {
+            let key = DeviceKey::from_seed(&[n; 32]);
+            let at = lan.attach(key.id());
+            let config = DiscoveryConfig {
+                key: key.clone(),
+                incarnation: Incarnation([n; 16]),
+                port: at.transport.port(),
+                network: None,
+                configured,
+                known: vec![],
+                beacons: true,
+                seed: [n; 32],
+            };
+            let (links, events) = (Arc::<Mutex<Vec<Arc<dyn Link>>>>::default(), Arc::<Mutex<Vec<_>>>::default());
+            let own = Arc::new(Mutex::new(None::<ActorRef<DiscoveryMsg>>));
+            let report = {
+                let (links, events, own, transport) =
+                    (links.clone(), events.clone(), own.clone(), at.transport.clone());
+                move |event: DiscoveryEvent| {
+                    events.lock().unwrap().push(event.clone());
+                    let DiscoveryEvent::Dial { addr, device } = event else { return };
+                    let (links, own, transport) = (links.clone(), own.clone(), transport.clone());
+                    tokio::spawn(async move {
+                        let link = transport.dial(addr, device).await;
+                        let result = link.as_ref().map(|l| l.peer()).map_err(|e| match e {
+                            LinkError::Oneself => DialFault::Oneself,
+                            LinkError::WrongPeer => DialFault::WrongPeer,
+                            _ => DialFault::Failed,
+                        });
+                        let actor = own.lock().unwrap().clone().unwrap();
+                        actor.cast(DiscoveryMsg::DialEnded { addr, device, result }).unwrap();
+                        if let Ok(link) = link {
+                            up(&actor, &links, link);
+                        }
+                    });
+                }
+            };
+            let args =
+                DiscoveryArgs { config, io: at.beacons.clone(), epoch: Instant::now(), report: Arc::new(report) };
+            let (actor, _) = Actor::spawn(None, DiscoveryActor, args).await.unwrap();
+            *own.lock().unwrap() = Some(actor.clone());
+            let accept = {
+                let (actor, links, transport) = (actor.clone(), links.clone(), at.transport.clone());
+                async move {
+                    while let Some(link) = transport.accept().await {
+                        up(&actor, &links, link);
+                    }
+                }
+            };
+            let tasks = vec![Task(tokio::spawn(accept))];
+            Self { id: key.id(), at, actor, links, events, tasks }
+        }
+
+        fn peers(&self) -> BTreeSet<DeviceId> {
+            self.links.lock().unwrap().iter().map(|l| l.peer()).collect()
+        }
+
+        fn dials(&self) -> usize {
+            self.events.lock().unwrap().iter().filter(|e| matches!(e, DiscoveryEvent::Dial { .. })).count()
+        }
+    }
+
+    fn up(actor: &ActorRef<DiscoveryMsg>, links: &Mutex<Vec<Arc<dyn Link>>>, link: Arc<dyn Link>) {
+        let up = DiscoveryMsg::PeerUp { device: link.peer(), addr: link.remote(), incarnation: None };
+        links.lock().unwrap().push(link);
+        actor.cast(up).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ten_nodes_that_start_together_find_each_other_at_once() {
+        let lan = Switch::new(1);
+        let mut nodes = Vec::new();
+        for n in 1..=10 {
+            nodes.push(Finder::start(&lan, n, vec![]).await);
+        }
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        for node in &nodes {
+            assert_eq!(node.peers().len(), 9, "{}", node.id);
+        }
+        let newcomer = Finder::start(&lan, 11, vec![]).await;
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        assert_eq!(newcomer.peers().len(), 10);
+        let dials: usize = nodes.iter().map(Finder::dials).sum();
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!(nodes.iter().map(Finder::dials).sum::<usize>(), dials, "whoever is here is not dialled again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_behind_a_firewall_is_found_by_the_answer_to_its_beacon() {
+        let lan = Switch::new(2);
+        let a = Finder::start(&lan, 1, vec![]).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let b = Finder::start(&lan, 2, vec![]).await;
+        lan.set_firewall(b.at.addr, true);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(b.peers(), BTreeSet::from([a.id]));
+        assert!(b.links.lock().unwrap().iter().all(|l| l.dialled()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_beacons_configured_peers_do() {
+        let lan = Switch::new(3);
+        lan.set_beacon_loss(1.0);
+        let a = Finder::start(&lan, 1, vec![]).await;
+        let b = Finder::start(&lan, 2, vec![a.at.addr]).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert_eq!((a.peers(), b.peers()), (BTreeSet::from([b.id]), BTreeSet::from([a.id])));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pulled_cable_is_told_and_a_flood_neither_stops_nor_fills_the_actor() {
+        let lan = Switch::new(4);
+        let a = Finder::start(&lan, 1, vec![]).await;
+        let noise = lan.attach(DeviceId([9; 32]));
+        for n in 0..10_000u32 {
+            noise.beacons.announce(&n.to_be_bytes());
+            if n % 100 == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        lan.unplug(a.at.addr);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert!(a.events.lock().unwrap().contains(&DiscoveryEvent::LinksChanged(vec![])));
+        lan.plug(a.at.addr);
+        let b = Finder::start(&lan, 2, vec![]).await;
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        assert_eq!(a.peers(), BTreeSet::from([b.id]));
+        assert_eq!(a.actor.get_status(), ActorStatus::Running);
+        a.actor.stop(None);
+        drop(b.tasks);
+    }
+}

@@ -1,0 +1,325 @@
+//! The documents actor: owns every space of this node, admits and applies what arrives, writes what is said, and
+//! answers questions about conversations and networks.
+//!
+//! Everything durable goes through the writer first: an entry is acknowledged, shown and passed on only after its
+//! commit. The actor keeps nothing that the store and the open sessions do not know, so a restart loses nothing.
+
+mod commits;
+mod meeting;
+mod requests;
+pub(crate) mod show;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use cairn_crdt::hlc::Clock;
+use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
+use cairn_crdt::network::{Claim, Networks};
+use cairn_crdt::replica::Rejection;
+use cairn_crdt::sync::Output;
+use cairn_crdt::sync::frame::Frame;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::api::Said;
+use crate::handle::{Reply, Request};
+use crate::limits::{ANTI_ENTROPY, BATCH_BYTES, NETWORK_SILENCE, STATEMENT_INTERVAL};
+use crate::own::Own;
+use crate::session::SessionInfo;
+use crate::sessions::SessionsMsg;
+use crate::space::Space;
+use crate::store::StoreError;
+use crate::wiring::Wiring;
+use commits::Ticket;
+
+/// How often changed summaries of conversations are told.
+const SUMMARIES: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// A message to the documents actor.
+#[derive(Debug)]
+pub enum DocumentsMsg {
+    /// A session opened.
+    PeerUp(SessionInfo),
+    /// A session closed.
+    PeerDown {
+        /// Whose.
+        peer: DeviceId,
+        /// Which.
+        serial: u64,
+    },
+    /// A frame of replication arrived.
+    Frame {
+        /// From whom.
+        peer: DeviceId,
+        /// On which session.
+        serial: u64,
+        /// About which space, shared on that session.
+        space: SpaceId,
+        /// The frame.
+        frame: Box<Frame>,
+        /// Held until what the frame brought is durable.
+        permit: OwnedSemaphorePermit,
+    },
+    /// The link has taken the last batch.
+    Sent {
+        /// To whom.
+        peer: DeviceId,
+        /// On which session.
+        serial: u64,
+        /// Of which space.
+        space: SpaceId,
+    },
+    /// A peer that was behind has room again.
+    Drained {
+        /// Who.
+        peer: DeviceId,
+        /// On which session.
+        serial: u64,
+    },
+    /// A peer says which networks it is in.
+    Claims {
+        /// Who.
+        peer: DeviceId,
+        /// Its networks, the primary first.
+        claims: Vec<Claim>,
+    },
+    /// A peer says whom it gained and lost sessions with.
+    Neighbours {
+        /// Who.
+        peer: DeviceId,
+        /// On which session.
+        serial: u64,
+        /// Gained.
+        up: Vec<DeviceId>,
+        /// Lost.
+        down: Vec<DeviceId>,
+    },
+    /// A commit ended.
+    Committed(u64, Result<(), StoreError>),
+    /// A beacon of a network was heard: a fresh device joins it.
+    NetworkHeard(NetworkId),
+    /// A fresh device has listened long enough.
+    Silence,
+    /// Our display name changed.
+    Renamed,
+    /// A command or query.
+    Request(Box<Request>),
+    /// Time to compare digests with everybody.
+    Compare,
+    /// Time to tell peers what became durable.
+    State,
+    /// Time to tell subscribers of changed summaries.
+    Summaries,
+}
+
+/// A connected peer.
+#[derive(Debug)]
+struct PeerLink {
+    info: SessionInfo,
+    claims: Vec<Claim>,
+    neighbours: BTreeSet<DeviceId>,
+    /// Spaces opened with it.
+    spaces: BTreeSet<SpaceId>,
+}
+
+/// The documents actor.
+pub struct Documents;
+
+/// Its state.
+pub struct DocumentsState {
+    wiring: Arc<Wiring>,
+    networks: Networks,
+    spaces: BTreeMap<SpaceId, Space>,
+    own: Own,
+    peers: BTreeMap<DeviceId, PeerLink>,
+    clock: Clock,
+    tickets: BTreeMap<u64, Ticket>,
+    next_ticket: u64,
+    /// Messages on their way to the disk, with those who wait for an answer.
+    saying: BTreeMap<(SpaceId, MessageId), Vec<Reply<Said>>>,
+    /// Rooms that were left by folding, and where what is said in them goes now.
+    folded: BTreeMap<SpaceId, SpaceId>,
+    /// How often this fresh device gave others time to mint a network.
+    silences: u32,
+    /// Who asked for conversations before this device was in a network.
+    waiting: Vec<Reply<Vec<crate::api::Conversation>>>,
+    /// Read marks not yet written.
+    marks: BTreeMap<SpaceId, cairn_crdt::kinds::order::OrderKey>,
+    me: ActorRef<DocumentsMsg>,
+}
+
+impl Actor for Documents {
+    type Msg = DocumentsMsg;
+    type State = DocumentsState;
+    type Arguments = Arc<Wiring>;
+
+    async fn pre_start(
+        &self,
+        me: ActorRef<DocumentsMsg>,
+        wiring: Arc<Wiring>,
+    ) -> Result<DocumentsState, ActorProcessingErr> {
+        let state = DocumentsState::load(wiring, me.clone())?;
+        me.send_interval(STATEMENT_INTERVAL, || DocumentsMsg::State);
+        me.send_interval(SUMMARIES, || DocumentsMsg::Summaries);
+        me.send_after(state.wiring.env.jittered(ANTI_ENTROPY), || DocumentsMsg::Compare);
+        me.send_after(NETWORK_SILENCE, || DocumentsMsg::Silence);
+        Ok(state)
+    }
+
+    async fn post_start(&self, _: ActorRef<DocumentsMsg>, s: &mut DocumentsState) -> Result<(), ActorProcessingErr> {
+        s.resume();
+        s.wiring.sessions.cast(SessionsMsg::Introduce);
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<DocumentsMsg>,
+        msg: DocumentsMsg,
+        s: &mut DocumentsState,
+    ) -> Result<(), ActorProcessingErr> {
+        match msg {
+            DocumentsMsg::PeerUp(info) => s.peer_up(info),
+            DocumentsMsg::PeerDown { peer, serial } => {
+                if s.is_session(&peer, serial) {
+                    s.peer_down(&peer);
+                }
+            }
+            DocumentsMsg::Frame { peer, serial, space, frame, permit } => {
+                if s.is_session(&peer, serial)
+                    && let Some(sp) = s.spaces.get_mut(&space)
+                {
+                    sp.sync.received(peer, *frame);
+                    s.carry_out(space, Some(permit));
+                }
+            }
+            DocumentsMsg::Sent { peer, serial, space } => {
+                if s.is_session(&peer, serial)
+                    && let Some(sp) = s.spaces.get_mut(&space)
+                {
+                    sp.sync.sent(peer);
+                    s.carry_out(space, None);
+                }
+            }
+            DocumentsMsg::Drained { peer, serial } => {
+                if s.is_session(&peer, serial) {
+                    s.each_space(|sp| sp.sync.drained(peer));
+                }
+            }
+            DocumentsMsg::Claims { peer, claims } => s.claims(peer, claims),
+            DocumentsMsg::Neighbours { peer, serial, up, down } => s.neighbours(peer, serial, up, &down),
+            DocumentsMsg::Committed(ticket, result) => s.committed(ticket, result),
+            DocumentsMsg::NetworkHeard(id) => s.join_first(id),
+            DocumentsMsg::Silence => s.silence(),
+            DocumentsMsg::Renamed => s.write_profiles(),
+            DocumentsMsg::Request(request) => s.answer(*request),
+            DocumentsMsg::Compare => {
+                s.each_space(|sp| sp.sync.compare_all());
+                me.send_after(s.wiring.env.jittered(ANTI_ENTROPY), || DocumentsMsg::Compare);
+            }
+            DocumentsMsg::State => {
+                s.state_durability();
+                s.write_marks();
+            }
+            DocumentsMsg::Summaries => s.tell_summaries(),
+        }
+        Ok(())
+    }
+}
+
+impl DocumentsState {
+    fn is_session(&self, peer: &DeviceId, serial: u64) -> bool {
+        self.peers.get(peer).is_some_and(|p| p.info.serial == serial)
+    }
+
+    /// Does something with every space and then what they ask for.
+    fn each_space(&mut self, mut what: impl FnMut(&mut Space)) {
+        for id in self.spaces.keys().copied().collect::<Vec<_>>() {
+            if let Some(sp) = self.spaces.get_mut(&id) {
+                what(sp);
+            }
+            self.carry_out(id, None);
+        }
+    }
+
+    /// Does what a space's replication asks for, until it asks for nothing.
+    fn carry_out(&mut self, space: SpaceId, permit: Option<OwnedSemaphorePermit>) {
+        let mut permit = permit;
+        loop {
+            let Some(sp) = self.spaces.get_mut(&space) else { return };
+            let outputs = sp.sync.take();
+            if outputs.is_empty() {
+                return;
+            }
+            for output in outputs {
+                self.carry_out_one(space, output, &mut permit);
+            }
+        }
+    }
+
+    fn carry_out_one(&mut self, space: SpaceId, output: Output, permit: &mut Option<OwnedSemaphorePermit>) {
+        match output {
+            Output::Send(to, frame) => {
+                let batch = matches!(frame, Frame::Entries { live: false, .. });
+                self.send(space, to, &frame, batch);
+            }
+            Output::Push(to, entries) => {
+                let body = bytes::Bytes::from(Frame::Entries { live: true, entries }.encode());
+                for peer in to {
+                    let full = self.peers.get(&peer).is_some_and(|p| p.info.outbox.push(space, body.clone()).is_err());
+                    if full && let Some(sp) = self.spaces.get_mut(&space) {
+                        sp.sync.behind(peer);
+                    }
+                }
+            }
+            Output::Commit { from, live, entries } => {
+                self.commit_received(space, from, live, entries, permit.take());
+            }
+            Output::Read { to, log, from, upto } => {
+                let read = self.wiring.store.entries(&space, &log, from, BATCH_BYTES);
+                let entries = match read {
+                    Ok(all) => all.into_iter().map(|s| s.entry).filter(|e| e.header().seq <= upto).collect(),
+                    Err(e) => {
+                        self.wiring.trouble("store_read", Some(e.to_string()));
+                        Vec::new()
+                    }
+                };
+                if let Some(sp) = self.spaces.get_mut(&space) {
+                    sp.sync.read(to, log, entries);
+                }
+            }
+            Output::Durable(peer, logs) => self.peer_holds(space, peer, Some(&logs)),
+            Output::Equal(peer) => self.peer_holds(space, peer, None),
+            Output::Blame(peer, Rejection::Fork) => {
+                // The author's fault, not the messenger's.
+                tracing::warn!(peer = %peer.short(), "a forked log was offered and not taken");
+            }
+            Output::Blame(peer, why) => {
+                self.wiring.sessions.cast(SessionsMsg::Misbehaved { peer, why: why.to_string() });
+            }
+        }
+    }
+
+    fn send(&mut self, space: SpaceId, to: DeviceId, frame: &Frame, notify: bool) {
+        let Some(p) = self.peers.get(&to) else { return };
+        if p.info.outbox.send(space, frame.encode().into(), notify).is_err() {
+            self.wiring.sessions.cast(SessionsMsg::Drop(to, "it stopped reading".into()));
+        }
+    }
+
+    /// Our own stamp for what is written now.
+    fn stamp(&mut self) -> cairn_crdt::hlc::Hlc {
+        self.clock.tick(self.wiring.env.now_ms())
+    }
+}
+
+pub(crate) use commits::store_error;
+pub use meeting::{load_networks, spaces_of};
+pub use requests::check_body;
+pub(crate) use requests::{no_conversation, no_message};
+
+/// What the networks of a store make this device claim.
+#[must_use]
+pub fn claims_of(store: &dyn crate::store::Store) -> Vec<Claim> {
+    load_networks(store).map(|n| n.claims()).unwrap_or_default()
+}

@@ -1,0 +1,303 @@
+//! What is on its way to the disk, and what happens once it is there: acknowledge, show, pass on.
+
+use std::sync::Arc;
+
+use cairn_crdt::entry::Entry;
+use cairn_crdt::ids::{DeviceId, Kind, MessageId, SpaceId};
+use cairn_crdt::kinds::order::OrderKey;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::DocumentsState;
+use crate::api::{ApiError, Event};
+use crate::documents::DocumentsMsg;
+use crate::handle::Reply;
+use crate::space::SpaceKind;
+use crate::store::{StoreError, Table, Write};
+
+/// More new messages than this in one commit are told as a number.
+const TOLD_ONE_BY_ONE: usize = 64;
+
+/// Something on its way to the disk.
+#[derive(Debug)]
+pub(super) enum Ticket {
+    /// Our own message.
+    Said {
+        /// Where.
+        space: SpaceId,
+        /// Which.
+        id: MessageId,
+        /// Its entry.
+        entry: Arc<Entry>,
+        /// What it says.
+        body: Box<str>,
+    },
+    /// Entries of others, or our own of another kind.
+    Entries {
+        /// Where.
+        space: SpaceId,
+        /// Who sent them; `None`: we wrote them.
+        from: Option<DeviceId>,
+        /// Not asked for.
+        live: bool,
+        /// The entries.
+        entries: Vec<Arc<Entry>>,
+        /// Lets the session read on.
+        _permit: Option<OwnedSemaphorePermit>,
+    },
+    /// An entry of the self space.
+    Own(Arc<Entry>, Option<Reply<()>>),
+    /// Something small.
+    Small(Option<Reply<()>>),
+}
+
+/// The error that a person or script gets for a failed commit.
+pub(crate) fn store_error(e: &StoreError) -> ApiError {
+    let code = match e {
+        StoreError::Full => "disk_full",
+        StoreError::Corrupt { .. } => "store_damaged",
+        _ => "store_failed",
+    };
+    ApiError::new(code, e.to_string())
+}
+
+impl DocumentsState {
+    /// Sends a batch to the writer; [`Self::committed`] hears of it.
+    pub(super) fn commit(&mut self, writes: Vec<Write>, ticket: Ticket) {
+        let number = self.next_ticket;
+        self.next_ticket = self.next_ticket.wrapping_add(1);
+        self.tickets.insert(number, ticket);
+        let me = self.me.clone();
+        let done = Box::new(move |result| drop(me.cast(DocumentsMsg::Committed(number, result))));
+        match self.wiring.committer() {
+            Some(c) => c.commit(writes, done),
+            None => done(Err(StoreError::Io("the writer is being restarted".into()))),
+        }
+    }
+
+    pub(super) fn commit_small(&mut self, writes: Vec<Write>) {
+        if !writes.is_empty() {
+            self.commit(writes, Ticket::Small(None));
+        }
+    }
+
+    pub(super) fn commit_received(
+        &mut self,
+        space: SpaceId,
+        from: DeviceId,
+        live: bool,
+        entries: Vec<Arc<Entry>>,
+        permit: Option<OwnedSemaphorePermit>,
+    ) {
+        let received = self.wiring.env.now_ms();
+        for e in &entries {
+            self.clock.observe(e.header().hlc, received);
+        }
+        let mut writes: Vec<_> = entries.iter().map(|entry| Write::Append { entry: entry.clone(), received }).collect();
+        writes.extend(self.register(space));
+        self.commit(writes, Ticket::Entries { space, from: Some(from), live, entries, _permit: permit });
+    }
+
+    /// What says in the store what a direct space is, with its first entry.
+    pub(super) fn register(&mut self, space: SpaceId) -> Option<Write> {
+        let sp = self.spaces.get_mut(&space)?;
+        match sp.kind {
+            SpaceKind::Direct(peer) if !std::mem::replace(&mut sp.registered, true) => {
+                Some(Write::Put(Table::Meta, [&b"direct/"[..], &space.0].concat(), peer.0.to_vec()))
+            }
+            _ => None,
+        }
+    }
+
+    /// A commit ended.
+    pub(super) fn committed(&mut self, number: u64, result: Result<(), StoreError>) {
+        let Some(ticket) = self.tickets.remove(&number) else { return };
+        match (ticket, result) {
+            (Ticket::Said { space, id, body, .. }, Ok(())) if self.folded.contains_key(&space) => {
+                // The room was left while this was on its way: whoever said it hears when it has gone over.
+                let to = self.folded.get(&space).copied().unwrap_or(space);
+                let replies = self.saying.remove(&(space, id)).unwrap_or_default();
+                if self.go_over(to, id, &body) {
+                    self.saying.entry((to, id)).or_default().extend(replies);
+                }
+            }
+            (Ticket::Said { space, id, entry, .. }, Ok(())) => {
+                self.durable(space, None, true, std::slice::from_ref(&entry));
+                self.answer_said(space, id);
+            }
+            (Ticket::Entries { space, from, live, entries, _permit }, Ok(())) => {
+                self.durable(space, from, live, &entries);
+            }
+            (Ticket::Own(entry, reply), Ok(())) => {
+                self.own.take(&[entry]);
+                if let Some(reply) = reply {
+                    let _ = reply.send(Ok(()));
+                }
+            }
+            (Ticket::Small(reply), Ok(())) => {
+                if let Some(reply) = reply {
+                    let _ = reply.send(Ok(()));
+                }
+            }
+            (ticket, Err(e)) => self.commit_failed(ticket, &e),
+        }
+    }
+
+    fn commit_failed(&mut self, ticket: Ticket, e: &StoreError) {
+        tracing::error!("a commit failed: {e}");
+        match ticket {
+            Ticket::Said { space, id, .. } => {
+                self.space_failed(space);
+                for reply in self.saying.remove(&(space, id)).unwrap_or_default() {
+                    let _ = reply.send(Err(store_error(e)));
+                }
+            }
+            Ticket::Entries { space, .. } => self.space_failed(space),
+            Ticket::Own(_, reply) => {
+                self.own.failed();
+                if let Some(reply) = reply {
+                    let _ = reply.send(Err(store_error(e)));
+                }
+            }
+            Ticket::Small(reply) => {
+                if let Some(reply) = reply {
+                    let _ = reply.send(Err(store_error(e)));
+                }
+            }
+        }
+    }
+
+    fn space_failed(&mut self, space: SpaceId) {
+        let wiring = self.wiring.clone();
+        if let Some(sp) = self.spaces.get_mut(&space)
+            && let Err(e) = sp.failed(&wiring)
+        {
+            wiring.trouble("store_read", Some(e.to_string()));
+        }
+    }
+
+    /// Entries are durable: acknowledges and passes them on, then applies and shows them.
+    fn durable(&mut self, space: SpaceId, from: Option<DeviceId>, live: bool, entries: &[Arc<Entry>]) {
+        let wiring = self.wiring.clone();
+        let Some(sp) = self.spaces.get_mut(&space) else { return };
+        sp.sync.committed(from, live, entries);
+        sp.owed.extend(entries.iter().map(|e| e.header().log));
+        self.carry_out(space, None);
+        let Some(sp) = self.spaces.get_mut(&space) else { return };
+        let applied = match sp.apply(entries, wiring.env.now_ms(), &wiring) {
+            Ok(applied) => applied,
+            Err(e) => {
+                wiring.trouble("store_read", Some(e.to_string()));
+                return;
+            }
+        };
+        if let Some(peer) = from {
+            let logs: Vec<_> = entries.iter().map(|e| (e.header().log, e.header().seq)).collect();
+            self.peer_holds(space, peer, Some(&logs));
+        }
+        let voids: Vec<_> = applied
+            .void
+            .iter()
+            .map(|(log, seq, why)| {
+                let author = wiring.name_of(&log.device);
+                tracing::warn!(author = %log.device.short(), seq, %why, "a void entry");
+                wiring.notice("void_entry", format!("An entry by {author} does not count: {why}"));
+                let key = [&space.0[..], &log.to_bytes(), &seq.to_be_bytes()].concat();
+                Write::Put(Table::Void, key, why.clone().into_bytes())
+            })
+            .collect();
+        self.commit_small(voids);
+        for device in applied.named {
+            self.named(space, device);
+        }
+        self.show(space, from, &applied.shown);
+        if from.is_some() && !applied.shown.is_empty() {
+            self.settle(space, &applied.shown);
+        }
+    }
+
+    fn show(&mut self, space: SpaceId, from: Option<DeviceId>, shown: &[OrderKey]) {
+        if let Some(peer) = from {
+            self.ask_names(space, peer, shown);
+        }
+        if shown.len() > TOLD_ONE_BY_ONE {
+            self.wiring.emit(Event::Messages { conversation: space, count: shown.len() as u64 });
+            return;
+        }
+        if self.wiring.events.receiver_count() > 0 {
+            for key in shown {
+                if let Some(message) = self.message_at(space, key) {
+                    self.wiring.emit(Event::Message(Box::new(message)));
+                }
+            }
+        }
+    }
+
+    /// Whoever wrote these and has not told us its name: its profile is asked of the peer that brought them.
+    fn ask_names(&mut self, space: SpaceId, peer: DeviceId, shown: &[OrderKey]) {
+        let unnamed: std::collections::BTreeSet<_> = shown
+            .iter()
+            .map(|k| k.device)
+            .filter(|d| *d != peer && *d != self.wiring.me && !self.wiring.people.has_name(d))
+            .collect();
+        if let Some(sp) = self.spaces.get_mut(&space).filter(|sp| matches!(sp.kind, SpaceKind::Commons(_))) {
+            for device in unnamed {
+                sp.sync.pull(peer, cairn_crdt::ids::DocumentId::profile(&device));
+            }
+        }
+        self.carry_out(space, None);
+    }
+
+    fn named(&mut self, space: SpaceId, device: DeviceId) {
+        if let Some((name, at)) = self.spaces.get(&space).and_then(|sp| sp.profile(&device))
+            && device != self.wiring.me
+        {
+            self.wiring.people.named(device, name, at);
+            if let SpaceKind::Commons(network) = self.spaces[&space].kind {
+                self.wiring.people.update(device, |r| {
+                    r.networks.insert(network);
+                });
+            }
+            if let Some(p) = self.wiring.people.peer(&device) {
+                self.wiring.emit(Event::Peer(Box::new(p)));
+            }
+        }
+    }
+
+    /// A peer holds logs (`None`: everything we hold) of a space durably.
+    pub(super) fn peer_holds(
+        &mut self,
+        space: SpaceId,
+        peer: DeviceId,
+        logs: Option<&[(cairn_crdt::ids::LogId, u64)]>,
+    ) {
+        let me = self.wiring.me;
+        let Some(sp) = self.spaces.get_mut(&space) else { return };
+        let (news, writes) = match logs {
+            Some(logs) => sp.holds(peer, logs, &me),
+            None => sp.holds_all(peer, &me),
+        };
+        self.commit_small(writes);
+        self.tell_delivery(space, &news);
+    }
+
+    /// Tells every peer what became durable here since the last time.
+    pub(super) fn state_durability(&mut self) {
+        let ids: Vec<_> = self.spaces.iter().filter(|(_, sp)| !sp.owed.is_empty()).map(|(id, _)| *id).collect();
+        for id in ids {
+            let Some(sp) = self.spaces.get_mut(&id) else { continue };
+            let owed = std::mem::take(&mut sp.owed);
+            let ends: Vec<_> = owed
+                .into_iter()
+                .filter(|log| log.document.kind() != Kind::Profile)
+                .map(|log| (log, sp.sync.replica().durable(&log).seq))
+                .collect();
+            let peers: Vec<_> = sp.sync.peers().collect();
+            for part in ends.chunks(cairn_crdt::sync::frame::MAX_LOGS) {
+                let frame = cairn_crdt::sync::frame::Frame::Durable(part.to_vec());
+                for peer in &peers {
+                    self.send(id, *peer, &frame, false);
+                }
+            }
+        }
+    }
+}

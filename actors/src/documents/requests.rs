@@ -1,0 +1,292 @@
+//! Commands and queries about conversations and networks.
+
+use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
+use cairn_crdt::kinds::chat::PageAt as At;
+use cairn_crdt::kinds::contacts::Contact;
+use cairn_crdt::kinds::order::OrderKey;
+
+use super::DocumentsState;
+use super::commits::{Ticket, store_error};
+use super::show;
+use crate::api::{ApiError, Conversation, ConversationKind, Message, Network, Page, PageAt, Peer, Receipt, Said};
+use crate::handle::{Reply, Request};
+use crate::limits::{MESSAGE_MAX, PAGE_MAX};
+use crate::proto::session::clean_name;
+use crate::space::{Space, SpaceKind};
+use crate::store::Write;
+
+/// Questions that wait until a fresh device is in a network.
+const WAITING: usize = 64;
+
+pub(crate) fn no_conversation() -> ApiError {
+    ApiError::new("no_such_conversation", "there is no such conversation here")
+}
+
+pub(crate) fn no_message() -> ApiError {
+    ApiError::new("no_such_message", "there is no such message in this conversation")
+}
+
+/// Checks what a person wants to say.
+///
+/// # Errors
+/// `empty`, `too_long`.
+pub fn check_body(body: &str) -> Result<(), ApiError> {
+    if body.trim().is_empty() {
+        return Err(ApiError::new("empty", "there is nothing to say: the message is empty"));
+    }
+    if body.len() > MESSAGE_MAX {
+        let sentence = format!("the message has {} bytes, at most {MESSAGE_MAX} are allowed", body.len());
+        return Err(ApiError::new("too_long", sentence));
+    }
+    Ok(())
+}
+
+fn at(at: PageAt) -> At {
+    match at {
+        PageAt::Newest => At::Newest,
+        PageAt::Before(k) => At::Before(k),
+        PageAt::After(k) => At::After(k),
+    }
+}
+
+impl DocumentsState {
+    /// Answers a request, now or once it is durable.
+    pub(super) fn answer(&mut self, request: Request) {
+        match request {
+            Request::Conversations(reply) if self.networks.primary().is_none() => {
+                // Within a second or two there is one: an answer without an Everyone room would be of no use.
+                if self.waiting.len() < WAITING {
+                    self.waiting.push(reply);
+                }
+            }
+            Request::Conversations(reply) => drop(reply.send(Ok(self.conversations()))),
+            Request::Say { conversation, body, id, reply } => self.say(conversation, &body, id, reply),
+            Request::Page(conversation, at, limit, reply) => drop(reply.send(self.page(conversation, at, limit))),
+            Request::Message(conversation, id, reply) => drop(reply.send(self.message(conversation, &id))),
+            Request::Receipts(conversation, id, reply) => drop(reply.send(self.receipts(conversation, &id))),
+            Request::MarkRead(conversation, key, reply) => drop(reply.send(self.mark_read(conversation, key))),
+            Request::Networks(reply) => drop(reply.send(Ok(self.networks_shown()))),
+            Request::JoinNetwork(id, reply) => drop(reply.send(self.join(&id))),
+            Request::KeepApart(id, reply) => drop(reply.send(self.keep_apart(&id))),
+            Request::NameNetwork(id, name, reply) => drop(reply.send(self.name_network(&id, &name))),
+            Request::SetPetname(device, name, reply) => self.set_petname(device, name, reply),
+            // The node answers the rest itself.
+            _ => {}
+        }
+    }
+
+    pub(super) fn conversations(&self) -> Vec<Conversation> {
+        let primary = self.networks.primary();
+        let listed = self.spaces.values().filter(|sp| self.is_listed(sp));
+        let mut all: Vec<_> = listed.map(|sp| self.conversation(sp)).collect();
+        all.sort_by_key(|c| {
+            let everyone = c.kind == ConversationKind::Everyone;
+            let newest = c.last.as_ref().map_or(0, |l| l.sent);
+            (!everyone, everyone && c.network != primary, std::cmp::Reverse(newest), c.id)
+        });
+        all
+    }
+
+    /// A space that a request names; a direct one with a known device is opened if need be.
+    fn space_of(&mut self, id: SpaceId) -> Result<&mut Space, ApiError> {
+        if !self.spaces.contains_key(&id) {
+            let me = self.wiring.me.principal();
+            let mut known = self.wiring.people.known().into_iter();
+            let peer = known.find(|d| SpaceId::direct(&me, &d.principal()) == id);
+            self.direct(peer.ok_or_else(no_conversation)?);
+        }
+        self.spaces.get_mut(&id).ok_or_else(no_conversation)
+    }
+
+    fn say(&mut self, conversation: SpaceId, body: &str, id: Option<MessageId>, reply: Reply<Said>) {
+        let conversation = self.folded.get(&conversation).copied().unwrap_or(conversation);
+        if let Err(e) = check_body(body).and_then(|()| self.space_of(conversation).map(|_| ())) {
+            let _ = reply.send(Err(e));
+            return;
+        }
+        if let Some(id) = id {
+            if let Some(waiting) = self.saying.get_mut(&(conversation, id)) {
+                waiting.push(reply);
+                return;
+            }
+            if self.said_before(conversation, &id) {
+                let _ = reply.send(Ok(self.said(conversation, id)));
+                return;
+            }
+        }
+        let id = id.unwrap_or_else(|| MessageId::new(self.wiring.env.now_ms(), self.wiring.env.random()));
+        match self.write_message(conversation, id, body, Vec::new()) {
+            Ok(()) => self.saying.entry((conversation, id)).or_default().push(reply),
+            Err(e) => drop(reply.send(Err(ApiError::new("not_written", e.to_string())))),
+        }
+    }
+
+    fn said(&self, conversation: SpaceId, id: MessageId) -> Said {
+        let state = self.spaces.get(&conversation).and_then(|sp| {
+            let (members, _) = sp.members(&self.wiring);
+            Some(show::message(sp, &self.view(sp, &id)?, &members, &self.wiring).state)
+        });
+        Said { id, conversation, state: state.unwrap_or(crate::api::DeliveryState::Queued) }
+    }
+
+    /// A message of ours is durable: whoever said it hears so.
+    pub(super) fn answer_said(&mut self, conversation: SpaceId, id: MessageId) {
+        let said = self.said(conversation, id);
+        for reply in self.saying.remove(&(conversation, id)).unwrap_or_default() {
+            let _ = reply.send(Ok(said.clone()));
+        }
+    }
+
+    fn page(&mut self, conversation: SpaceId, place: PageAt, limit: usize) -> Result<Page, ApiError> {
+        let conversation = self.folded.get(&conversation).copied().unwrap_or(conversation);
+        let (n, place) = (limit.clamp(1, PAGE_MAX), at(place));
+        let wiring = self.wiring.clone();
+        let sp = self.space_of(conversation)?;
+        sp.chat.set_now(wiring.env.now_ms());
+        sp.ensure(&place, n, &wiring).map_err(|e| store_error(&e))?;
+        let (members, _) = sp.members(&wiring);
+        let page = sp.chat.page(&place, n);
+        Ok(Page {
+            messages: page.messages.iter().map(|m| show::message(sp, m, &members, &wiring)).collect(),
+            older: page.older,
+            newer: page.newer,
+            total: sp.chat.total(),
+        })
+    }
+
+    /// A space whose segment with a message is in memory: an own message's segment is known, another's is looked for
+    /// from the newest back.
+    fn with_message(&mut self, conversation: SpaceId, id: &MessageId) -> Result<&Space, ApiError> {
+        let wiring = self.wiring.clone();
+        let sp = self.space_of(conversation)?;
+        sp.chat.set_now(wiring.env.now_ms());
+        let mut place = At::Newest;
+        while sp.chat.find(id).is_empty() {
+            sp.ensure(&place, PAGE_MAX, &wiring).map_err(|e| store_error(&e))?;
+            let page = sp.chat.page(&place, PAGE_MAX);
+            match page.messages.first() {
+                Some(first) if page.older => place = At::Before(first.key),
+                _ if sp.chat.find(id).is_empty() => return Err(no_message()),
+                _ => {}
+            }
+        }
+        self.spaces.get(&conversation).ok_or_else(no_conversation)
+    }
+
+    fn message(&mut self, conversation: SpaceId, id: &MessageId) -> Result<Message, ApiError> {
+        let wiring = self.wiring.clone();
+        self.with_message(conversation, id)?;
+        let sp = self.spaces.get(&conversation).ok_or_else(no_conversation)?;
+        let view = self.view(sp, id).ok_or_else(no_message)?;
+        let (members, _) = sp.members(&wiring);
+        Ok(show::message(sp, &view, &members, &wiring))
+    }
+
+    fn receipts(&mut self, conversation: SpaceId, id: &MessageId) -> Result<Vec<Receipt>, ApiError> {
+        self.with_message(conversation, id)?;
+        let sp = self.spaces.get(&conversation).ok_or_else(no_conversation)?;
+        let view = self.view(sp, id).ok_or_else(no_message)?;
+        Ok(show::receipts(sp, &view, &self.wiring))
+    }
+
+    fn mark_read(&mut self, conversation: SpaceId, key: OrderKey) -> Result<(), ApiError> {
+        let before = self.own.mark(&conversation);
+        let sp = self.space_of(conversation)?;
+        sp.dirty = true;
+        let mark = self.marks.entry(conversation).or_insert(before);
+        *mark = key.max(*mark);
+        Ok(())
+    }
+
+    /// Writes read marks that moved: at most one entry a conversation and interval, however fast somebody reads.
+    pub(super) fn write_marks(&mut self) {
+        for (conversation, mark) in std::mem::take(&mut self.marks) {
+            if mark <= self.own.mark(&conversation) {
+                continue;
+            }
+            let hlc = self.stamp();
+            let wiring = self.wiring.clone();
+            match self.own.write_mark(&wiring.key, wiring.store.as_ref(), hlc, &conversation, &mark) {
+                Ok(entry) => {
+                    let writes = vec![Write::Append { entry: entry.clone(), received: wiring.env.now_ms() }];
+                    self.own.take(std::slice::from_ref(&entry));
+                    self.commit(writes, Ticket::Own(entry, None));
+                }
+                Err(e) => tracing::error!("a read mark could not be written: {e}"),
+            }
+        }
+    }
+
+    fn networks_shown(&self) -> Vec<Network> {
+        let mut all: Vec<_> = self.networks.iter().filter_map(|(id, _)| self.network(&id)).collect();
+        all.sort_by_key(|n| (!n.primary, n.state != crate::api::NetworkState::Joined, n.id));
+        all
+    }
+
+    fn join(&mut self, id: &NetworkId) -> Result<Network, ApiError> {
+        if !self.networks.join(id) {
+            return Err(no_network());
+        }
+        self.networks_changed();
+        self.tell_network(id);
+        self.network(id).ok_or_else(no_network)
+    }
+
+    fn keep_apart(&mut self, id: &NetworkId) -> Result<Network, ApiError> {
+        if !self.networks.keep_apart(id) {
+            return Err(no_network());
+        }
+        self.networks_changed();
+        self.tell_network(id);
+        self.network(id).ok_or_else(no_network)
+    }
+
+    fn name_network(&mut self, id: &NetworkId, name: &str) -> Result<Network, ApiError> {
+        let name = clean_name(name).ok_or_else(bad_name)?;
+        let hlc = self.stamp();
+        if !self.networks.name(id, &name, hlc) {
+            return Err(no_network());
+        }
+        self.networks_changed();
+        self.tell_network(id);
+        if let Some(sp) = self.spaces.get_mut(&SpaceId::commons(id)) {
+            sp.dirty = true;
+        }
+        self.network(id).ok_or_else(no_network)
+    }
+
+    fn set_petname(&mut self, device: DeviceId, name: Option<String>, reply: Reply<Peer>) {
+        let result = self.petname(device, name.as_deref());
+        let _ = reply.send(result);
+    }
+
+    fn petname(&mut self, device: DeviceId, name: Option<&str>) -> Result<Peer, ApiError> {
+        let no_peer = || ApiError::new("no_such_peer", "no such device is known here");
+        self.wiring.people.peer(&device).ok_or_else(no_peer)?;
+        let petname = name.map(|n| clean_name(n).ok_or_else(bad_name)).transpose()?;
+        let verified = self.own.contacts().get(&device).and_then(|c| c.verified.clone());
+        let (hlc, wiring) = (self.stamp(), self.wiring.clone());
+        let contact = Contact { petname: petname.clone(), verified };
+        let entry = self
+            .own
+            .write_contact(&wiring.key, wiring.store.as_ref(), hlc, &device, &contact)
+            .map_err(|e| ApiError::new("not_written", e.to_string()))?;
+        let writes = vec![Write::Append { entry: entry.clone(), received: wiring.env.now_ms() }];
+        self.commit(writes, Ticket::Own(entry, None));
+        wiring.people.update(device, |r| r.petname = petname);
+        for sp in self.spaces.values_mut() {
+            sp.dirty |= sp.kind == SpaceKind::Direct(device);
+        }
+        let peer = wiring.people.peer(&device).ok_or_else(no_peer)?;
+        wiring.emit(crate::api::Event::Peer(Box::new(peer.clone())));
+        Ok(peer)
+    }
+}
+
+fn bad_name() -> ApiError {
+    ApiError::new("bad_name", "a name has 1 to 64 bytes and at least one character that can be seen")
+}
+
+fn no_network() -> ApiError {
+    ApiError::new("no_such_network", "no such network was met that could be answered so")
+}

@@ -1,0 +1,183 @@
+//! How conversations, messages and networks are shown: plain data for the window, the command line and events.
+
+use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
+use cairn_crdt::kinds::chat::{MessageView, PageAt as At};
+use cairn_crdt::kinds::order::OrderKey;
+use cairn_crdt::network::Standing;
+
+use super::DocumentsState;
+use crate::api::{
+    Badge, Conversation, ConversationKind, DeliveryState, Event, Message, Network, NetworkState, Preview, Receipt,
+};
+use crate::space::{Space, SpaceKind};
+use crate::wiring::Wiring;
+
+/// Longest preview in characters.
+const PREVIEW: usize = 200;
+/// More messages than this whose delivery changed are told as "all".
+const TOLD_ONE_BY_ONE: usize = 16;
+
+fn state_of(delivered: usize) -> DeliveryState {
+    if delivered == 0 { DeliveryState::Queued } else { DeliveryState::Delivered }
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// A message as shown.
+pub(crate) fn message(sp: &Space, m: &MessageView<'_>, members: &[DeviceId], wiring: &Wiring) -> Message {
+    let delivery = sp.delivery(m, members, &wiring.me);
+    let delivered = delivery.iter().filter(|(_, held)| *held).count();
+    let mine = m.key.device == wiring.me;
+    Message {
+        id: m.key.id,
+        conversation: sp.id,
+        key: m.key,
+        author: m.key.device,
+        author_name: wiring.name_of(&m.key.device),
+        badge: if mine { Badge::Verified } else { wiring.people.badge(&m.key.device) },
+        mine,
+        sent: m.sent.ms(),
+        received: m.received,
+        body: m.body.to_owned(),
+        state: state_of(delivered),
+        delivered_to: count(delivered),
+        members: count(delivery.len()),
+    }
+}
+
+/// A line in the list of conversations.
+pub(crate) fn conversation(sp: &Space, read_to: OrderKey, network_name: &str, wiring: &Wiring) -> Conversation {
+    let (members, here) = sp.members(wiring);
+    let last = sp.chat.page(&At::Newest, 1).messages.last().map(|m| Preview {
+        author: m.key.device,
+        author_name: wiring.name_of(&m.key.device),
+        text: m.body.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(PREVIEW).collect(),
+        sent: m.sent.ms(),
+        mine: m.key.device == wiring.me,
+    });
+    let (kind, title, peer, network) = match sp.kind {
+        SpaceKind::Commons(id) if network_name.is_empty() => {
+            (ConversationKind::Everyone, "Everyone".into(), None, Some(id))
+        }
+        SpaceKind::Commons(id) => (ConversationKind::Everyone, format!("Everyone · {network_name}"), None, Some(id)),
+        SpaceKind::Direct(peer) => (ConversationKind::Direct, wiring.people.name(&peer), Some(peer), None),
+    };
+    Conversation {
+        id: sp.id,
+        kind,
+        title,
+        peer,
+        network,
+        last,
+        unread: sp.chat.count_after(&read_to, &wiring.me),
+        read_to,
+        members: count(members.len()),
+        here,
+    }
+}
+
+/// What became of a message, a line a member.
+pub(crate) fn receipts(sp: &Space, m: &MessageView<'_>, wiring: &Wiring) -> Vec<Receipt> {
+    let (members, _) = sp.members(wiring);
+    sp.delivery(m, &members, &wiring.me)
+        .into_iter()
+        .map(|(id, held)| Receipt {
+            id,
+            name: wiring.name_of(&id),
+            state: if held { DeliveryState::Delivered } else { DeliveryState::Queued },
+            last_seen: wiring.people.record(&id).and_then(|r| r.last_seen),
+        })
+        .collect()
+}
+
+impl DocumentsState {
+    pub(super) fn message_at(&self, space: SpaceId, key: &OrderKey) -> Option<Message> {
+        let sp = self.spaces.get(&space)?;
+        let view = sp.chat.get(&key.device.principal(), &key.id)?;
+        let (members, _) = sp.members(&self.wiring);
+        Some(message(sp, &view, &members, &self.wiring))
+    }
+
+    /// The messages with an id: one, unless two people gave the same.
+    pub(super) fn view<'a>(&'a self, sp: &'a Space, id: &MessageId) -> Option<MessageView<'a>> {
+        let found = sp.chat.find(id);
+        found.iter().find(|m| m.key.device == self.wiring.me).or(found.first()).copied()
+    }
+
+    pub(super) fn conversation(&self, sp: &Space) -> Conversation {
+        let read_to = self.marks.get(&sp.id).copied().unwrap_or_default().max(self.own.mark(&sp.id));
+        let name = match sp.kind {
+            SpaceKind::Commons(id) => self.networks.get(&id).map_or("", |k| k.name.as_str()),
+            SpaceKind::Direct(_) => "",
+        };
+        conversation(sp, read_to, name, &self.wiring)
+    }
+
+    pub(super) fn network(&self, id: &NetworkId) -> Option<Network> {
+        let k = self.networks.get(id)?;
+        let state = match k.standing {
+            Standing::Joined => NetworkState::Joined,
+            Standing::Asking => NetworkState::Asking,
+            Standing::Apart => NetworkState::Apart,
+            Standing::Folded(_) => return None,
+        };
+        let here = self.peers.values().filter(|p| p.claims.iter().any(|c| c.id == *id)).count();
+        Some(Network {
+            id: *id,
+            name: k.name.clone(),
+            state,
+            primary: self.networks.primary() == Some(*id),
+            settled: k.settled,
+            here: count(here),
+            conversation: SpaceId::commons(id),
+        })
+    }
+
+    /// Tells subscribers of summaries that changed.
+    pub(super) fn tell_summaries(&mut self) {
+        let dirty: Vec<_> = self.spaces.iter().filter(|(_, sp)| sp.dirty).map(|(id, _)| *id).collect();
+        for id in dirty {
+            if let Some(sp) = self.spaces.get_mut(&id) {
+                sp.dirty = false;
+            }
+            if self.wiring.events.receiver_count() > 0
+                && let Some(sp) = self.spaces.get(&id)
+                && self.is_listed(sp)
+            {
+                self.wiring.emit(Event::Conversation(Box::new(self.conversation(sp))));
+            }
+        }
+    }
+
+    /// Whether a space is a conversation to list: rooms of networks joined, and direct ones with something in them.
+    pub(super) fn is_listed(&self, sp: &Space) -> bool {
+        match sp.kind {
+            SpaceKind::Commons(id) => self.networks.get(&id).is_some_and(|k| k.standing == Standing::Joined),
+            SpaceKind::Direct(_) => sp.chat.total() > 0,
+        }
+    }
+
+    /// Tells subscribers what became of our own messages.
+    pub(super) fn tell_delivery(&self, space: SpaceId, news: &[MessageId]) {
+        let Some(sp) = self.spaces.get(&space) else { return };
+        if news.is_empty() || self.wiring.events.receiver_count() == 0 {
+            return;
+        }
+        let (members, _) = sp.members(&self.wiring);
+        let skip = if news.len() > TOLD_ONE_BY_ONE { news.len().saturating_sub(1) } else { 0 };
+        for id in news.iter().skip(skip) {
+            let Some(view) = sp.chat.get(&self.wiring.me.principal(), id) else { continue };
+            let delivery = sp.delivery(&view, &members, &self.wiring.me);
+            let delivered = delivery.iter().filter(|(_, held)| *held).count();
+            self.wiring.emit(Event::Delivery {
+                conversation: space,
+                message: (skip == 0).then_some(*id),
+                delivered_to: count(delivered),
+                members: count(delivery.len()),
+                state: state_of(delivered),
+            });
+        }
+    }
+}

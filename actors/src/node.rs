@@ -1,0 +1,348 @@
+//! A node: starts the tree, restarts what dies, answers what concerns the node as a whole.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use cairn_crdt::identity::DeviceKey;
+use cairn_crdt::ids::Incarnation;
+use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::sync::{mpsc, watch};
+
+use crate::api::{ApiError, Event, Status};
+use crate::documents::DocumentsMsg;
+use crate::env::Env;
+use crate::handle::{Handle, Request};
+use crate::link::Transport;
+use crate::people::People;
+use crate::proto::session::{Control, clean_name};
+use crate::sessions::SessionsMsg;
+use crate::settings::Settings;
+use crate::storage::WriterMode;
+use crate::store::{Store, StoreError, Table, Write};
+use crate::tree::{Child, Restarts, Spec};
+use crate::wiring::{Me, Wiring};
+
+/// Requests that may wait.
+const REQUESTS: usize = 1_024;
+/// Longest wait for goodbyes and the last commits when stopping.
+const STOP_WITHIN: std::time::Duration = std::time::Duration::from_secs(3);
+
+/// Why a node could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder.
+    #[error(transparent)]
+    Data(#[from] crate::data::DataError),
+    /// The settings file.
+    #[error(transparent)]
+    Settings(#[from] crate::settings::SettingsError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The network.
+    #[error("no port could be opened: {0}")]
+    Transport(String),
+    /// A name that is not one.
+    #[error("a name has 1 to 64 bytes and at least one character that can be seen")]
+    BadName,
+    /// Randomness or threads.
+    #[error("{0}")]
+    System(String),
+}
+
+/// What a node is made of; [`crate::start::start`] fills it for real use, simulations by hand.
+pub struct Parts {
+    /// Clock and randomness.
+    pub env: Env,
+    /// The device's key.
+    pub key: DeviceKey,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// How the writer runs.
+    pub writer: WriterMode,
+    /// The transport.
+    pub transport: Arc<dyn Transport>,
+    /// The settings, and the file they belong to.
+    pub settings: (Settings, Option<PathBuf>),
+    /// The name shown until a person chooses one.
+    pub name: String,
+    /// The data folder, for show.
+    pub data: PathBuf,
+    /// Makes discovery's arguments.
+    pub discovery: Box<dyn Fn(&Arc<Wiring>) -> crate::discovery::DiscoveryArgs + Send + Sync>,
+    /// Whether discovery sends and hears beacons.
+    pub discovering: bool,
+    /// Kept until the node has stopped (the lock of the data folder).
+    pub keep: Box<dyn std::any::Any + Send + Sync>,
+}
+
+/// A running node.
+#[derive(Debug)]
+pub struct Node {
+    /// The door.
+    pub handle: Handle,
+    ended: watch::Receiver<Option<Result<(), String>>>,
+}
+
+impl Node {
+    /// Waits until the node has stopped.
+    ///
+    /// # Errors
+    /// A sentence if it stopped because a part of it failed again and again.
+    pub async fn wait(mut self) -> Result<(), String> {
+        loop {
+            if let Some(result) = self.ended.borrow_and_update().clone() {
+                return result;
+            }
+            if self.ended.changed().await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Starts a node of parts.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(parts: Parts) -> Result<Self, StartError> {
+        let Parts { env, key, store, writer, transport, settings, name, data, discovery, discovering, keep } = parts;
+        let me = key.id();
+        let incarnation = Incarnation(env.random());
+        let people = People::load(me, store.as_ref())?;
+        // Written before anything is signed: how often this device has started, and when.
+        let started = [&b"incarnation/"[..], &incarnation.0].concat();
+        store.commit(&[Write::Put(Table::Meta, started, env.now_ms().to_be_bytes().to_vec())])?;
+        let about = Me { name, named: settings.0.named, interfaces: Vec::new(), discovery: discovering, data };
+        let wiring = Arc::new(Wiring::new(env, key, incarnation, store, transport, people, about));
+        *wiring.keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(keep);
+        let events = wiring.events.clone();
+        let spec = Spec { wiring, writer, discovery };
+        let (tx, rx) = mpsc::channel(REQUESTS);
+        let (ended_tx, ended) = watch::channel(None);
+        let args = RootArgs { spec, settings, ended: ended_tx.clone() };
+        let (root, join) = Actor::spawn(None, Root, args)
+            .await
+            .map_err(|e| StartError::System(format!("the node could not start: {e}")))?;
+        tokio::spawn(forward(rx, root));
+        tokio::spawn(async move {
+            let _ = join.await;
+            ended_tx.send_if_modified(|e| e.is_none() && e.replace(Ok(())).is_none());
+        });
+        Ok(Self { handle: Handle::new(tx, events), ended })
+    }
+}
+
+async fn forward(mut rx: mpsc::Receiver<Request>, root: ActorRef<RootMsg>) {
+    while let Some(request) = rx.recv().await {
+        if root.cast(RootMsg::Request(Box::new(request))).is_err() {
+            return;
+        }
+    }
+}
+
+/// A message to the root.
+enum RootMsg {
+    Request(Box<Request>),
+    Restart(Child),
+}
+
+struct Root;
+
+struct RootArgs {
+    spec: Spec,
+    settings: (Settings, Option<PathBuf>),
+    ended: watch::Sender<Option<Result<(), String>>>,
+}
+
+struct RootState {
+    spec: Spec,
+    settings: Settings,
+    settings_file: Option<PathBuf>,
+    children: BTreeMap<Child, ActorCell>,
+    restarts: BTreeMap<Child, Restarts>,
+    ended: watch::Sender<Option<Result<(), String>>>,
+}
+
+impl Actor for Root {
+    type Msg = RootMsg;
+    type State = RootState;
+    type Arguments = RootArgs;
+
+    async fn pre_start(&self, me: ActorRef<RootMsg>, args: RootArgs) -> Result<RootState, ActorProcessingErr> {
+        let RootArgs { spec, settings: (settings, settings_file), ended } = args;
+        let mut children = BTreeMap::new();
+        for child in Child::ALL {
+            children.insert(child, spec.start(child, me.get_cell()).await?);
+        }
+        spec.wiring.emit(Event::Ready(Box::new(spec.wiring.status())));
+        Ok(RootState { spec, settings, settings_file, children, restarts: BTreeMap::new(), ended })
+    }
+
+    async fn handle(&self, me: ActorRef<RootMsg>, msg: RootMsg, s: &mut RootState) -> Result<(), ActorProcessingErr> {
+        match msg {
+            RootMsg::Request(request) => s.answer(&me, *request).await,
+            RootMsg::Restart(child) => s.restart(&me, child).await,
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        me: ActorRef<RootMsg>,
+        event: SupervisionEvent,
+        s: &mut RootState,
+    ) -> Result<(), ActorProcessingErr> {
+        let (id, why) = match event {
+            SupervisionEvent::ActorTerminated(cell, _, why) => (cell.get_id(), why.unwrap_or_else(|| "stopped".into())),
+            SupervisionEvent::ActorFailed(cell, why) => (cell.get_id(), why.to_string()),
+            _ => return Ok(()),
+        };
+        if let Some(child) = s.child(id) {
+            tracing::error!(child = child.name(), %why, "a part of the node died and is started again");
+            s.children.remove(&child);
+            for other in child.takes_along() {
+                if let Some(cell) = s.children.remove(other) {
+                    cell.kill();
+                }
+            }
+            s.restart(&me, child).await;
+            for other in child.takes_along() {
+                s.restart(&me, *other).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl RootState {
+    fn child(&self, id: ActorId) -> Option<Child> {
+        self.children.iter().find(|(_, cell)| cell.get_id() == id).map(|(child, _)| *child)
+    }
+
+    async fn restart(&mut self, me: &ActorRef<RootMsg>, child: Child) {
+        if self.children.contains_key(&child) {
+            return;
+        }
+        let allowed = self.restarts.entry(child).or_default().allow(self.spec.wiring.env.mono());
+        if !allowed {
+            let why = format!("the part {:?} of this node failed again and again; it stops here", child.name());
+            self.spec.wiring.notice("gave_up", why.clone());
+            let _ = self.ended.send(Some(Err(why)));
+            me.stop(None);
+            return;
+        }
+        match self.spec.start(child, me.get_cell()).await {
+            Ok(cell) => {
+                self.children.insert(child, cell);
+                self.spec.wiring.notice("restarted", format!("A part of Cairn ({}) was started again.", child.name()));
+            }
+            Err(e) => {
+                tracing::error!(child = child.name(), "it could not start again: {e}");
+                let _ = me.send_after(std::time::Duration::from_millis(200), move || RootMsg::Restart(child));
+            }
+        }
+    }
+
+    async fn answer(&mut self, me: &ActorRef<RootMsg>, request: Request) {
+        let wiring = self.spec.wiring.clone();
+        match request {
+            Request::Status(reply) => drop(reply.send(Ok(wiring.status()))),
+            Request::Peers(reply) => drop(reply.send(Ok(wiring.people.peers()))),
+            Request::SetName(name, reply) => drop(reply.send(self.set_name(&name))),
+            Request::SetAway(away, reply) => {
+                wiring.away.store(away, Ordering::Relaxed);
+                let clock = wiring.env.now_ms();
+                wiring.sessions.cast(SessionsMsg::TellAll(Control::Heartbeat { away, clock }));
+                let _ = reply.send(Ok(()));
+            }
+            Request::SettingsChanged(reply) => drop(reply.send(self.reload())),
+            Request::Kill(name, reply) => drop(reply.send(self.kill(&name))),
+            Request::Stop(reply) => {
+                self.stop(me).await;
+                let _ = reply.send(Ok(()));
+            }
+            other => {
+                // While documents are being restarted the reply is dropped, and the caller hears that.
+                wiring.documents.cast(DocumentsMsg::Request(Box::new(other)));
+            }
+        }
+    }
+
+    fn set_name(&mut self, name: &str) -> Result<Status, ApiError> {
+        let name = clean_name(name).ok_or_else(|| ApiError::new("bad_name", StartError::BadName.to_string()))?;
+        let mut settings = self.settings.clone();
+        settings.name = Some(name.clone());
+        settings.named = true;
+        if let Some(path) = &self.settings_file {
+            settings.save(path).map_err(|e| ApiError::new("settings_not_saved", e.to_string()))?;
+        }
+        self.settings = settings;
+        self.renamed(name, true);
+        Ok(self.spec.wiring.status())
+    }
+
+    fn renamed(&self, name: String, named: bool) {
+        let wiring = &self.spec.wiring;
+        {
+            let mut about = wiring.about.write().unwrap_or_else(PoisonError::into_inner);
+            about.name.clone_from(&name);
+            about.named = named;
+        }
+        wiring.sessions.cast(SessionsMsg::TellAll(Control::Name(name)));
+        wiring.documents.cast(DocumentsMsg::Renamed);
+        wiring.emit(Event::Status(Box::new(wiring.status())));
+    }
+
+    fn reload(&mut self) -> Result<(), ApiError> {
+        let Some(path) = &self.settings_file else { return Ok(()) };
+        let settings = Settings::load(path).map_err(|e| ApiError::new("bad_settings", e.to_string()))?;
+        if let Some(name) = settings.name.as_deref().and_then(clean_name)
+            && name != self.spec.wiring.name()
+        {
+            self.renamed(name, settings.named);
+        }
+        self.settings = settings;
+        Ok(())
+    }
+
+    fn kill(&self, name: &str) -> Result<(), ApiError> {
+        if name == "session" {
+            self.spec.wiring.sessions.cast(SessionsMsg::KillOne);
+            return Ok(());
+        }
+        let child = Child::ALL.into_iter().find(|c| c.name() == name);
+        let cell = child.and_then(|c| self.children.get(&c));
+        cell.map(|c| c.kill()).ok_or_else(|| {
+            let names = Child::ALL.map(Child::name).join(", ");
+            ApiError::new("no_such_actor", format!("no actor is called {name:?}; there are {names} and session"))
+        })
+    }
+
+    /// Says goodbye, waits for the commits under way, stops.
+    async fn stop(&mut self, me: &ActorRef<RootMsg>) {
+        let wiring = self.spec.wiring.clone();
+        wiring.emit(Event::Stopping);
+        if let Some(cell) = self.children.remove(&Child::Discovery) {
+            // Its last words are a goodbye beacon.
+            let _ = cell.stop_and_wait(None, Some(STOP_WITHIN)).await;
+        }
+        wiring.sessions.cast(SessionsMsg::TellAll(Control::Goodbye));
+        wiring.transport.shutdown("goodbye").await;
+        let (tx, rx) = tokio::sync::oneshot::channel();
+        if let Some(c) = wiring.committer() {
+            // The writer answers in order: when it answers this, everything before is durable.
+            c.commit(
+                wiring.people.changes(),
+                Box::new(move |_| {
+                    let _ = tx.send(());
+                }),
+            );
+            let _ = tokio::time::timeout(STOP_WITHIN, rx).await;
+        }
+        let _ = self.ended.send(Some(Ok(())));
+        self.children.clear();
+        me.stop(None);
+    }
+}

@@ -1,0 +1,235 @@
+//! Reading and writing a data folder without a node: what one-shot commands do when none runs. Messages said here go
+//! into the outbox and are signed by the next node; nothing else is written.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use cairn_crdt::ids::{DeviceId, Incarnation, MessageId, NetworkId, SpaceId};
+use cairn_crdt::kinds::chat::PageAt as At;
+use cairn_crdt::network::{Networks, Standing};
+
+use crate::api::{
+    ApiError, Conversation, ConversationKind, DeliveryState, Message, Network, NetworkState, Page, PageAt, Peer,
+    Receipt, Said, Status,
+};
+use crate::documents::{check_body, load_networks, no_conversation, no_message, show, spaces_of};
+use crate::env::Env;
+use crate::limits::PAGE_MAX;
+use crate::link::{BoxFuture, Link, LinkError, Transport};
+use crate::node::StartError;
+use crate::outbox_table::{Intent, To};
+use crate::own::Own;
+use crate::people::People;
+use crate::space::{Space, SpaceKind};
+use crate::store::{Store, Table};
+use crate::wiring::{Me, Wiring};
+
+/// A data folder that is open for one command.
+pub struct Offline {
+    wiring: Wiring,
+    networks: Networks,
+    own: Own,
+}
+
+/// A transport that goes nowhere.
+struct Nowhere;
+
+impl Transport for Nowhere {
+    fn port(&self) -> u16 {
+        0
+    }
+    fn dial(&self, _: SocketAddr, _: Option<DeviceId>) -> BoxFuture<'_, Result<Arc<dyn Link>, LinkError>> {
+        Box::pin(async { Err(LinkError::Io("no node runs".into())) })
+    }
+    fn accept(&self) -> BoxFuture<'_, Option<Arc<dyn Link>>> {
+        Box::pin(async { None })
+    }
+    fn network_changed(&self) {}
+    fn shutdown(&self, _: &str) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+}
+
+fn failed(e: &crate::store::StoreError) -> ApiError {
+    ApiError::new("store_failed", e.to_string())
+}
+
+impl Offline {
+    /// Opens a data folder; a fresh one gets its key here.
+    ///
+    /// # Errors
+    /// [`StartError`]: it is in use, damaged or not readable.
+    pub fn open(data: &Path) -> Result<Self, StartError> {
+        let opened = crate::start::open_data(data)?;
+        let env = Env::system().map_err(StartError::System)?;
+        let me = opened.key.id();
+        let store: Arc<dyn Store> = opened.store;
+        let networks = load_networks(store.as_ref())?;
+        let own = Own::load(&me, Incarnation([0; 16]), store.as_ref())?;
+        let people = People::load(me, store.as_ref())?;
+        let about = Me {
+            name: opened.name,
+            named: opened.settings.named,
+            interfaces: Vec::new(),
+            discovery: false,
+            data: data.to_path_buf(),
+        };
+        let wiring = Wiring::new(env, opened.key, Incarnation([0; 16]), store, Arc::new(Nowhere), people, about);
+        *wiring.keep.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Box::new(opened.folder));
+        Ok(Self { wiring, networks, own })
+    }
+
+    /// Who am I. Port and incarnation are those of no node: zero.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.wiring.status()
+    }
+
+    /// Every device known; none is here.
+    #[must_use]
+    pub fn peers(&self) -> Vec<Peer> {
+        self.wiring.people.peers()
+    }
+
+    fn kinds(&self) -> Result<Vec<(SpaceId, SpaceKind)>, ApiError> {
+        let all = spaces_of(self.wiring.store.as_ref(), &self.networks).map_err(|e| failed(&e))?;
+        let joined = |n: &NetworkId| self.networks.get(n).is_some_and(|k| k.standing == Standing::Joined);
+        Ok(all.into_iter().filter(|(_, k)| !matches!(k, SpaceKind::Commons(n) if !joined(n))).collect())
+    }
+
+    fn space(&self, id: SpaceId) -> Result<Space, ApiError> {
+        let me = self.wiring.me.principal();
+        let direct = || {
+            let mut known = self.wiring.people.known().into_iter();
+            known.find(|d| SpaceId::direct(&me, &d.principal()) == id).map(SpaceKind::Direct)
+        };
+        let kind = self.kinds()?.into_iter().find(|(s, _)| *s == id).map(|(_, k)| k).or_else(direct);
+        Space::load(id, kind.ok_or_else(no_conversation)?, &self.wiring).map_err(|e| failed(&e))
+    }
+
+    /// Every conversation.
+    ///
+    /// # Errors
+    /// `store_failed`.
+    pub fn conversations(&self) -> Result<Vec<Conversation>, ApiError> {
+        let mut all = Vec::new();
+        for (id, kind) in self.kinds()? {
+            let sp = Space::load(id, kind, &self.wiring).map_err(|e| failed(&e))?;
+            let name = match kind {
+                SpaceKind::Commons(n) => self.networks.get(&n).map_or("", |k| k.name.as_str()),
+                SpaceKind::Direct(_) => "",
+            };
+            all.push(show::conversation(&sp, self.own.mark(&id), name, &self.wiring));
+        }
+        let primary = self.networks.primary();
+        all.sort_by_key(|c| (c.kind != ConversationKind::Everyone, c.network != primary, c.id));
+        Ok(all)
+    }
+
+    /// Part of a history.
+    ///
+    /// # Errors
+    /// `no_such_conversation`, `store_failed`.
+    pub fn page(&self, conversation: SpaceId, at: PageAt, limit: usize) -> Result<Page, ApiError> {
+        let mut sp = self.space(conversation)?;
+        let n = limit.clamp(1, PAGE_MAX);
+        let at = match at {
+            PageAt::Newest => At::Newest,
+            PageAt::Before(k) => At::Before(k),
+            PageAt::After(k) => At::After(k),
+        };
+        sp.ensure(&at, n, &self.wiring).map_err(|e| failed(&e))?;
+        let (members, _) = sp.members(&self.wiring);
+        let page = sp.chat.page(&at, n);
+        Ok(Page {
+            messages: page.messages.iter().map(|m| show::message(&sp, m, &members, &self.wiring)).collect(),
+            older: page.older,
+            newer: page.newer,
+            total: sp.chat.total(),
+        })
+    }
+
+    fn find<T>(
+        &self,
+        conversation: SpaceId,
+        id: &MessageId,
+        show: impl Fn(&Space, &cairn_crdt::kinds::chat::MessageView<'_>) -> T,
+    ) -> Result<T, ApiError> {
+        let mut sp = self.space(conversation)?;
+        let mut at = At::Newest;
+        loop {
+            sp.ensure(&at, PAGE_MAX, &self.wiring).map_err(|e| failed(&e))?;
+            if let Some(view) = sp.chat.find(id).first() {
+                return Ok(show(&sp, view));
+            }
+            let page = sp.chat.page(&at, PAGE_MAX);
+            match page.messages.first() {
+                Some(first) if page.older => at = At::Before(first.key),
+                _ => return Err(no_message()),
+            }
+        }
+    }
+
+    /// One message.
+    ///
+    /// # Errors
+    /// `no_such_conversation`, `no_such_message`, `store_failed`.
+    pub fn message(&self, conversation: SpaceId, id: &MessageId) -> Result<Message, ApiError> {
+        self.find(conversation, id, |sp, m| show::message(sp, m, &sp.members(&self.wiring).0, &self.wiring))
+    }
+
+    /// What became of a message.
+    ///
+    /// # Errors
+    /// `no_such_conversation`, `no_such_message`, `store_failed`.
+    pub fn receipts(&self, conversation: SpaceId, id: &MessageId) -> Result<Vec<Receipt>, ApiError> {
+        self.find(conversation, id, |sp, m| show::receipts(sp, m, &self.wiring))
+    }
+
+    /// Every network known.
+    #[must_use]
+    pub fn networks(&self) -> Vec<Network> {
+        let shown = self.networks.iter().filter_map(|(id, k)| {
+            let state = match k.standing {
+                Standing::Joined => NetworkState::Joined,
+                Standing::Asking => NetworkState::Asking,
+                Standing::Apart => NetworkState::Apart,
+                Standing::Folded(_) => return None,
+            };
+            let primary = self.networks.primary() == Some(id);
+            let (name, conversation) = (k.name.clone(), SpaceId::commons(&id));
+            Some(Network { id, name, state, primary, settled: k.settled, here: 0, conversation })
+        });
+        shown.collect()
+    }
+
+    /// Puts a message into the outbox, durably. `None` as conversation: the room of whichever network the next node is
+    /// in.
+    ///
+    /// # Errors
+    /// `empty`, `too_long`, `no_such_conversation`, `disk_full`, `store_failed`.
+    pub fn say(&self, conversation: Option<SpaceId>, body: &str, id: Option<MessageId>) -> Result<Said, ApiError> {
+        check_body(body)?;
+        let now = self.wiring.env.now_ms();
+        let id = id.unwrap_or_else(|| MessageId::new(now, self.wiring.env.random()));
+        let primary = self.networks.primary().map(|n| SpaceId::commons(&n));
+        let to = match conversation {
+            None => To::Everyone,
+            Some(c) if Some(c) == primary => To::Everyone,
+            Some(c) => match self.space(c)?.kind {
+                SpaceKind::Direct(peer) => To::Person(peer),
+                SpaceKind::Commons(_) => To::Space(c),
+            },
+        };
+        let shown = conversation.or(primary).unwrap_or(SpaceId([0; 32]));
+        let said_key = [&shown.0[..], &id.0].concat();
+        let known = self.wiring.store.get(Table::Said, &said_key).map_err(|e| failed(&e))?.is_some();
+        let waiting = self.wiring.store.scan(Table::Outbox, &[]).map_err(|e| failed(&e))?;
+        if !known && !waiting.iter().any(|(k, _)| k.ends_with(&id.0)) {
+            let intent = Intent { id, to, body: body.to_owned(), at: now };
+            self.wiring.store.commit(&[intent.write()]).map_err(|e| crate::documents::store_error(&e))?;
+        }
+        Ok(Said { id, conversation: shown, state: DeliveryState::Queued })
+    }
+}

@@ -1,0 +1,109 @@
+//! A pen: what this start of this device writes one document with. Author and chain together, rebuilt from the store
+//! when the documents actor was restarted in the middle of a log.
+
+use std::sync::Arc;
+
+use cairn_crdt::author::{Author, AuthorError};
+use cairn_crdt::entry::Entry;
+use cairn_crdt::hlc::Hlc;
+use cairn_crdt::identity::DeviceKey;
+use cairn_crdt::ids::{LogId, SpaceId};
+use cairn_crdt::kinds::chat::{ChatAuthor, Draft};
+use cairn_crdt::writer::{LogTip, LogWriter, WriteError};
+
+use crate::limits::BATCH_BYTES;
+use crate::store::{Store, StoreError};
+
+/// Why nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum PenError {
+    /// The document refuses it.
+    #[error(transparent)]
+    Author(#[from] AuthorError),
+    /// The entry refuses it.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The log could not be read again.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a pen authors with.
+pub trait Chain: Sized {
+    /// An empty chain.
+    fn new(log: LogId) -> Self;
+    /// Takes an entry that was written before.
+    ///
+    /// # Errors
+    /// [`AuthorError`] if it is not the next of the log.
+    fn replay(&mut self, entry: &Entry) -> Result<(), AuthorError>;
+}
+
+impl Chain for Author {
+    fn new(log: LogId) -> Self {
+        Self::new(log)
+    }
+    fn replay(&mut self, entry: &Entry) -> Result<(), AuthorError> {
+        self.replay(entry)
+    }
+}
+
+impl Chain for ChatAuthor {
+    fn new(log: LogId) -> Self {
+        Self::new(log)
+    }
+    fn replay(&mut self, entry: &Entry) -> Result<(), AuthorError> {
+        self.replay(entry)
+    }
+}
+
+/// A pen.
+#[derive(Debug)]
+pub struct Pen<C> {
+    chain: C,
+    writer: LogWriter,
+}
+
+impl<C: Chain> Pen<C> {
+    /// The pen of a log, with what is in the store already.
+    ///
+    /// # Errors
+    /// [`PenError`] where the log cannot be read.
+    pub fn open(key: &DeviceKey, space: SpaceId, log: LogId, store: &dyn Store) -> Result<Self, PenError> {
+        let mut chain = C::new(log);
+        let mut tip = LogTip::EMPTY;
+        loop {
+            let batch = store.entries(&space, &log, tip.seq.saturating_add(1), BATCH_BYTES)?;
+            let Some(last) = batch.last() else { break };
+            let end = LogTip { seq: last.entry.header().seq, hash: last.entry.hash() };
+            for stored in &batch {
+                chain.replay(&stored.entry)?;
+            }
+            tip = end;
+        }
+        Ok(Self { chain, writer: LogWriter::new(key.clone(), space, log, tip) })
+    }
+
+    /// Authors a payload and signs its entry.
+    ///
+    /// # Errors
+    /// [`PenError`]; the log is as it was before.
+    pub fn write(
+        &mut self,
+        hlc: Hlc,
+        author: impl FnOnce(&mut C) -> Result<Vec<u8>, AuthorError>,
+    ) -> Result<Arc<Entry>, PenError> {
+        let payload = author(&mut self.chain)?;
+        Ok(Arc::new(self.writer.write(payload, hlc)?))
+    }
+}
+
+impl Pen<ChatAuthor> {
+    /// Says something.
+    ///
+    /// # Errors
+    /// [`PenError`]; the log is as it was before.
+    pub fn say(&mut self, hlc: Hlc, draft: &Draft<'_>) -> Result<Arc<Entry>, PenError> {
+        self.write(hlc, |chain| chain.say(hlc, draft))
+    }
+}

@@ -1,0 +1,302 @@
+//! The devices this node knows: names, badges, when and where each was last here.
+//!
+//! One table behind one lock, held for the length of a look-up. Presence and documents write it; everybody reads.
+//! Records go to the store lazily: a lost one costs a name or a time last seen, nothing that was promised.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cairn_crdt::hlc::Hlc;
+use cairn_crdt::ids::{DeviceId, NetworkId, SpaceId};
+use serde::{Deserialize, Serialize};
+
+use crate::api::{Badge, Peer, PeerState};
+use crate::link::Link;
+use crate::store::{Store, StoreError, Table, Write};
+
+/// Devices remembered.
+pub const MAX_PEOPLE: usize = 20_000;
+/// Addresses remembered of a device.
+const MAX_ADDRESSES: usize = 4;
+/// A device counts as a member of an open network for a day after it was last seen, in milliseconds.
+pub const MEMBER_FOR_MS: u64 = 24 * 3600 * 1000;
+
+/// What is stored of a device.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// What it calls itself; empty while unknown.
+    pub name: String,
+    /// When it said so.
+    pub named: Hlc,
+    /// What the person here calls it.
+    pub petname: Option<String>,
+    /// Safety number compared in person.
+    pub verified: bool,
+    /// When it was last here, milliseconds since 1970.
+    pub last_seen: Option<u64>,
+    /// Where, newest first.
+    pub addresses: Vec<SocketAddr>,
+    /// The networks it was in.
+    pub networks: BTreeSet<NetworkId>,
+}
+
+#[derive(Debug, Default)]
+struct Person {
+    record: Record,
+    /// Known from an earlier start.
+    before: bool,
+    state: Option<Online>,
+}
+
+struct Online {
+    link: Arc<dyn Link>,
+    away: bool,
+}
+
+impl std::fmt::Debug for Online {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Online({}, away {})", self.link.remote(), self.away)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    all: BTreeMap<DeviceId, Person>,
+    dirty: BTreeSet<DeviceId>,
+}
+
+/// The table.
+#[derive(Debug)]
+pub struct People {
+    me: DeviceId,
+    inner: Mutex<Inner>,
+}
+
+impl People {
+    /// Reads the table. Records that cannot be read are dropped.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store cannot be read.
+    pub fn load(me: DeviceId, store: &dyn Store) -> Result<Self, StoreError> {
+        let mut inner = Inner::default();
+        for (key, value) in store.scan(Table::Peers, &[])?.into_iter().take(MAX_PEOPLE) {
+            let id = <[u8; 32]>::try_from(key.as_slice()).map(DeviceId);
+            if let (Ok(id), Ok(record)) = (id, postcard::from_bytes::<Record>(&value)) {
+                inner.all.insert(id, Person { record, before: true, state: None });
+            }
+        }
+        Ok(Self { me, inner: Mutex::new(inner) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes a record. A device beyond [`MAX_PEOPLE`] takes the place of the one not seen for longest.
+    pub fn update(&self, device: DeviceId, change: impl FnOnce(&mut Record)) {
+        if device == self.me {
+            return;
+        }
+        let mut inner = self.lock();
+        if !inner.all.contains_key(&device) && inner.all.len() >= MAX_PEOPLE {
+            let oldest = inner
+                .all
+                .iter()
+                .filter(|(_, p)| p.state.is_none() && p.record.petname.is_none() && !p.record.verified)
+                .min_by_key(|(_, p)| p.record.last_seen)
+                .map(|(id, _)| *id);
+            if let Some(id) = oldest {
+                inner.all.remove(&id);
+            }
+        }
+        let person = inner.all.entry(device).or_default();
+        let before = person.record.clone();
+        change(&mut person.record);
+        if person.record != before {
+            inner.dirty.insert(device);
+        }
+    }
+
+    /// A device's own name, by the greater stamp.
+    pub fn named(&self, device: DeviceId, name: &str, at: Hlc) {
+        self.update(device, |r| {
+            if at >= r.named || r.name.is_empty() {
+                name.clone_into(&mut r.name);
+                r.named = at;
+            }
+        });
+    }
+
+    /// A session opened.
+    pub fn online(&self, device: DeviceId, link: Arc<dyn Link>, now: u64) {
+        let address = link.remote();
+        self.update(device, |r| {
+            r.last_seen = Some(now);
+            r.addresses.retain(|a| *a != address);
+            r.addresses.insert(0, address);
+            r.addresses.truncate(MAX_ADDRESSES);
+        });
+        if let Some(p) = self.lock().all.get_mut(&device) {
+            p.state = Some(Online { link, away: false });
+        }
+    }
+
+    /// A session closed.
+    pub fn offline(&self, device: DeviceId) {
+        if let Some(p) = self.lock().all.get_mut(&device) {
+            p.state = None;
+        }
+    }
+
+    /// A peer went away from its keyboard or came back. `true` if that is new.
+    pub fn away(&self, device: DeviceId, away: bool) -> bool {
+        let mut inner = self.lock();
+        let state = inner.all.get_mut(&device).and_then(|p| p.state.as_mut());
+        state.is_some_and(|s| std::mem::replace(&mut s.away, away) != away)
+    }
+
+    /// A device was heard.
+    pub fn seen(&self, device: DeviceId, now: u64) {
+        if let Some(p) = self.lock().all.get_mut(&device) {
+            p.record.last_seen = Some(now);
+        }
+    }
+
+    /// Petname, else its own name, else its code. Our own name is asked of the settings, not here.
+    #[must_use]
+    pub fn name(&self, device: &DeviceId) -> String {
+        let inner = self.lock();
+        let r = inner.all.get(device).map(|p| &p.record);
+        r.and_then(|r| r.petname.clone().or_else(|| (!r.name.is_empty()).then(|| r.name.clone())))
+            .unwrap_or_else(|| device.code())
+    }
+
+    /// Whether the device has told its name.
+    #[must_use]
+    pub fn has_name(&self, device: &DeviceId) -> bool {
+        self.lock().all.get(device).is_some_and(|p| !p.record.name.is_empty())
+    }
+
+    /// How well a device is known.
+    #[must_use]
+    pub fn badge(&self, device: &DeviceId) -> Badge {
+        self.lock().all.get(device).map_or(Badge::Unknown, badge)
+    }
+
+    /// The record of a device.
+    #[must_use]
+    pub fn record(&self, device: &DeviceId) -> Option<Record> {
+        self.lock().all.get(device).map(|p| p.record.clone())
+    }
+
+    /// A device as shown.
+    #[must_use]
+    pub fn peer(&self, device: &DeviceId) -> Option<Peer> {
+        let inner = self.lock();
+        inner.all.get(device).map(|p| self.show(*device, p))
+    }
+
+    /// Every device, those here first, then by name.
+    #[must_use]
+    pub fn peers(&self) -> Vec<Peer> {
+        let inner = self.lock();
+        let mut all: Vec<_> = inner.all.iter().map(|(id, p)| self.show(*id, p)).collect();
+        all.sort_by(|a, b| {
+            (a.state == PeerState::Offline, a.name.to_lowercase(), a.id).cmp(&(
+                b.state == PeerState::Offline,
+                b.name.to_lowercase(),
+                b.id,
+            ))
+        });
+        all
+    }
+
+    fn show(&self, id: DeviceId, p: &Person) -> Peer {
+        let r = &p.record;
+        let own = if r.name.is_empty() { id.code() } else { r.name.clone() };
+        Peer {
+            id,
+            name: r.petname.clone().unwrap_or(own),
+            code: id.code(),
+            state: match &p.state {
+                None => PeerState::Offline,
+                Some(s) if s.away => PeerState::Away,
+                Some(_) => PeerState::Online,
+            },
+            address: p.state.as_ref().map(|s| s.link.remote()).or_else(|| r.addresses.first().copied()),
+            rtt_ms: p.state.as_ref().map(|s| s.link.rtt().as_secs_f64() * 1000.0),
+            badge: badge(p),
+            last_seen: r.last_seen,
+            conversation: SpaceId::direct(&self.me.principal(), &id.principal()),
+        }
+    }
+
+    /// Devices of a network seen within a day before `now`, and how many of them are here.
+    #[must_use]
+    pub fn members(&self, network: &NetworkId, now: u64) -> (Vec<DeviceId>, u32) {
+        let inner = self.lock();
+        let mut here = 0;
+        let members = inner
+            .all
+            .iter()
+            .filter(|(_, p)| p.record.networks.contains(network))
+            .filter(|(_, p)| {
+                p.state.is_some() || p.record.last_seen.is_some_and(|t| now < t.saturating_add(MEMBER_FOR_MS))
+            })
+            .map(|(id, p)| {
+                here += u32::from(p.state.is_some());
+                *id
+            })
+            .collect();
+        (members, here)
+    }
+
+    /// Devices here.
+    #[must_use]
+    pub fn here(&self) -> Vec<DeviceId> {
+        self.lock().all.iter().filter(|(_, p)| p.state.is_some()).map(|(id, _)| *id).collect()
+    }
+
+    /// Devices with their last addresses that were seen after `since`, for discovery to probe.
+    #[must_use]
+    pub fn recent(&self, since: u64) -> Vec<(DeviceId, Vec<SocketAddr>, u64)> {
+        let inner = self.lock();
+        inner
+            .all
+            .iter()
+            .filter_map(|(id, p)| Some((*id, p.record.addresses.clone(), p.record.last_seen?)))
+            .filter(|(_, _, t)| *t >= since)
+            .collect()
+    }
+
+    /// Every device known, with the addresses it had last.
+    #[must_use]
+    pub fn known(&self) -> Vec<DeviceId> {
+        self.lock().all.keys().copied().collect()
+    }
+
+    /// The records changed since the last call, to be stored.
+    #[must_use]
+    pub fn changes(&self) -> Vec<Write> {
+        let mut inner = self.lock();
+        let dirty = std::mem::take(&mut inner.dirty);
+        dirty
+            .into_iter()
+            .filter_map(|id| {
+                let r = &inner.all.get(&id)?.record;
+                Some(Write::Put(Table::Peers, id.0.to_vec(), postcard::to_stdvec(r).ok()?))
+            })
+            .collect()
+    }
+}
+
+fn badge(p: &Person) -> Badge {
+    if p.record.verified {
+        Badge::Verified
+    } else if p.before || p.record.petname.is_some() {
+        Badge::Contact
+    } else {
+        Badge::Unknown
+    }
+}

@@ -1,0 +1,233 @@
+//! The presence actor: sends heartbeats, runs the failure detector, keeps the table of people up to date and tells
+//! subscribers who came and went.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use cairn_crdt::hlc::Hlc;
+use cairn_crdt::ids::DeviceId;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use crate::api::Event;
+use crate::limits::{HEARTBEAT, HEARTBEAT_SESSIONS_PER_SECOND};
+use crate::proto::presence::{Presence as Detector, Verdict};
+use crate::proto::session::Control;
+use crate::session::SessionInfo;
+use crate::sessions::SessionsMsg;
+use crate::wiring::Wiring;
+
+/// How often the detector looks.
+const TICK: Duration = Duration::from_millis(100);
+/// How often changed records of people are stored.
+const STORE_EVERY: Duration = Duration::from_secs(10);
+
+/// A message to the presence actor.
+#[derive(Debug)]
+pub enum PresenceMsg {
+    /// A session opened.
+    PeerUp(SessionInfo),
+    /// A session closed.
+    PeerDown {
+        /// Whose.
+        peer: DeviceId,
+        /// Which.
+        serial: u64,
+    },
+    /// A heartbeat arrived.
+    Heartbeat {
+        /// Whose.
+        peer: DeviceId,
+        /// Whether its person is away.
+        away: bool,
+        /// Its raw clock in milliseconds since 1970.
+        clock: u64,
+    },
+    /// A peer changed its name.
+    Named {
+        /// Who.
+        peer: DeviceId,
+        /// To what.
+        name: String,
+    },
+    /// A peer asks when we heard a device.
+    Probe {
+        /// Who asks.
+        asker: DeviceId,
+        /// About whom.
+        device: DeviceId,
+    },
+    /// A peer answers when it heard a device.
+    Heard {
+        /// About whom.
+        device: DeviceId,
+        /// How long ago, if at all.
+        ago_ms: Option<u32>,
+    },
+    /// Look at everybody.
+    Tick,
+    /// Send a heartbeat.
+    Beat,
+    /// Store changed records.
+    Store,
+}
+
+/// The presence actor.
+pub struct Presence;
+
+/// Its state.
+pub struct PresenceState {
+    wiring: Arc<Wiring>,
+    detector: Detector,
+    serials: BTreeMap<DeviceId, u64>,
+}
+
+impl Actor for Presence {
+    type Msg = PresenceMsg;
+    type State = PresenceState;
+    type Arguments = Arc<Wiring>;
+
+    async fn pre_start(
+        &self,
+        me: ActorRef<PresenceMsg>,
+        wiring: Arc<Wiring>,
+    ) -> Result<PresenceState, ActorProcessingErr> {
+        me.send_interval(TICK, || PresenceMsg::Tick);
+        me.send_interval(STORE_EVERY, || PresenceMsg::Store);
+        me.cast(PresenceMsg::Beat)?;
+        Ok(PresenceState { wiring, detector: Detector::default(), serials: BTreeMap::new() })
+    }
+
+    async fn post_start(&self, _: ActorRef<PresenceMsg>, s: &mut PresenceState) -> Result<(), ActorProcessingErr> {
+        // After a restart: whoever was thought to be here is, only if a session says so.
+        for device in s.wiring.people.here() {
+            s.wiring.people.offline(device);
+        }
+        s.wiring.sessions.cast(SessionsMsg::Introduce);
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<PresenceMsg>,
+        msg: PresenceMsg,
+        s: &mut PresenceState,
+    ) -> Result<(), ActorProcessingErr> {
+        let now = s.wiring.env.mono();
+        match msg {
+            PresenceMsg::PeerUp(info) => s.up(&info, now),
+            PresenceMsg::PeerDown { peer, serial } => {
+                if s.serials.get(&peer) == Some(&serial) {
+                    s.down(peer);
+                }
+            }
+            PresenceMsg::Heartbeat { peer, away, clock: _ } => {
+                s.detector.heard(&peer, now);
+                s.wiring.people.seen(peer, s.wiring.env.now_ms());
+                if s.wiring.people.away(peer, away) {
+                    s.changed(&peer);
+                }
+            }
+            PresenceMsg::Named { peer, name } => {
+                s.wiring.people.named(peer, &name, Hlc::from_ms(s.wiring.env.now_ms()));
+                s.changed(&peer);
+            }
+            PresenceMsg::Probe { asker, device } => {
+                let ago_ms = if device == s.wiring.me {
+                    Some(0)
+                } else {
+                    s.detector.age(&device, now).map(|d| u32::try_from(d.as_millis()).unwrap_or(u32::MAX))
+                };
+                s.wiring.sessions.cast(SessionsMsg::Tell(asker, Control::Heard { device, ago_ms }));
+            }
+            PresenceMsg::Heard { device, ago_ms } => {
+                if let Some(ms) = ago_ms {
+                    s.detector.indirect(&device, Duration::from_millis(ms.into()), now);
+                }
+            }
+            PresenceMsg::Tick => s.tick(now),
+            PresenceMsg::Beat => {
+                let away = s.wiring.away.load(Ordering::Relaxed);
+                let clock = s.wiring.env.now_ms();
+                s.wiring.sessions.cast(SessionsMsg::TellAll(Control::Heartbeat { away, clock }));
+                me.send_after(s.interval(), || PresenceMsg::Beat);
+            }
+            PresenceMsg::Store => s.store(),
+        }
+        Ok(())
+    }
+}
+
+impl PresenceState {
+    fn interval(&self) -> Duration {
+        let sessions = u32::try_from(self.serials.len()).unwrap_or(u32::MAX);
+        HEARTBEAT.max(Duration::from_secs(1) * sessions / HEARTBEAT_SESSIONS_PER_SECOND)
+    }
+
+    fn up(&mut self, info: &SessionInfo, now: Duration) {
+        let ms = self.wiring.env.now_ms();
+        self.wiring.people.online(info.peer, info.link.clone(), ms);
+        self.wiring.people.named(info.peer, &info.hello.name, Hlc::from_ms(ms));
+        let networks: Vec<_> = info.hello.claims.iter().map(|c| c.id).collect();
+        self.wiring.people.update(info.peer, |r| {
+            r.networks.extend(networks);
+            while r.networks.len() > crate::proto::session::MAX_CLAIMS {
+                r.networks.pop_first();
+            }
+        });
+        if self.serials.insert(info.peer, info.serial) != Some(info.serial) {
+            self.detector.up(info.peer, now);
+            self.changed(&info.peer);
+            self.status();
+        }
+    }
+
+    fn down(&mut self, peer: DeviceId) {
+        self.serials.remove(&peer);
+        self.detector.down(&peer);
+        self.wiring.people.offline(peer);
+        self.changed(&peer);
+        self.status();
+        self.store();
+    }
+
+    fn changed(&self, peer: &DeviceId) {
+        if let Some(p) = self.wiring.people.peer(peer) {
+            self.wiring.emit(Event::Peer(Box::new(p)));
+        }
+    }
+
+    fn status(&self) {
+        self.wiring.emit(Event::Status(Box::new(self.wiring.status())));
+    }
+
+    fn tick(&mut self, now: Duration) {
+        for verdict in self.detector.tick(now, self.interval()) {
+            match verdict {
+                Verdict::Probe { suspect, ask } => {
+                    for peer in ask {
+                        self.wiring.sessions.cast(SessionsMsg::Tell(peer, Control::Probe(suspect)));
+                    }
+                }
+                Verdict::Offline(peer) => {
+                    self.wiring.sessions.cast(SessionsMsg::Drop(peer, "silent for too long".into()));
+                    self.down(peer);
+                }
+            }
+        }
+        let cut_off = self.detector.suspects_oneself();
+        let sentence = "Many went quiet at once: this laptop may have lost the network.";
+        self.wiring.trouble("cut_off", cut_off.then(|| sentence.to_owned()));
+    }
+
+    fn store(&self) {
+        let writes = self.wiring.people.changes();
+        if !writes.is_empty()
+            && let Some(c) = self.wiring.committer()
+        {
+            // A lost record costs a name or a time last seen; it is written again at the next change.
+            c.commit(writes, Box::new(|_| ()));
+        }
+    }
+}

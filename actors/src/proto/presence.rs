@@ -1,0 +1,234 @@
+//! Who is here: phi-accrual failure detection (Hayashibara et al., 2004) over heartbeats, with an indirect probe before
+//! anybody is called offline. Pure: time is an argument, measured from the node's start.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use cairn_crdt::ids::DeviceId;
+
+/// Intervals remembered of a peer.
+const WINDOW: usize = 32;
+/// The least standard deviation assumed, so that a punctual peer is not suspected for one late packet.
+const MIN_DEVIATION: Duration = Duration::from_millis(200);
+/// Suspicion begins at this phi: the chance that the peer is alive is then below 10^-8 by the model.
+const SUSPECT_PHI: f64 = 8.0;
+/// How long a suspect has to answer a probe, itself or through others.
+const PROBE_TIME: Duration = Duration::from_millis(1_000);
+/// An indirect answer counts only if it is fresher than what we heard ourselves by this much.
+const FRESHER: Duration = Duration::from_millis(700);
+/// Longest grace that indirect answers can give.
+const MAX_GRACE: Duration = Duration::from_secs(10);
+/// Peers asked about a suspect.
+pub const PROBES: usize = 3;
+
+/// What the caller must do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Ask these peers when they heard the suspect.
+    Probe {
+        /// About whom.
+        suspect: DeviceId,
+        /// Whom to ask.
+        ask: Vec<DeviceId>,
+    },
+    /// It is gone: close its session.
+    Offline(DeviceId),
+}
+
+#[derive(Debug, Clone)]
+struct Peer {
+    intervals: VecDeque<Duration>,
+    last: Duration,
+    suspect_since: Option<Duration>,
+    grace_until: Duration,
+}
+
+/// The detector of all peers of a node.
+#[derive(Debug, Default, Clone)]
+pub struct Presence {
+    peers: BTreeMap<DeviceId, Peer>,
+}
+
+impl Presence {
+    /// A session opened.
+    pub fn up(&mut self, device: DeviceId, now: Duration) {
+        let fresh = Peer { intervals: VecDeque::new(), last: now, suspect_since: None, grace_until: Duration::ZERO };
+        self.peers.insert(device, fresh);
+    }
+
+    /// A session closed.
+    pub fn down(&mut self, device: &DeviceId) {
+        self.peers.remove(device);
+    }
+
+    /// Something was heard from a peer.
+    pub fn heard(&mut self, device: &DeviceId, now: Duration) {
+        if let Some(p) = self.peers.get_mut(device) {
+            if p.intervals.len() == WINDOW {
+                p.intervals.pop_front();
+            }
+            p.intervals.push_back(now.saturating_sub(p.last));
+            p.last = now;
+            p.suspect_since = None;
+            p.grace_until = Duration::ZERO;
+        }
+    }
+
+    /// How long ago a peer was heard; `None` if it is not here.
+    #[must_use]
+    pub fn age(&self, device: &DeviceId, now: Duration) -> Option<Duration> {
+        self.peers.get(device).map(|p| now.saturating_sub(p.last))
+    }
+
+    /// Another peer heard a suspect `ago` before `now`.
+    pub fn indirect(&mut self, device: &DeviceId, ago: Duration, now: Duration) {
+        if let Some(p) = self.peers.get_mut(device)
+            && let Some(since) = p.suspect_since
+            && ago + FRESHER < now.saturating_sub(p.last)
+        {
+            p.grace_until = (now + PROBE_TIME * 2).min(since + MAX_GRACE);
+        }
+    }
+
+    /// Whether half of the peers (of four or more) are suspected: then it is more likely that we are the one cut off.
+    #[must_use]
+    pub fn suspects_oneself(&self) -> bool {
+        let suspects = self.peers.values().filter(|p| p.suspect_since.is_some()).count();
+        self.peers.len() >= 4 && suspects * 2 >= self.peers.len()
+    }
+
+    /// Looks at every peer. `interval` is how often peers send heartbeats now.
+    pub fn tick(&mut self, now: Duration, interval: Duration) -> Vec<Verdict> {
+        let mut verdicts = Vec::new();
+        let witnesses: Vec<_> =
+            self.peers.iter().filter(|(_, p)| p.suspect_since.is_none()).map(|(id, _)| *id).collect();
+        for (i, (id, p)) in self.peers.iter_mut().enumerate() {
+            let silent = now.saturating_sub(p.last);
+            match p.suspect_since {
+                None if phi(&p.intervals, silent, interval) >= SUSPECT_PHI => {
+                    p.suspect_since = Some(now);
+                    let others = witnesses.iter().filter(|w| *w != id).count().max(1);
+                    let ask = witnesses.iter().filter(|w| *w != id).cycle().skip(i % others).take(PROBES.min(others));
+                    let mut ask: Vec<_> = ask.copied().collect();
+                    ask.push(*id);
+                    verdicts.push(Verdict::Probe { suspect: *id, ask });
+                }
+                Some(since) if now >= (since + PROBE_TIME).max(p.grace_until) => verdicts.push(Verdict::Offline(*id)),
+                _ => {}
+            }
+        }
+        verdicts
+    }
+}
+
+/// -log10 of the chance that a heartbeat comes later than `silent`, by a normal distribution of the intervals seen
+/// (logistic approximation of its tail, as in Akka's detector).
+fn phi(intervals: &VecDeque<Duration>, silent: Duration, expected: Duration) -> f64 {
+    // Until there is a history, the expected interval stands for it; a burst of early heartbeats never lowers the mean
+    // below what peers have been told to send.
+    let n = intervals.len().max(1) as f64;
+    let sum: f64 = intervals.iter().map(Duration::as_secs_f64).sum();
+    let mean = (sum / n).max(expected.as_secs_f64());
+    let var = intervals.iter().map(|d| (d.as_secs_f64() - mean).powi(2)).sum::<f64>() / n;
+    let floor = MIN_DEVIATION.as_secs_f64() * expected.as_secs_f64().max(1.0);
+    // A history of gaps must not blind the detector: the deviation is capped at a quarter of the mean.
+    let dev = var.sqrt().min(mean / 4.0).max(floor);
+    let y = (silent.as_secs_f64() - mean) / dev;
+    let e = (-y * (1.5976 + 0.070_566 * y * y)).exp();
+    let tail = if y > 0.0 { e / (1.0 + e) } else { 1.0 - 1.0 / (1.0 + e) };
+    -tail.max(f64::MIN_POSITIVE).log10()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(n: u8) -> DeviceId {
+        DeviceId([n; 32])
+    }
+    const S: Duration = Duration::from_secs(1);
+    const TICK: Duration = Duration::from_millis(100);
+
+    fn offline_after(last: Duration, p: &mut Presence, who: DeviceId) -> Duration {
+        let mut now = last;
+        loop {
+            now += TICK;
+            if p.tick(now, S).contains(&Verdict::Offline(who)) {
+                return now - last;
+            }
+            assert!(now < last + Duration::from_secs(30), "never noticed");
+        }
+    }
+
+    #[test]
+    fn a_silent_death_is_noticed_within_four_seconds_and_not_before_two() {
+        let mut p = Presence::default();
+        p.up(id(1), Duration::ZERO);
+        for i in 1..60 {
+            p.heard(&id(1), S * i);
+        }
+        let t = offline_after(S * 59, &mut p, id(1));
+        assert!(t > Duration::from_millis(2_000) && t < Duration::from_millis(3_600), "{t:?}");
+    }
+
+    #[test]
+    fn late_heartbeats_are_forgiven() {
+        let mut p = Presence::default();
+        p.up(id(1), Duration::ZERO);
+        let mut now = Duration::ZERO;
+        for i in 0..200u32 {
+            let gap = Duration::from_millis([900, 1_100, 1_600, 400, 1_000, 1_900, 100][i as usize % 7]);
+            let next = now + gap;
+            while now < next {
+                now += TICK;
+                assert!(!p.tick(now, S).iter().any(|v| matches!(v, Verdict::Offline(_))));
+            }
+            p.heard(&id(1), now);
+        }
+    }
+
+    #[test]
+    fn a_witness_who_heard_it_later_gives_grace_and_one_who_did_not_gives_none() {
+        let mut p = Presence::default();
+        p.up(id(1), Duration::ZERO);
+        p.up(id(2), Duration::ZERO);
+        let mut now = Duration::ZERO;
+        let mut asked = false;
+        while now < Duration::from_millis(4_500) {
+            now += TICK;
+            p.heard(&id(2), now);
+            for v in p.tick(now, S) {
+                match v {
+                    Verdict::Probe { suspect, ask } => {
+                        assert_eq!((suspect, ask), (id(1), vec![id(2), id(1)]));
+                        asked = true;
+                    }
+                    Verdict::Offline(_) => panic!("offline although a witness hears it"),
+                }
+            }
+            if asked {
+                p.indirect(&id(1), Duration::from_millis(100), now);
+            }
+        }
+        assert!(asked);
+        let mut q = Presence::default();
+        q.up(id(1), Duration::ZERO);
+        while !q.tick(now, S).iter().any(|v| matches!(v, Verdict::Offline(_))) {
+            q.indirect(&id(1), now, now);
+            now += TICK;
+            assert!(now < Duration::from_secs(9));
+        }
+    }
+
+    #[test]
+    fn when_half_go_quiet_at_once_the_fault_is_likely_here() {
+        let mut p = Presence::default();
+        for i in 1..=4 {
+            p.up(id(i), Duration::ZERO);
+        }
+        let now = Duration::from_millis(2_500);
+        p.heard(&id(1), now);
+        p.tick(now, S);
+        assert!(p.suspects_oneself());
+    }
+}

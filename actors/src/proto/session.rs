@@ -1,0 +1,225 @@
+//! What two nodes say to each other on the control lane, in postcard, and how their messages are checked.
+
+use cairn_crdt::ids::{DeviceId, Incarnation, SpaceId, domain_hash};
+use cairn_crdt::network::Claim;
+use serde::{Deserialize, Serialize};
+
+use crate::limits::{NAME_MAX, SESSIONS_MAX};
+
+/// Version of the session protocol, within ALPN `cairn/1`.
+pub const VERSION: u16 = 1;
+/// Most networks a peer may claim.
+pub const MAX_CLAIMS: usize = 64;
+
+/// The first frame of either side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The sender's protocol version.
+    pub version: u16,
+    /// This start of the sender.
+    pub incarnation: Incarnation,
+    /// Its display name.
+    pub name: String,
+    /// The networks it is in, the primary first.
+    pub claims: Vec<Claim>,
+    /// The port on which it takes connections.
+    pub port: u16,
+}
+
+/// A frame of the control lane.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Control {
+    /// First, once.
+    Hello(Hello),
+    /// "I am here."
+    Heartbeat {
+        /// The person is away.
+        away: bool,
+        /// The sender's raw clock in milliseconds since 1970.
+        clock: u64,
+    },
+    /// The name changed.
+    Name(String),
+    /// The networks changed.
+    Claims(Vec<Claim>),
+    /// Sessions that the sender gained and lost.
+    Neighbours {
+        /// Gained.
+        up: Vec<DeviceId>,
+        /// Lost.
+        down: Vec<DeviceId>,
+    },
+    /// "How long ago did you hear this device?"
+    Probe(DeviceId),
+    /// "So many milliseconds ago."
+    Heard {
+        /// The device asked about.
+        device: DeviceId,
+        /// Its age, `None` if it is not here.
+        ago_ms: Option<u32>,
+    },
+    /// Sent before a clean close.
+    Goodbye,
+}
+
+/// Why a control frame was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// Not a frame.
+    #[error("a control frame that cannot be read")]
+    Unreadable,
+    /// A bound was exceeded.
+    #[error("a control frame with too much in it")]
+    TooMuch,
+    /// A name that no person could have typed.
+    #[error("a name that is not a name")]
+    BadName,
+    /// Another protocol.
+    #[error("the peer speaks version {0}, this Cairn speaks {VERSION}")]
+    Version(u16),
+}
+
+impl Control {
+    /// The bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).unwrap_or_default()
+    }
+
+    /// Reads and checks a frame.
+    ///
+    /// # Errors
+    /// [`ControlError`] says what was wrong with it.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ControlError> {
+        let (frame, rest) = postcard::take_from_bytes::<Self>(bytes).map_err(|_| ControlError::Unreadable)?;
+        if !rest.is_empty() {
+            return Err(ControlError::Unreadable);
+        }
+        match &frame {
+            Self::Hello(h) => {
+                if h.version != VERSION {
+                    return Err(ControlError::Version(h.version));
+                }
+                check_name(&h.name)?;
+                check_claims(&h.claims)?;
+            }
+            Self::Name(n) => check_name(n)?,
+            Self::Claims(c) => check_claims(c)?,
+            Self::Neighbours { up, down } if up.len().max(down.len()) > SESSIONS_MAX => {
+                return Err(ControlError::TooMuch);
+            }
+            _ => {}
+        }
+        Ok(frame)
+    }
+}
+
+fn check_name(name: &str) -> Result<(), ControlError> {
+    if clean_name(name).as_deref() == Some(name) { Ok(()) } else { Err(ControlError::BadName) }
+}
+
+fn check_claims(claims: &[Claim]) -> Result<(), ControlError> {
+    if claims.len() > MAX_CLAIMS {
+        return Err(ControlError::TooMuch);
+    }
+    claims.iter().filter(|c| !c.name.is_empty()).try_for_each(|c| check_name(&c.name))
+}
+
+/// A display name as it may be stored and sent: trimmed, inner white space folded, 1 to [`NAME_MAX`] bytes, without
+/// control, format (bidirectional overrides, zero-width) or private characters. `None` if nothing is left.
+#[must_use]
+pub fn clean_name(raw: &str) -> Option<String> {
+    let mut out = String::new();
+    for word in raw.split_whitespace() {
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        out.extend(word.chars().filter(|c| !c.is_control() && !hidden(*c)));
+    }
+    let mut end = out.len().min(NAME_MAX);
+    while !out.is_char_boundary(end) {
+        end = end.saturating_sub(1);
+    }
+    out.truncate(end);
+    let out = out.trim().to_owned();
+    (!out.is_empty()).then_some(out)
+}
+
+/// Characters that change how others are shown without being seen: bidirectional controls, zero-width spaces and
+/// joiners outside emoji sequences, tags, private use (Unicode 16, general categories Cf and Co).
+fn hidden(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200c}' | '\u{200e}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+        | '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{10ffff}')
+}
+
+/// The tag of a space on one session: only who knows the space and holds the session's secret recognises it.
+#[must_use]
+pub fn space_tag(exporter: &[u8; 32], space: &SpaceId) -> [u8; 8] {
+    let h = domain_hash("cairn 2026 space tag", &[exporter, &space.0]);
+    let mut tag = [0; 8];
+    tag.copy_from_slice(&h[..8]);
+    tag
+}
+
+/// Which of two links between the same two starts of the same two devices stays: the one dialled by the lower key,
+/// and of two by the same dialler the newer.
+#[must_use]
+pub fn newer_link_wins(me: &DeviceId, peer: &DeviceId, old_dialled: bool, new_dialled: bool) -> bool {
+    old_dialled == new_dialled || new_dialled == (me < peer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_cleaned() {
+        assert_eq!(clean_name("  Maya \t Okafor\n").as_deref(), Some("Maya Okafor"));
+        assert_eq!(clean_name("张伟").as_deref(), Some("张伟"));
+        assert_eq!(clean_name("a\u{202e}b\u{200b}").as_deref(), Some("ab"));
+        assert_eq!(clean_name(" \u{200b} \n"), None);
+        let long = clean_name(&"é".repeat(100)).unwrap();
+        assert!(long.len() <= NAME_MAX && long.chars().all(|c| c == 'é'));
+    }
+
+    #[test]
+    fn frames_round_trip_and_bad_ones_are_refused() {
+        let hello = Control::Hello(Hello {
+            version: VERSION,
+            incarnation: Incarnation([1; 16]),
+            name: "Maya".into(),
+            claims: vec![],
+            port: 27475,
+        });
+        let bytes = hello.encode();
+        assert_eq!(Control::decode(&bytes), Ok(hello));
+        assert_eq!(Control::decode(&bytes[..bytes.len() - 1]), Err(ControlError::Unreadable));
+        assert_eq!(Control::decode(&[bytes.as_slice(), &[0]].concat()), Err(ControlError::Unreadable));
+        assert_eq!(Control::decode(&Control::Name("a\nb".into()).encode()), Err(ControlError::BadName));
+        let crowd = Control::Neighbours { up: vec![DeviceId([0; 32]); SESSIONS_MAX + 1], down: vec![] };
+        assert_eq!(Control::decode(&crowd.encode()), Err(ControlError::TooMuch));
+    }
+
+    #[test]
+    fn both_ends_keep_the_same_link() {
+        let (a, b) = (DeviceId([1; 32]), DeviceId([2; 32]));
+        // Two links, one dialled by each: whichever is seen first, both keep the one that `a` dialled.
+        for a_saw_own_first in [true, false] {
+            let a_keeps_own = if a_saw_own_first {
+                !newer_link_wins(&a, &b, true, false)
+            } else {
+                newer_link_wins(&a, &b, false, true)
+            };
+            assert!(a_keeps_own);
+        }
+        for b_saw_own_first in [true, false] {
+            let b_keeps_own = if b_saw_own_first {
+                !newer_link_wins(&b, &a, true, false)
+            } else {
+                newer_link_wins(&b, &a, false, true)
+            };
+            assert!(!b_keeps_own);
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! One session with one peer: hello, heartbeats and the two lanes of a link. It reads the next frame only when the last
+//! was taken, so a peer can fill neither a mailbox nor the disk's queue.
+
+use std::sync::Arc;
+
+use cairn_crdt::codec::DecodeError;
+use cairn_crdt::ids::DeviceId;
+use cairn_crdt::sync::frame::Frame;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use crate::documents::DocumentsMsg;
+use crate::limits::HANDSHAKE_TIMEOUT;
+use crate::link::{Lane, Link, LinkError};
+use crate::outbox::{Outbox, Shared};
+use crate::presence::PresenceMsg;
+use crate::proto::session::{Control, ControlError, Hello, VERSION};
+use crate::sessions::SessionsMsg;
+use crate::wiring::Wiring;
+
+/// Frames of one peer that may be on their way through documents and the disk.
+const FRAMES_IN_FLIGHT: usize = 16;
+/// Control frames that may wait to be sent.
+const CONTROL_QUEUE: usize = 256;
+
+/// A message to a session.
+#[derive(Debug)]
+pub enum SessionMsg {
+    /// Sends a control frame.
+    Send(Control),
+    /// Closes the link with a reason, cleanly if there is time for a goodbye.
+    Close(String),
+    /// A control frame arrived.
+    Received(Box<Control>, OwnedSemaphorePermit),
+    /// No hello came in time.
+    HelloOverdue,
+    /// A frame was not what it should be: the peer broke the protocol.
+    Broken(String),
+    /// The link ended.
+    LinkEnded(LinkError),
+}
+
+/// A session as documents, presence and the supervisor see it.
+#[derive(Clone)]
+pub struct SessionInfo {
+    /// Who is at the other end.
+    pub peer: DeviceId,
+    /// Number of this session within the node.
+    pub serial: u64,
+    /// What the peer said first.
+    pub hello: Hello,
+    /// The link.
+    pub link: Arc<dyn Link>,
+    /// The way out.
+    pub outbox: Outbox,
+    /// The spaces that the peer may speak about.
+    pub shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for SessionInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SessionInfo({}, {})", self.peer.short(), self.serial)
+    }
+}
+
+/// The session actor.
+pub struct Session;
+
+/// What a session begins with.
+pub struct SessionArgs {
+    /// The node.
+    pub wiring: Arc<Wiring>,
+    /// The link, handshake done.
+    pub link: Arc<dyn Link>,
+    /// Number of this session within the node.
+    pub serial: u64,
+    /// Our first frame.
+    pub hello: Hello,
+}
+
+/// Its state.
+pub struct SessionState {
+    wiring: Arc<Wiring>,
+    link: Arc<dyn Link>,
+    serial: u64,
+    control: mpsc::Sender<Control>,
+    outbox: Outbox,
+    shared: Arc<Shared>,
+    greeted: bool,
+    clean: bool,
+    /// Readers and writer; they end with the actor.
+    tasks: JoinSet<()>,
+}
+
+impl Actor for Session {
+    type Msg = SessionMsg;
+    type State = SessionState;
+    type Arguments = SessionArgs;
+
+    async fn pre_start(&self, me: ActorRef<SessionMsg>, args: SessionArgs) -> Result<SessionState, ActorProcessingErr> {
+        let SessionArgs { wiring, link, serial, hello } = args;
+        let (control, control_rx) = mpsc::channel(CONTROL_QUEUE);
+        control.try_send(Control::Hello(hello))?;
+        let shared = Arc::new(Shared::default());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(write_control(link.clone(), control_rx));
+        tasks.spawn(read_control(link.clone(), me.clone()));
+        tasks.spawn(read_sync(link.clone(), me.clone(), wiring.clone(), shared.clone(), serial));
+        let (watched, watcher) = (link.clone(), me.clone());
+        tasks.spawn(async move {
+            let why = watched.closed().await;
+            let _ = watcher.cast(SessionMsg::LinkEnded(why));
+        });
+        me.send_after(HANDSHAKE_TIMEOUT, || SessionMsg::HelloOverdue);
+        let outbox = Outbox::start(wiring.clone(), link.clone(), serial);
+        Ok(SessionState { wiring, link, serial, control, outbox, shared, greeted: false, clean: false, tasks })
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<SessionMsg>,
+        msg: SessionMsg,
+        s: &mut SessionState,
+    ) -> Result<(), ActorProcessingErr> {
+        match msg {
+            SessionMsg::Send(frame) => {
+                if s.control.try_send(frame).is_err() {
+                    s.end(&me, "the peer stopped reading");
+                }
+            }
+            SessionMsg::Close(reason) => s.end(&me, &reason),
+            SessionMsg::Received(frame, permit) => {
+                s.received(&me, *frame);
+                drop(permit);
+            }
+            SessionMsg::HelloOverdue if !s.greeted => s.end(&me, "no hello in time"),
+            SessionMsg::HelloOverdue => {}
+            SessionMsg::Broken(why) => {
+                s.wiring.sessions.cast(SessionsMsg::Misbehaved { peer: s.link.peer(), why: why.clone() });
+                s.end(&me, &why);
+            }
+            SessionMsg::LinkEnded(why) => {
+                s.clean |= matches!(why, LinkError::Closed(_));
+                tracing::debug!(peer = %s.link.peer().short(), %why, "link ended");
+                me.stop(None);
+            }
+        }
+        Ok(())
+    }
+
+    async fn post_stop(&self, _: ActorRef<SessionMsg>, s: &mut SessionState) -> Result<(), ActorProcessingErr> {
+        s.tasks.abort_all();
+        s.wiring.sessions.cast(SessionsMsg::Closed { peer: s.link.peer(), serial: s.serial, clean: s.clean });
+        Ok(())
+    }
+}
+
+impl SessionState {
+    fn end(&mut self, me: &ActorRef<SessionMsg>, reason: &str) {
+        self.link.close(reason);
+        me.stop(None);
+    }
+
+    fn received(&mut self, me: &ActorRef<SessionMsg>, frame: Control) {
+        let peer = self.link.peer();
+        match frame {
+            Control::Hello(hello) if !self.greeted => {
+                self.greeted = true;
+                let info = SessionInfo {
+                    peer,
+                    serial: self.serial,
+                    hello,
+                    link: self.link.clone(),
+                    outbox: self.outbox.clone(),
+                    shared: self.shared.clone(),
+                };
+                self.wiring.sessions.cast(SessionsMsg::Greeted(info, me.clone()));
+            }
+            _ if !self.greeted => {
+                let _ = me.cast(SessionMsg::Broken("the first frame was not a hello".into()));
+            }
+            Control::Hello(_) => {
+                let _ = me.cast(SessionMsg::Broken("a second hello".into()));
+            }
+            Control::Heartbeat { away, clock } => {
+                self.wiring.presence.cast(PresenceMsg::Heartbeat { peer, away, clock });
+            }
+            Control::Name(name) => {
+                self.wiring.presence.cast(PresenceMsg::Named { peer, name });
+            }
+            Control::Claims(claims) => {
+                self.wiring.documents.cast(DocumentsMsg::Claims { peer, claims });
+            }
+            Control::Neighbours { up, down } => {
+                self.wiring.documents.cast(DocumentsMsg::Neighbours { peer, serial: self.serial, up, down });
+            }
+            Control::Probe(device) => {
+                self.wiring.presence.cast(PresenceMsg::Probe { asker: peer, device });
+            }
+            Control::Heard { device, ago_ms } => {
+                self.wiring.presence.cast(PresenceMsg::Heard { device, ago_ms });
+            }
+            Control::Goodbye => self.clean = true,
+        }
+    }
+}
+
+async fn write_control(link: Arc<dyn Link>, mut rx: mpsc::Receiver<Control>) {
+    while let Some(frame) = rx.recv().await {
+        if link.send(Lane::Control, frame.encode().into()).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn read_control(link: Arc<dyn Link>, session: ActorRef<SessionMsg>) {
+    let window = Arc::new(Semaphore::new(FRAMES_IN_FLIGHT));
+    while let Ok(bytes) = link.recv(Lane::Control).await {
+        let Ok(permit) = window.clone().acquire_owned().await else { return };
+        let msg = match Control::decode(&bytes) {
+            Ok(frame) => SessionMsg::Received(Box::new(frame), permit),
+            Err(e @ ControlError::Version(_)) => SessionMsg::Close(e.to_string()),
+            Err(e) => SessionMsg::Broken(e.to_string()),
+        };
+        if session.cast(msg).is_err() {
+            return;
+        }
+    }
+}
+
+async fn read_sync(
+    link: Arc<dyn Link>,
+    session: ActorRef<SessionMsg>,
+    wiring: Arc<Wiring>,
+    shared: Arc<Shared>,
+    serial: u64,
+) {
+    let window = Arc::new(Semaphore::new(FRAMES_IN_FLIGHT));
+    let peer = link.peer();
+    while let Ok(bytes) = link.recv(Lane::Sync).await {
+        let Ok(permit) = window.clone().acquire_owned().await else { return };
+        match decode(&bytes) {
+            Ok((tag, frame)) => {
+                // A space that is not shared (yet): its digest comes again once it is.
+                if let Some(space) = shared.space(&tag) {
+                    wiring.documents.cast(DocumentsMsg::Frame { peer, serial, space, frame: Box::new(frame), permit });
+                }
+            }
+            Err(e) => {
+                let _ = session.cast(SessionMsg::Broken(format!("a frame that cannot be read: {e}")));
+                return;
+            }
+        }
+    }
+}
+
+fn decode(bytes: &[u8]) -> Result<([u8; 8], Frame), DecodeError> {
+    let (tag, body) = bytes.split_first_chunk::<8>().ok_or(DecodeError::Truncated)?;
+    Ok((*tag, Frame::decode(body)?))
+}
+
+/// The hello of this node now.
+#[must_use]
+pub fn our_hello(wiring: &Wiring, claims: Vec<cairn_crdt::network::Claim>) -> Hello {
+    Hello {
+        version: VERSION,
+        incarnation: wiring.incarnation,
+        name: wiring.name(),
+        claims,
+        port: wiring.transport.port(),
+    }
+}

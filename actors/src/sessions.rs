@@ -1,0 +1,288 @@
+//! The supervisor of sessions: takes links, settles double ones, tells the others who came and went. Sessions are
+//! temporary children: one that dies is not restarted, its peer is dialled again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cairn_crdt::ids::DeviceId;
+use cairn_crdt::network::Claim;
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+
+use crate::discovery::DiscoveryMsg;
+use crate::documents::DocumentsMsg;
+use crate::limits::{BAN, SESSIONS_MAX};
+use crate::link::Link;
+use crate::presence::PresenceMsg;
+use crate::proto::session::{Control, newer_link_wins};
+use crate::session::{Session, SessionArgs, SessionInfo, SessionMsg, our_hello};
+use crate::wiring::Wiring;
+
+/// Gained and lost sessions are told to peers together after this long.
+const NEIGHBOURS_AFTER: Duration = Duration::from_millis(50);
+
+/// A message to the supervisor of sessions.
+#[derive(Debug)]
+pub enum SessionsMsg {
+    /// A link was made or taken, handshake done.
+    Linked(LinkBox),
+    /// A session got its hello.
+    Greeted(SessionInfo, ActorRef<SessionMsg>),
+    /// A session ended.
+    Closed {
+        /// Whose.
+        peer: DeviceId,
+        /// Which.
+        serial: u64,
+        /// With a goodbye.
+        clean: bool,
+    },
+    /// A peer broke the protocol.
+    Misbehaved {
+        /// Who.
+        peer: DeviceId,
+        /// How.
+        why: String,
+    },
+    /// Sends a control frame to one peer.
+    Tell(DeviceId, Control),
+    /// Sends a control frame to all peers.
+    TellAll(Control),
+    /// Closes a peer's session.
+    Drop(DeviceId, String),
+    /// The networks changed.
+    Claims(Vec<Claim>),
+    /// Documents, presence or discovery were restarted: tell them of every session again.
+    Introduce,
+    /// Time to tell peers of gained and lost sessions.
+    TellNeighbours,
+    /// Kills one session, any: the hook of the supervision tests.
+    KillOne,
+}
+
+/// A link in a message.
+#[derive(Clone)]
+pub struct LinkBox(pub Arc<dyn Link>);
+
+impl std::fmt::Debug for LinkBox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Link({})", self.0.peer().short())
+    }
+}
+
+/// The supervisor of sessions.
+pub struct Sessions;
+
+/// Its state.
+pub struct SessionsState {
+    wiring: Arc<Wiring>,
+    claims: Vec<Claim>,
+    open: BTreeMap<DeviceId, (SessionInfo, ActorRef<SessionMsg>)>,
+    /// Every session that was started and has not ended, greeted or not.
+    started: BTreeMap<ractor::ActorId, (DeviceId, u64)>,
+    banned: BTreeMap<DeviceId, Duration>,
+    told: BTreeSet<DeviceId>,
+    telling: bool,
+}
+
+impl Actor for Sessions {
+    type Msg = SessionsMsg;
+    type State = SessionsState;
+    type Arguments = (Arc<Wiring>, Vec<Claim>);
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<SessionsMsg>,
+        (wiring, claims): Self::Arguments,
+    ) -> Result<SessionsState, ActorProcessingErr> {
+        Ok(SessionsState {
+            wiring,
+            claims,
+            open: BTreeMap::new(),
+            started: BTreeMap::new(),
+            banned: BTreeMap::new(),
+            told: BTreeSet::new(),
+            telling: false,
+        })
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<SessionsMsg>,
+        msg: SessionsMsg,
+        s: &mut SessionsState,
+    ) -> Result<(), ActorProcessingErr> {
+        match msg {
+            SessionsMsg::Linked(link) => s.linked(&me, link.0).await,
+            SessionsMsg::Greeted(info, actor) => s.greeted(&me, info, actor),
+            SessionsMsg::Closed { peer, serial, clean } => s.closed(&me, peer, serial, clean),
+            SessionsMsg::Misbehaved { peer, why } => s.misbehaved(peer, &why),
+            SessionsMsg::Tell(peer, frame) => s.tell(&peer, frame),
+            SessionsMsg::TellAll(frame) => s.tell_all(&frame),
+            SessionsMsg::Drop(peer, why) => {
+                if let Some((_, actor)) = s.open.get(&peer) {
+                    let _ = actor.cast(SessionMsg::Close(why));
+                }
+            }
+            SessionsMsg::Claims(claims) => {
+                s.claims.clone_from(&claims);
+                s.tell_all(&Control::Claims(claims));
+            }
+            SessionsMsg::Introduce => s.introduce(),
+            SessionsMsg::TellNeighbours => s.tell_neighbours(),
+            SessionsMsg::KillOne => {
+                if let Some((_, actor)) = s.open.values().next() {
+                    actor.kill();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        me: ActorRef<SessionsMsg>,
+        event: SupervisionEvent,
+        s: &mut SessionsState,
+    ) -> Result<(), ActorProcessingErr> {
+        let (cell, failed) = match event {
+            SupervisionEvent::ActorTerminated(cell, _, _) => (cell, None),
+            SupervisionEvent::ActorFailed(cell, why) => (cell, Some(why)),
+            _ => return Ok(()),
+        };
+        if let Some((peer, serial)) = s.started.remove(&cell.get_id()) {
+            if let Some(why) = failed {
+                tracing::error!(peer = %peer.short(), %why, "a session failed");
+            }
+            // A session that was killed could not say so itself.
+            s.closed(&me, peer, serial, false);
+        }
+        Ok(())
+    }
+}
+
+impl SessionsState {
+    async fn linked(&mut self, me: &ActorRef<SessionsMsg>, link: Arc<dyn Link>) {
+        let (peer, now) = (link.peer(), self.wiring.env.mono());
+        self.banned.retain(|_, until| *until > now);
+        if peer == self.wiring.me {
+            link.close("this is my own key");
+        } else if self.banned.contains_key(&peer) {
+            link.close("you broke the protocol; try again in a minute");
+        } else if self.started.len() >= SESSIONS_MAX {
+            link.close("too many sessions here");
+        } else {
+            let serial = self.wiring.next_serial();
+            let hello = our_hello(&self.wiring, self.claims.clone());
+            let args = SessionArgs { wiring: self.wiring.clone(), link: link.clone(), serial, hello };
+            match Actor::spawn_linked(None, Session, args, me.get_cell()).await {
+                Ok((actor, _)) => {
+                    self.started.insert(actor.get_id(), (peer, serial));
+                }
+                Err(e) => {
+                    tracing::error!("a session could not start: {e}");
+                    link.close("internal error");
+                }
+            }
+        }
+    }
+
+    fn greeted(&mut self, me: &ActorRef<SessionsMsg>, info: SessionInfo, actor: ActorRef<SessionMsg>) {
+        if let Some((old, old_actor)) = self.open.get(&info.peer) {
+            let same_start = old.hello.incarnation == info.hello.incarnation;
+            let wins = newer_link_wins(&self.wiring.me, &info.peer, old.link.dialled(), info.link.dialled());
+            if same_start && !wins {
+                let _ = actor.cast(SessionMsg::Close("another link between us stays".into()));
+                return;
+            }
+            let _ = old_actor.cast(SessionMsg::Close("a newer link between us stays".into()));
+            let (peer, serial) = (old.peer, old.serial);
+            self.gone(peer, serial, true);
+        }
+        let peer = info.peer;
+        self.open.insert(peer, (info, actor));
+        self.introduce_one(&peer);
+        self.neighbours_soon(me);
+        // Our claims or name may have changed while the link was being made.
+        self.tell(&peer, Control::Claims(self.claims.clone()));
+    }
+
+    fn closed(&mut self, me: &ActorRef<SessionsMsg>, peer: DeviceId, serial: u64, clean: bool) {
+        if self.open.get(&peer).is_some_and(|(info, _)| info.serial == serial) {
+            self.open.remove(&peer);
+            self.gone(peer, serial, clean);
+            self.neighbours_soon(me);
+        }
+    }
+
+    fn gone(&self, peer: DeviceId, serial: u64, clean: bool) {
+        self.wiring.documents.cast(DocumentsMsg::PeerDown { peer, serial });
+        self.wiring.presence.cast(PresenceMsg::PeerDown { peer, serial });
+        self.wiring.discovery.cast(DiscoveryMsg::PeerDown { device: peer, missed: !clean });
+    }
+
+    fn introduce(&self) {
+        for peer in self.open.keys() {
+            self.introduce_one(peer);
+        }
+    }
+
+    fn introduce_one(&self, peer: &DeviceId) {
+        if let Some((info, _)) = self.open.get(peer) {
+            self.wiring.presence.cast(PresenceMsg::PeerUp(info.clone()));
+            self.wiring.documents.cast(DocumentsMsg::PeerUp(info.clone()));
+            self.wiring.discovery.cast(DiscoveryMsg::PeerUp {
+                device: *peer,
+                addr: info.link.remote(),
+                incarnation: Some(info.hello.incarnation),
+            });
+        }
+    }
+
+    fn misbehaved(&mut self, peer: DeviceId, why: &str) {
+        tracing::warn!(peer = %peer.short(), %why, "a peer broke the protocol");
+        let name = self.wiring.name_of(&peer);
+        self.wiring.notice("peer_misbehaved", format!("{name} sent something it may not send ({why}) and was cut off"));
+        if self.banned.len() < SESSIONS_MAX * 4 {
+            self.banned.insert(peer, self.wiring.env.mono() + BAN);
+        }
+        if let Some((_, actor)) = self.open.get(&peer) {
+            let _ = actor.cast(SessionMsg::Close(why.to_owned()));
+        }
+    }
+
+    fn tell(&self, peer: &DeviceId, frame: Control) {
+        if let Some((_, actor)) = self.open.get(peer) {
+            let _ = actor.cast(SessionMsg::Send(frame));
+        }
+    }
+
+    fn tell_all(&self, frame: &Control) {
+        for (_, actor) in self.open.values() {
+            let _ = actor.cast(SessionMsg::Send(frame.clone()));
+        }
+    }
+
+    fn neighbours_soon(&mut self, me: &ActorRef<SessionsMsg>) {
+        if !std::mem::replace(&mut self.telling, true) {
+            me.send_after(NEIGHBOURS_AFTER, || SessionsMsg::TellNeighbours);
+        }
+    }
+
+    /// Tells every peer which sessions came and went; one that is new gets them all.
+    fn tell_neighbours(&mut self) {
+        self.telling = false;
+        let now: BTreeSet<_> = self.open.keys().copied().collect();
+        let up: Vec<_> = now.difference(&self.told).copied().collect();
+        let down: Vec<_> = self.told.difference(&now).copied().collect();
+        for (peer, (_, actor)) in &self.open {
+            let known = self.told.contains(peer);
+            let up = if known { up.clone() } else { now.iter().copied().filter(|d| d != peer).collect() };
+            let down = if known { down.clone() } else { Vec::new() };
+            if !up.is_empty() || !down.is_empty() {
+                let _ = actor.cast(SessionMsg::Send(Control::Neighbours { up, down }));
+            }
+        }
+        self.told = now;
+    }
+}

@@ -1,0 +1,422 @@
+//! One conversation space of a running node: its replication, its chat, the pens it is written with, and what others
+//! hold of it. Plain state and methods; the documents actor owns it and does what it asks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use cairn_crdt::author::Author;
+use cairn_crdt::document::Outcome;
+use cairn_crdt::entry::Entry;
+use cairn_crdt::hlc::{Hlc, MAX_AHEAD_MS};
+use cairn_crdt::ids::{DeviceId, DocumentId, Kind, LogId, MessageId, NetworkId, SpaceId};
+use cairn_crdt::kinds::chat::{
+    ChatAuthor, ChatSegment, Conversation, Draft, MessageView, PageAt as At, Span, week_start,
+};
+use cairn_crdt::kinds::order::OrderKey;
+use cairn_crdt::kinds::profile::{Profile, set_name};
+use cairn_crdt::replica::{Access, Replica, Tip};
+use cairn_crdt::sync::SpaceSync;
+
+use crate::limits::BATCH_BYTES;
+use crate::pen::{Pen, PenError};
+use crate::store::{Store, StoreError};
+use crate::wiring::Wiring;
+
+/// Segments of one conversation kept in memory at least; older ones go when newer are read.
+const SEGMENTS_KEPT: usize = 4;
+
+/// What a space is to this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpaceKind {
+    /// The commons of a network.
+    Commons(NetworkId),
+    /// With one other device.
+    Direct(DeviceId),
+}
+
+/// What newly applied entries brought.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// Messages that became visible.
+    pub shown: Vec<OrderKey>,
+    /// Authors whose name came with it.
+    pub named: Vec<DeviceId>,
+    /// Entries that are void, with the reason.
+    pub void: Vec<(LogId, u64, String)>,
+    /// Entries that need a newer Cairn.
+    pub unsupported: usize,
+}
+
+/// A space.
+#[derive(Debug)]
+pub struct Space {
+    /// Its id.
+    pub id: SpaceId,
+    /// What it is.
+    pub kind: SpaceKind,
+    /// Its replication.
+    pub sync: SpaceSync,
+    /// Its messages.
+    pub chat: Conversation,
+    /// Whether the store says what this space is; a direct one is written there with its first entry.
+    pub registered: bool,
+    /// Summary changed since subscribers were told.
+    pub dirty: bool,
+    /// Logs whose durability peers have not been told of yet.
+    pub owed: BTreeSet<LogId>,
+    pens: BTreeMap<DocumentId, Pen<ChatAuthor>>,
+    profiles: BTreeMap<DeviceId, Profile>,
+    profile_pen: Option<Pen<Author>>,
+    held: BTreeMap<DeviceId, BTreeMap<LogId, u64>>,
+    own: BTreeMap<(LogId, u64), MessageId>,
+    recent: Vec<DocumentId>,
+}
+
+impl Space {
+    /// Reads a space: the tips of its logs, its profiles, and the newest segment of its chat.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store cannot be read.
+    pub fn load(id: SpaceId, kind: SpaceKind, wiring: &Wiring) -> Result<Self, StoreError> {
+        let me = wiring.me;
+        let access = match kind {
+            SpaceKind::Commons(_) => Access::Commons,
+            SpaceKind::Direct(peer) => Access::Direct(me.principal(), peer.principal()),
+        };
+        let tips = wiring.store.tips(&id)?;
+        let mut replica = Replica::new(id, access);
+        for (log, tip) in &tips {
+            replica.restore(log, Tip { seq: tip.seq, hash: tip.hash, hlc: tip.hlc });
+        }
+        let mut space = Self {
+            id,
+            kind,
+            sync: SpaceSync::new(replica),
+            chat: Conversation::new(),
+            registered: !tips.is_empty(),
+            dirty: false,
+            owed: BTreeSet::new(),
+            pens: BTreeMap::new(),
+            profiles: BTreeMap::new(),
+            profile_pen: None,
+            held: BTreeMap::new(),
+            own: BTreeMap::new(),
+            recent: Vec::new(),
+        };
+        space.chat.set_now(wiring.env.now_ms());
+        space.note_spans(&tips.iter().map(|(l, t)| (*l, t.seq, t.hlc)).collect::<Vec<_>>());
+        for (log, _) in tips.iter().filter(|(l, _)| l.document.kind() == Kind::Profile) {
+            let entries = space.read_log(wiring.store.as_ref(), log)?;
+            space.apply_profile(&log.device, &entries.into_iter().map(|s| s.entry).collect::<Vec<_>>());
+        }
+        space.read_held(wiring)?;
+        space.ensure(&At::Newest, 1, wiring)?;
+        Ok(space)
+    }
+
+    /// Tells the conversation what its unloaded segments can hold. The store knows each log's length and last stamp;
+    /// the first is not before the segment's week begins.
+    fn note_spans(&mut self, tips: &[(LogId, u64, Hlc)]) {
+        let mut spans: BTreeMap<DocumentId, Span> = BTreeMap::new();
+        for (log, seq, hlc) in tips {
+            if let Some((week, _)) = log.document.chat_week() {
+                let first = Hlc::from_ms(week_start(week)).min(*hlc);
+                let span = Span { first, last: *hlc, count: *seq };
+                spans.entry(log.document).and_modify(|s| *s = s.join(span)).or_insert(span);
+            }
+        }
+        for (id, span) in spans {
+            self.chat.note(id, span);
+        }
+    }
+
+    fn read_log(&self, store: &dyn Store, log: &LogId) -> Result<Vec<crate::store::Stored>, StoreError> {
+        let mut all = Vec::new();
+        let mut from = 1;
+        loop {
+            let batch = store.entries(&self.id, log, from, BATCH_BYTES * 4)?;
+            let Some(last) = batch.last() else { return Ok(all) };
+            from = last.entry.header().seq.saturating_add(1);
+            all.extend(batch);
+        }
+    }
+
+    /// Brings into memory what a page needs.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store cannot be read.
+    pub fn ensure(&mut self, at: &At, n: usize, wiring: &Wiring) -> Result<(), StoreError> {
+        while let Some(document) = self.chat.needs(at, n) {
+            self.load_segment(document, wiring)?;
+        }
+        Ok(())
+    }
+
+    fn load_segment(&mut self, document: DocumentId, wiring: &Wiring) -> Result<(), StoreError> {
+        let Some(mut segment) = ChatSegment::new(document) else { return Ok(()) };
+        let logs: Vec<_> = self.sync.replica().frontier(&document).map(|(log, _)| log).collect();
+        for log in logs {
+            let stored: Vec<_> = self.read_log(wiring.store.as_ref(), &log)?;
+            let received: BTreeMap<u64, u64> = stored.iter().map(|s| (s.entry.header().seq, s.received)).collect();
+            let entries: Vec<_> = stored.into_iter().map(|s| s.entry).collect();
+            segment.apply(&entries, |e| received.get(&e.header().seq).copied().unwrap_or(0));
+        }
+        self.own.extend(
+            segment.newest(usize::MAX).filter(|m| m.key.device == wiring.me).map(|m| ((m.log, m.seq), m.key.id)),
+        );
+        self.chat.insert(segment);
+        self.recent.retain(|d| *d != document);
+        self.recent.push(document);
+        let newest = self.chat.target(Hlc::from_ms(wiring.env.now_ms()));
+        while self.recent.len() > SEGMENTS_KEPT {
+            let oldest = self.recent.remove(0);
+            if oldest != newest && oldest != document {
+                self.chat.evict(&oldest);
+                self.own.retain(|(log, _), _| log.document != oldest);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes durable entries into the documents they belong to.
+    ///
+    /// # Errors
+    /// [`StoreError`] where a segment had to be read and could not.
+    pub fn apply(&mut self, entries: &[Arc<Entry>], received: u64, wiring: &Wiring) -> Result<Applied, StoreError> {
+        let mut out = Applied::default();
+        self.chat.set_now(wiring.env.now_ms());
+        for run in entries.chunk_by(|a, b| a.header().log.document == b.header().log.document) {
+            let Some(first) = run.first() else { continue };
+            let document = first.header().log.document;
+            match document.kind() {
+                Kind::Chat if document.chat_week().is_some() => {
+                    self.apply_chat(document, run, received, wiring, &mut out)?;
+                }
+                Kind::Profile => {
+                    for one in run.chunk_by(|a, b| a.header().log.device == b.header().log.device) {
+                        let device = one.first().map_or(wiring.me, |e| e.header().log.device);
+                        if self.apply_profile(&device, one) {
+                            out.named.push(device);
+                        }
+                    }
+                }
+                _ => out.unsupported += run.len(),
+            }
+        }
+        self.dirty |= !out.shown.is_empty();
+        Ok(out)
+    }
+
+    fn apply_chat(
+        &mut self,
+        document: DocumentId,
+        run: &[Arc<Entry>],
+        received: u64,
+        wiring: &Wiring,
+        out: &mut Applied,
+    ) -> Result<(), StoreError> {
+        let applied = match self.chat.apply(document, run, |_| received) {
+            Some(applied) => applied,
+            None => {
+                // Not in memory: a recent one is brought in whole (these entries included), an old one only counted.
+                let newest = self.chat.target(Hlc::from_ms(wiring.env.now_ms()));
+                if document >= newest {
+                    let before = self.chat.total();
+                    self.load_segment(document, wiring)?;
+                    let n = usize::try_from(self.chat.total().saturating_sub(before)).unwrap_or(usize::MAX);
+                    let segment = self.chat.segment(&document);
+                    out.shown.extend(segment.iter().flat_map(|s| s.newest(n)).map(|m| m.key));
+                } else {
+                    let tips: Vec<_> =
+                        self.sync.replica().frontier(&document).map(|(l, t)| (l, t.seq, t.hlc)).collect();
+                    self.note_spans(&tips);
+                }
+                return Ok(());
+            }
+        };
+        for (entry, outcome) in run.iter().zip(&applied.outcomes) {
+            match outcome {
+                Outcome::Void(why) => out.void.push((entry.header().log, entry.header().seq, why.to_string())),
+                Outcome::Unsupported => out.unsupported += 1,
+                _ => {}
+            }
+        }
+        for key in &applied.shown {
+            if key.device == wiring.me
+                && let Some(m) = self.chat.get(&key.device.principal(), &key.id)
+            {
+                self.own.insert((m.log, m.seq), key.id);
+            }
+        }
+        out.shown.extend(applied.shown);
+        Ok(())
+    }
+
+    fn apply_profile(&mut self, device: &DeviceId, entries: &[Arc<Entry>]) -> bool {
+        let profile = self.profiles.entry(*device).or_insert_with(|| Profile::new(device));
+        let before = profile.name().map(|(n, _)| n.to_owned());
+        profile.apply(entries);
+        profile.name().map(|(n, _)| n.to_owned()) != before
+    }
+
+    /// What a device calls itself in this space, and since when.
+    #[must_use]
+    pub fn profile(&self, device: &DeviceId) -> Option<(&str, Hlc)> {
+        self.profiles.get(device).and_then(Profile::name)
+    }
+
+    /// Every device that says its name in this space.
+    pub fn profiles(&self) -> impl Iterator<Item = (DeviceId, &str, Hlc)> {
+        self.profiles.iter().filter_map(|(d, p)| p.name().map(|(n, at)| (*d, n, at)))
+    }
+
+    /// Writes our name, if it is another than what this space says.
+    ///
+    /// # Errors
+    /// [`PenError`]; nothing was written.
+    pub fn write_profile(&mut self, name: &str, hlc: Hlc, wiring: &Wiring) -> Result<Option<Arc<Entry>>, PenError> {
+        if self.profile(&wiring.me).is_some_and(|(n, _)| n == name) {
+            return Ok(None);
+        }
+        let log =
+            LogId { document: DocumentId::profile(&wiring.me), device: wiring.me, incarnation: wiring.incarnation };
+        let pen = match &mut self.profile_pen {
+            Some(pen) => pen,
+            slot => slot.insert(Pen::open(&wiring.key, self.id, log, wiring.store.as_ref())?),
+        };
+        let entry = pen.write(hlc, |author| set_name(author, hlc, name))?;
+        self.sync.replica_mut().admit_own(&entry);
+        Ok(Some(entry))
+    }
+
+    /// Writes a message.
+    ///
+    /// # Errors
+    /// [`PenError`]; nothing was written.
+    pub fn write_message(
+        &mut self,
+        id: MessageId,
+        body: &str,
+        hlc: Hlc,
+        wiring: &Wiring,
+    ) -> Result<Arc<Entry>, PenError> {
+        let now = wiring.env.now_ms();
+        self.chat.set_now(now);
+        let document = self.chat.target(hlc);
+        let after = self
+            .chat
+            .page(&At::Newest, 8)
+            .messages
+            .iter()
+            .rev()
+            .map(|m| m.key)
+            .find(|k| k.stamp.ms() <= now.saturating_add(MAX_AHEAD_MS));
+        let log = LogId { document, device: wiring.me, incarnation: wiring.incarnation };
+        let pen = match self.pens.get_mut(&document) {
+            Some(pen) => pen,
+            None => {
+                let pen = Pen::open(&wiring.key, self.id, log, wiring.store.as_ref())?;
+                self.pens.entry(document).or_insert(pen)
+            }
+        };
+        let entry = pen.say(hlc, &Draft { id, body, after, reply_to: None })?;
+        while self.pens.len() > SEGMENTS_KEPT {
+            self.pens.pop_first();
+        }
+        self.sync.replica_mut().admit_own(&entry);
+        Ok(entry)
+    }
+
+    /// A commit failed: whatever was not durable is forgotten, and what is durable is read again.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store cannot be read.
+    pub fn failed(&mut self, wiring: &Wiring) -> Result<(), StoreError> {
+        self.sync.failed();
+        self.pens.clear();
+        self.profile_pen = None;
+        for (log, tip) in wiring.store.tips(&self.id)? {
+            if self.sync.replica().durable(&log).seq < tip.seq {
+                self.sync.replica_mut().restore(&log, Tip { seq: tip.seq, hash: tip.hash, hlc: tip.hlc });
+            }
+        }
+        Ok(())
+    }
+
+    // --- What others hold
+
+    fn read_held(&mut self, wiring: &Wiring) -> Result<(), StoreError> {
+        for (key, value) in wiring.store.scan(crate::store::Table::Durable, &self.id.0)? {
+            let parts = key.get(32..64).zip(key.get(64..)).zip(value.get(..8));
+            let Some(((device, log), seq)) = parts else { continue };
+            if let (Ok(device), Ok(log), Ok(seq)) =
+                (<[u8; 32]>::try_from(device), <[u8; LogId::LEN]>::try_from(log), <[u8; 8]>::try_from(seq))
+            {
+                let logs = self.held.entry(DeviceId(device)).or_default();
+                logs.insert(LogId::from_bytes(&log), u64::from_be_bytes(seq));
+            }
+        }
+        Ok(())
+    }
+
+    /// A peer holds these logs durably up to there. Returns our own messages that this is news for, and what to store.
+    pub fn holds(
+        &mut self,
+        peer: DeviceId,
+        logs: &[(LogId, u64)],
+        me: &DeviceId,
+    ) -> (Vec<MessageId>, Vec<crate::store::Write>) {
+        let mut news = Vec::new();
+        let mut writes = Vec::new();
+        let held = self.held.entry(peer).or_default();
+        for (log, seq) in logs {
+            // What a peer claims beyond what exists here says nothing about what we know.
+            let seq = (*seq).min(self.sync.replica().durable(log).seq);
+            let before = held.get(log).copied().unwrap_or(0);
+            if seq <= before {
+                continue;
+            }
+            held.insert(*log, seq);
+            if log.device == *me {
+                news.extend(self.own.range((*log, before + 1)..=(*log, seq)).map(|(_, id)| *id));
+                let key = [&self.id.0[..], &peer.0, &log.to_bytes()].concat();
+                writes.push(crate::store::Write::Put(crate::store::Table::Durable, key, seq.to_be_bytes().to_vec()));
+            }
+        }
+        (news, writes)
+    }
+
+    /// A peer holds everything that we hold.
+    pub fn holds_all(&mut self, peer: DeviceId, me: &DeviceId) -> (Vec<MessageId>, Vec<crate::store::Write>) {
+        let documents: Vec<_> = self.sync.replica().documents().collect();
+        let logs: Vec<_> = documents
+            .iter()
+            .flat_map(|d| self.sync.replica().frontier(d).map(|(l, t)| (l, t.seq)).collect::<Vec<_>>())
+            .collect();
+        self.holds(peer, &logs, me)
+    }
+
+    /// The devices that a message is for, and whether each is known to hold it. Without oneself for one's own message,
+    /// without its author for another's.
+    #[must_use]
+    pub fn delivery(&self, message: &MessageView<'_>, members: &[DeviceId], me: &DeviceId) -> Vec<(DeviceId, bool)> {
+        let author = message.key.device;
+        let holds = |d: &DeviceId| {
+            *d == *me || self.held.get(d).and_then(|l| l.get(&message.log)).is_some_and(|s| *s >= message.seq)
+        };
+        let own = (author != *me).then_some(*me);
+        members.iter().copied().chain(own).filter(|d| *d != author).map(|d| (d, holds(&d))).collect()
+    }
+
+    /// The devices that messages here are for, without oneself, and how many of them are connected.
+    #[must_use]
+    pub fn members(&self, wiring: &Wiring) -> (Vec<DeviceId>, u32) {
+        match self.kind {
+            SpaceKind::Commons(network) => wiring.people.members(&network, wiring.env.now_ms()),
+            SpaceKind::Direct(peer) => {
+                let here = self.sync.peers().any(|p| p == peer);
+                (vec![peer], u32::from(here))
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Starting a real node on a data folder: key, settings, store, port, sockets.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use cairn_crdt::identity::DeviceKey;
+
+use crate::api::{Event, NodeOptions};
+use crate::data::DataFolder;
+use crate::discovery::{DiscoveryArgs, DiscoveryEvent};
+use crate::documents::DocumentsMsg;
+use crate::endpoint::EndpointMsg;
+use crate::env::Env;
+use crate::limits::{BEACON_PORT, MISSING_FOR};
+use crate::link::Transport;
+use crate::link::quic::{QuicOptions, QuicTransport};
+use crate::net::udp::UdpBeacons;
+use crate::net::{BeaconIo, interfaces::Wanted};
+use crate::node::{Node, Parts, StartError};
+use crate::proto::discovery::{DiscoveryConfig, Known};
+use crate::proto::session::{Control, clean_name};
+use crate::sessions::SessionsMsg;
+use crate::settings::Settings;
+use crate::storage::WriterMode;
+use crate::store::{RedbStore, Store, StoreError, Table, Write};
+use crate::wiring::Wiring;
+
+const PORT_KEY: &[u8] = b"port";
+
+/// A data folder, opened.
+pub struct Opened {
+    /// The folder, locked for this process.
+    pub folder: DataFolder,
+    /// The device's key.
+    pub key: DeviceKey,
+    /// The store.
+    pub store: Arc<RedbStore>,
+    /// The settings.
+    pub settings: Settings,
+    /// The name to show: the settings', else the user's or the host's.
+    pub name: String,
+    /// What a person should know, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Opens a data folder. A damaged store is kept aside, with a warning, and a fresh one begun.
+///
+/// # Errors
+/// [`StartError`]: the folder is in use or cannot be read, the key is damaged, the settings are not right.
+pub fn open_data(data: &Path) -> Result<Opened, StartError> {
+    let mut folder = DataFolder::open(data)?;
+    let settings = Settings::load(&folder.settings())?;
+    let key = folder.device_key()?;
+    let mut warnings = Vec::new();
+    let store = match RedbStore::open(&folder.store()) {
+        Err(e @ StoreError::Corrupt { .. }) => {
+            warnings.push(format!("{e}. A new store was begun; other devices bring back what they hold."));
+            RedbStore::open(&folder.store())?
+        }
+        other => other?,
+    };
+    warnings.extend(folder.warnings().iter().cloned());
+    let name = settings.name.as_deref().and_then(clean_name).unwrap_or_else(default_name);
+    Ok(Opened { folder, key, store: Arc::new(store), settings, name, warnings })
+}
+
+/// The name of the person who is logged in, else of their account, else of the machine.
+#[must_use]
+pub fn default_name() -> String {
+    [whoami::realname().ok(), whoami::username().ok().filter(|u| u != "root"), whoami::hostname().ok()]
+        .into_iter()
+        .flatten()
+        .filter_map(|n| clean_name(&n))
+        .find(|n| !n.eq_ignore_ascii_case("unknown") && n != "root")
+        .unwrap_or_else(|| "Somebody".into())
+}
+
+/// Starts a node. Must be called within a tokio runtime with timers and IO.
+///
+/// # Errors
+/// [`StartError`] says what is in the way.
+pub async fn start(options: NodeOptions) -> Result<Node, StartError> {
+    let Opened { folder, key, store, mut settings, mut name, warnings } = open_data(&options.data)?;
+    if let Some(wanted) = &options.name {
+        name = clean_name(wanted).ok_or(StartError::BadName)?;
+        (settings.name, settings.named) = (Some(name.clone()), true);
+        settings.save(&folder.settings())?;
+    }
+    let remembered = store.get(Table::Meta, PORT_KEY)?.and_then(|b| <[u8; 2]>::try_from(b).ok());
+    let quic = QuicOptions {
+        port: options.port,
+        remembered: remembered.map(u16::from_be_bytes),
+        loopback_only: options.loopback_only,
+    };
+    let transport = Arc::new(QuicTransport::bind(&key, &quic).map_err(|e| StartError::Transport(e.to_string()))?);
+    let port = transport.port();
+    store.commit(&[Write::Put(Table::Meta, PORT_KEY.to_vec(), port.to_be_bytes().to_vec())])?;
+    let wanted = Wanted { names: options.interfaces.clone(), loopback_only: options.loopback_only };
+    let io: Arc<dyn BeaconIo> = if options.no_discovery {
+        Arc::new(Silent)
+    } else {
+        Arc::new(UdpBeacons::open(options.beacon_port.unwrap_or(BEACON_PORT), wanted))
+    };
+    let beacons = !options.no_discovery;
+    let (epoch, settings_file) = (tokio::time::Instant::now(), folder.settings());
+    let configured = options.peers.clone();
+    let parts = Parts {
+        env: Env::system().map_err(StartError::System)?,
+        key,
+        store,
+        writer: WriterMode::Thread,
+        transport,
+        settings: (settings, Some(settings_file)),
+        name,
+        data: folder.path().to_path_buf(),
+        discovery: Box::new(move |w| discovery_args(w, io.clone(), epoch, configured.clone(), beacons)),
+        discovering: beacons,
+        keep: Box::new(folder),
+    };
+    let node = Node::start(parts).await?;
+    for w in warnings {
+        node.handle.notice("data_folder", &w);
+    }
+    Ok(node)
+}
+
+/// What discovery is started with, each time anew: what the node knows by then.
+#[must_use]
+pub fn discovery_args(
+    wiring: &Arc<Wiring>,
+    io: Arc<dyn BeaconIo>,
+    epoch: tokio::time::Instant,
+    configured: Vec<SocketAddr>,
+    beacons: bool,
+) -> DiscoveryArgs {
+    let now = wiring.env.now_ms();
+    let hour = u64::try_from(MISSING_FOR.as_millis()).unwrap_or(u64::MAX);
+    let known = wiring.people.recent(now.saturating_sub(hour)).into_iter().flat_map(|(device, addresses, seen)| {
+        let seen_ago = Duration::from_millis(now.saturating_sub(seen));
+        addresses.into_iter().map(move |addr| Known { device, addr, seen_ago })
+    });
+    let network = crate::documents::claims_of(wiring.store.as_ref()).first().map(|c| (c.id, c.settled));
+    let config = DiscoveryConfig {
+        key: wiring.key.clone(),
+        incarnation: wiring.incarnation,
+        port: wiring.transport.port(),
+        network,
+        configured,
+        known: known.collect(),
+        beacons,
+        seed: wiring.env.random(),
+    };
+    let weak = Arc::downgrade(wiring);
+    let report = Arc::new(move |event| {
+        if let Some(wiring) = weak.upgrade() {
+            heard(&wiring, event);
+        }
+    });
+    DiscoveryArgs { config, io, epoch, report }
+}
+
+/// What discovery wants or learned goes to whom it concerns.
+fn heard(wiring: &Wiring, event: DiscoveryEvent) {
+    match event {
+        DiscoveryEvent::Dial { addr, device } => {
+            wiring.endpoint.cast(EndpointMsg::Dial { address: addr, device });
+        }
+        DiscoveryEvent::Met(met) => {
+            if let Some((network, _)) = met.network {
+                wiring.documents.cast(DocumentsMsg::NetworkHeard(network));
+            }
+        }
+        // Anybody can send a goodbye in a beacon: it only makes us ask.
+        DiscoveryEvent::Goodbye(device) => {
+            wiring.sessions.cast(SessionsMsg::Tell(device, Control::Probe(device)));
+        }
+        DiscoveryEvent::IdentityElsewhere { addr } => {
+            let sentence = format!(
+                "This identity runs elsewhere too (heard from {}). If you copied this data folder, use only one of the \
+                 copies; if you did not, somebody has your key.",
+                addr.ip()
+            );
+            wiring.trouble("identity_elsewhere", Some(sentence.clone()));
+            wiring.notice("identity_elsewhere", sentence);
+        }
+        DiscoveryEvent::LinksChanged(interfaces) => {
+            let changed = {
+                let mut about = wiring.about.write().unwrap_or_else(PoisonError::into_inner);
+                std::mem::replace(&mut about.interfaces, interfaces.clone()) != interfaces
+            };
+            if changed {
+                wiring.endpoint.cast(EndpointMsg::NetworkChanged);
+                wiring.emit(Event::Status(Box::new(wiring.status())));
+            }
+        }
+        DiscoveryEvent::Troubles(all) => {
+            wiring.trouble("beacons", (!all.is_empty()).then(|| all.join(" ")));
+        }
+    }
+}
+
+/// Beacons switched off.
+struct Silent;
+
+impl BeaconIo for Silent {
+    fn announce(&self, _: &[u8]) {}
+    fn answer(&self, _: SocketAddr, _: &[u8]) {}
+    fn rescan(&self) {}
+    fn interfaces(&self) -> Vec<crate::api::InterfaceInfo> {
+        Vec::new()
+    }
+    fn recv(&self) -> crate::link::BoxFuture<'_, crate::net::BeaconEvent> {
+        Box::pin(std::future::pending())
+    }
+}

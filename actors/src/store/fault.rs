@@ -1,0 +1,96 @@
+//! What can go wrong inside redb, sorted by what it means for the store: refused, full, damaged, to be reopened.
+
+use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use cairn_crdt::codec::DecodeError;
+
+use super::StoreError;
+
+/// A failure under the store.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The caller's error; redb is well.
+    Refused(StoreError),
+    /// What was read is not what was written.
+    Damaged(String),
+    /// redb is closed, because reopening it failed.
+    Closed,
+    /// redb reports an error.
+    Redb(redb::Error),
+}
+
+impl<E: Into<redb::Error>> From<E> for Fault {
+    fn from(error: E) -> Self {
+        Self::Redb(error.into())
+    }
+}
+
+impl Fault {
+    /// A value that does not decode.
+    pub(super) fn undecodable(what: &'static str) -> impl FnOnce(DecodeError) -> Self {
+        move |error| Self::Damaged(format!("{what}: {error}"))
+    }
+
+    /// Whether redb has to be opened again because of something that happened earlier.
+    pub(super) fn stale(&self) -> bool {
+        use redb::Error::{DatabaseClosed, LockPoisoned, PreviousIo};
+        matches!(self, Self::Closed | Self::Redb(PreviousIo | DatabaseClosed | LockPoisoned(_)))
+    }
+
+    /// What is damaged, if that is what it is.
+    pub(super) fn damage(&self) -> Option<String> {
+        use redb::Error as E;
+        match self {
+            Self::Damaged(reason) | Self::Redb(E::Corrupted(reason)) => Some(reason.clone()),
+            Self::Redb(
+                e @ (E::TableTypeMismatch { .. }
+                | E::TableIsMultimap(_)
+                | E::TableIsNotMultimap(_)
+                | E::TypeDefinitionChanged { .. }
+                | E::TableDoesNotExist(_)
+                | E::RepairAborted
+                | E::UpgradeRequired(_)),
+            ) => Some(e.to_string()),
+            Self::Redb(E::Io(e)) if matches!(e.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) => {
+                Some(e.to_string())
+            }
+            _ => None,
+        }
+    }
+
+    /// The error for the caller of a store that is open.
+    pub(super) fn into_error(self) -> StoreError {
+        if let Some(reason) = self.damage() {
+            return StoreError::Damaged { reason };
+        }
+        match self {
+            Self::Refused(error) => error,
+            Self::Damaged(reason) => StoreError::Damaged { reason },
+            Self::Closed => StoreError::Io("it is closed".into()),
+            Self::Redb(redb::Error::DatabaseAlreadyOpen) => StoreError::InUse,
+            Self::Redb(redb::Error::Io(e)) => io_error(&e),
+            Self::Redb(e) => StoreError::Io(e.to_string()),
+        }
+    }
+}
+
+/// An error of the operating system as the store's.
+pub(super) fn io_error(e: &std::io::Error) -> StoreError {
+    match e.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreError::Full,
+        _ => StoreError::Io(e.to_string()),
+    }
+}
+
+/// Runs `f`, and turns a panic (redb's answer to some damaged pages) into damage.
+pub(super) fn guarded<T>(f: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|payload| {
+        let text = payload
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| payload.downcast_ref::<&str>().copied())
+            .unwrap_or("it could not be read");
+        Err(Fault::Damaged(text.chars().take(200).collect()))
+    })
+}

@@ -1,0 +1,167 @@
+//! The store of simulations: in memory, with the semantics of a disk. What was committed survives, what was not is
+//! gone; commits can be made to fail.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cairn_crdt::ids::{LogId, SpaceId};
+
+use super::tables::{SCHEMA, SCHEMA_KEY};
+use super::{Row, Store, StoreError, Stored, Table, Tip, Write};
+
+/// A store in memory. Clones share it, as two handles on one disk would.
+#[derive(Debug, Clone)]
+pub struct MemoryStore {
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    disk: Disk,
+    /// Commits that will fail, and how.
+    failing: Option<(u64, StoreError)>,
+    full: bool,
+    commits: u64,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Disk {
+    logs: BTreeMap<(SpaceId, LogId), Vec<Stored>>,
+    small: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut disk = Disk::default();
+        disk.small.insert((Table::Meta, SCHEMA_KEY.to_vec()), SCHEMA.to_be_bytes().to_vec());
+        Self::on(disk)
+    }
+
+    fn on(disk: Disk) -> Self {
+        Self { shared: Arc::new(Mutex::new(Shared { disk, failing: None, full: false, commits: 0 })) }
+    }
+
+    /// A copy that holds exactly what was committed, as a machine finds it after a power cut. The old handle, and
+    /// whatever still writes to it, has no part in the copy; faults are not copied.
+    #[must_use]
+    pub fn crash(&self) -> Self {
+        Self::on(self.lock().disk.clone())
+    }
+
+    /// Makes the next `n` commits fail with `error` and keep nothing.
+    pub fn fail_commits(&self, n: u64, error: StoreError) {
+        self.lock().failing = (n > 0).then_some((n, error));
+    }
+
+    /// Fills the disk or makes room: while it is full every commit fails with [`StoreError::Full`].
+    pub fn set_full(&self, full: bool) {
+        self.lock().full = full;
+    }
+
+    /// Commits that were kept so far.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.lock().commits
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    fn fault(&mut self) -> Result<(), StoreError> {
+        if self.full {
+            return Err(StoreError::Full);
+        }
+        let Some((left, error)) = self.failing.take() else { return Ok(()) };
+        let left = left.saturating_sub(1);
+        self.failing = (left > 0).then(|| (left, error.clone()));
+        Err(error)
+    }
+}
+
+impl Store for MemoryStore {
+    fn commit(&self, batch: &[Write]) -> Result<(), StoreError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        super::check_reserved(batch)?;
+        let mut shared = self.lock();
+        let mut tips: BTreeMap<(SpaceId, LogId), Tip> = BTreeMap::new();
+        for write in batch {
+            let Write::Append { entry, .. } = write else { continue };
+            let id = (entry.header().space, entry.header().log);
+            let tip = tips.get(&id).copied().or_else(|| shared.disk.logs.get(&id).and_then(|log| tip_of(log)));
+            tips.insert(id, super::follow(tip.as_ref(), entry)?);
+        }
+        shared.fault()?;
+        for write in batch {
+            match write {
+                Write::Append { entry, received } => {
+                    let log = shared.disk.logs.entry((entry.header().space, entry.header().log)).or_default();
+                    log.push(Stored { entry: entry.clone(), received: *received });
+                }
+                Write::Put(table, key, value) => {
+                    shared.disk.small.insert((*table, key.clone()), value.clone());
+                }
+                Write::Delete(table, key) => {
+                    shared.disk.small.remove(&(*table, key.clone()));
+                }
+            }
+        }
+        shared.commits = shared.commits.saturating_add(1);
+        Ok(())
+    }
+
+    fn spaces(&self) -> Result<Vec<SpaceId>, StoreError> {
+        let mut spaces: Vec<SpaceId> = self.lock().disk.logs.keys().map(|(space, _)| *space).collect();
+        spaces.dedup();
+        Ok(spaces)
+    }
+
+    fn tips(&self, space: &SpaceId) -> Result<Vec<(LogId, Tip)>, StoreError> {
+        let shared = self.lock();
+        let of_space = shared.disk.logs.iter().filter(|((of, _), _)| of == space);
+        Ok(of_space.filter_map(|((_, log), entries)| Some((*log, tip_of(entries)?))).collect())
+    }
+
+    fn entries(&self, space: &SpaceId, log: &LogId, from: u64, max_bytes: usize) -> Result<Vec<Stored>, StoreError> {
+        let shared = self.lock();
+        let Some(entries) = shared.disk.logs.get(&(*space, *log)) else { return Ok(Vec::new()) };
+        let from = usize::try_from(from.max(1).saturating_sub(1)).unwrap_or(usize::MAX);
+        let mut total = 0usize;
+        let mut answer: Vec<Stored> = Vec::new();
+        for stored in entries.get(from..).unwrap_or_default() {
+            total = total.saturating_add(super::encoded_len(&stored.entry));
+            if total > max_bytes && !answer.is_empty() {
+                break;
+            }
+            answer.push(stored.clone());
+        }
+        Ok(answer)
+    }
+
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.lock().disk.small.get(&(table, key.to_vec())).cloned())
+    }
+
+    fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, StoreError> {
+        let shared = self.lock();
+        let rows = shared.disk.small.range((table, prefix.to_vec())..);
+        let rows = rows.take_while(|((of, key), _)| *of == table && key.starts_with(prefix));
+        Ok(rows.map(|((_, key), value)| (key.clone(), value.clone())).collect())
+    }
+}
+
+fn tip_of(log: &[Stored]) -> Option<Tip> {
+    log.last().map(|stored| super::tip_after(&stored.entry))
+}

@@ -1,0 +1,230 @@
+//! What the actors of a node share: who they are, where the others are, and the few things that outlive a restart.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use cairn_crdt::identity::DeviceKey;
+use cairn_crdt::ids::{DeviceId, Incarnation};
+use ractor::{ActorRef, Message};
+use tokio::sync::broadcast;
+
+use crate::api::{Event, InterfaceInfo, LinkState, Status};
+use crate::discovery::DiscoveryMsg;
+use crate::documents::DocumentsMsg;
+use crate::endpoint::EndpointMsg;
+use crate::env::Env;
+use crate::limits::EVENTS;
+use crate::link::Transport;
+use crate::people::People;
+use crate::presence::PresenceMsg;
+use crate::sessions::SessionsMsg;
+use crate::storage::{Committer, StorageMsg};
+use crate::store::Store;
+
+/// Where an actor is now. A message to an actor that is being restarted is dropped: whoever restarts asks for what it
+/// needs, so nothing rests on such a message.
+#[derive(Debug)]
+pub struct Slot<M>(RwLock<Option<ActorRef<M>>>);
+
+impl<M: Message> Default for Slot<M> {
+    fn default() -> Self {
+        Self(RwLock::new(None))
+    }
+}
+
+impl<M: Message> Slot<M> {
+    /// Sends a message; `false` if nobody is there.
+    pub fn cast(&self, msg: M) -> bool {
+        let slot = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        slot.as_ref().is_some_and(|a| a.send_message(msg).is_ok())
+    }
+
+    /// Puts an actor here.
+    pub fn set(&self, actor: ActorRef<M>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(actor);
+    }
+
+    /// The actor here.
+    #[must_use]
+    pub fn get(&self) -> Option<ActorRef<M>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What a person is told of this node beyond its peers.
+#[derive(Debug, Clone)]
+pub struct Me {
+    /// Display name.
+    pub name: String,
+    /// Chosen or confirmed by a person.
+    pub named: bool,
+    /// Interfaces in use.
+    pub interfaces: Vec<InterfaceInfo>,
+    /// Whether discovery is on; without it no interface is listed and `alone` is all that can be said.
+    pub discovery: bool,
+    /// The data folder.
+    pub data: std::path::PathBuf,
+}
+
+/// What the actors of a node share.
+pub struct Wiring {
+    /// Clock and randomness.
+    pub env: Env,
+    /// The device's key.
+    pub key: DeviceKey,
+    /// The device.
+    pub me: DeviceId,
+    /// This start.
+    pub incarnation: Incarnation,
+    /// Reads, and the writer's target.
+    pub store: Arc<dyn Store>,
+    /// Makes and takes links.
+    pub transport: Arc<dyn Transport>,
+    /// What happened.
+    pub events: broadcast::Sender<Event>,
+    /// Devices known.
+    pub people: People,
+    /// What a person is told.
+    pub about: RwLock<Me>,
+    /// What is wrong, by a stable code.
+    pub troubles: Mutex<BTreeMap<&'static str, String>>,
+    /// The person is away.
+    pub away: AtomicBool,
+    /// Numbers sessions.
+    pub serial: AtomicU64,
+    /// Kept as long as the node (the lock of the data folder).
+    pub keep: Mutex<Option<Box<dyn std::any::Any + Send + Sync>>>,
+    /// The way to the writer.
+    pub committer: RwLock<Option<Committer>>,
+    /// The storage actor.
+    pub storage: Slot<StorageMsg>,
+    /// The documents actor.
+    pub documents: Slot<DocumentsMsg>,
+    /// The sessions' supervisor.
+    pub sessions: Slot<SessionsMsg>,
+    /// The presence actor.
+    pub presence: Slot<PresenceMsg>,
+    /// The endpoint actor.
+    pub endpoint: Slot<EndpointMsg>,
+    /// The discovery actor.
+    pub discovery: Slot<DiscoveryMsg>,
+}
+
+impl std::fmt::Debug for Wiring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Wiring({})", self.me.short())
+    }
+}
+
+impl Wiring {
+    /// Wiring without actors yet.
+    #[must_use]
+    pub fn new(
+        env: Env,
+        key: DeviceKey,
+        incarnation: Incarnation,
+        store: Arc<dyn Store>,
+        transport: Arc<dyn Transport>,
+        people: People,
+        about: Me,
+    ) -> Self {
+        Self {
+            env,
+            me: key.id(),
+            key,
+            incarnation,
+            store,
+            transport,
+            events: broadcast::channel(EVENTS).0,
+            people,
+            about: RwLock::new(about),
+            troubles: Mutex::default(),
+            away: AtomicBool::new(false),
+            serial: AtomicU64::new(1),
+            keep: Mutex::default(),
+            committer: RwLock::default(),
+            storage: Slot::default(),
+            documents: Slot::default(),
+            sessions: Slot::default(),
+            presence: Slot::default(),
+            endpoint: Slot::default(),
+            discovery: Slot::default(),
+        }
+    }
+
+    /// Tells subscribers; nobody may be listening.
+    pub fn emit(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+
+    /// Something a person should know.
+    pub fn notice(&self, code: &str, message: impl Into<String>) {
+        self.emit(Event::Notice { code: code.into(), message: message.into() });
+    }
+
+    /// Something is wrong, or no longer; tells subscribers if that is new.
+    pub fn trouble(&self, code: &'static str, sentence: Option<String>) {
+        let changed = {
+            let mut t = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+            match sentence {
+                Some(s) => t.insert(code, s.clone()).as_ref() != Some(&s),
+                None => t.remove(code).is_some(),
+            }
+        };
+        if changed {
+            self.emit(Event::Status(Box::new(self.status())));
+        }
+    }
+
+    /// The way to the writer, while there is one.
+    #[must_use]
+    pub fn committer(&self) -> Option<Committer> {
+        self.committer.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Our display name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.about.read().unwrap_or_else(PoisonError::into_inner).name.clone()
+    }
+
+    /// A device's name as shown here.
+    #[must_use]
+    pub fn name_of(&self, device: &DeviceId) -> String {
+        if *device == self.me { self.name() } else { self.people.name(device) }
+    }
+
+    /// The next number of a session.
+    #[must_use]
+    pub fn next_serial(&self) -> u64 {
+        self.serial.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The node at a glance.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let about = self.about.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let peers = self.people.here().len();
+        Status {
+            id: self.me,
+            name: about.name,
+            code: self.me.code(),
+            incarnation: self.incarnation,
+            port: self.transport.port(),
+            peers_online: u32::try_from(peers).unwrap_or(u32::MAX),
+            link: if peers > 0 {
+                LinkState::Online
+            } else if about.interfaces.is_empty() && about.discovery {
+                LinkState::NoNetwork
+            } else {
+                LinkState::Alone
+            },
+            interfaces: about.interfaces,
+            data: about.data,
+            version: env!("CARGO_PKG_VERSION").into(),
+            named: about.named,
+            troubles: self.troubles.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect(),
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Whole nodes in one process: on a simulated LAN with a paused clock, and on real sockets and a real store.
+
+mod lan;
+mod real;
+mod restart;
+mod world;

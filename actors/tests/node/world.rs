@@ -1,0 +1,154 @@
+//! A simulated world: nodes with in-memory links and stores, one switch, one paused clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cairn_actors::api::{Conversation, ConversationKind, Event, Message, PageAt};
+use cairn_actors::env::Env;
+use cairn_actors::handle::Handle;
+use cairn_actors::link::memory::{Attached, Switch};
+use cairn_actors::node::{Node, Parts};
+use cairn_actors::settings::Settings;
+use cairn_actors::start::discovery_args;
+use cairn_actors::storage::WriterMode;
+use cairn_actors::store::MemoryStore;
+use cairn_crdt::identity::DeviceKey;
+use cairn_crdt::ids::{DeviceId, SpaceId};
+
+/// Saturday 2026-11-21, 08:00 UTC.
+pub const EPOCH_MS: u64 = 1_795_248_000_000;
+
+pub struct Sim {
+    pub id: DeviceId,
+    pub store: MemoryStore,
+    pub at: Attached,
+    pub node: Node,
+    seed: u8,
+}
+
+impl Sim {
+    pub async fn start(lan: &Switch, seed: u8) -> Self {
+        Self::start_on(lan, seed, MemoryStore::new(), None).await
+    }
+
+    async fn start_on(lan: &Switch, seed: u8, store: MemoryStore, before: Option<Attached>) -> Self {
+        let key = DeviceKey::from_seed(&[seed; 32]);
+        let at = match before {
+            Some(old) => lan.attach_at(key.id(), old.addr),
+            None => lan.attach(key.id()),
+        };
+        let (io, epoch) = (at.beacons.clone(), tokio::time::Instant::now());
+        let nonce = u64::from(seed) << 32 | u64::from(u32::from(at.addr.port())) ^ rand_start();
+        let parts = Parts {
+            env: Env::simulated(EPOCH_MS, nonce),
+            key: key.clone(),
+            store: Arc::new(store.clone()),
+            writer: WriterMode::Inline,
+            transport: at.transport.clone(),
+            settings: (Settings::default(), None),
+            name: format!("node {seed}"),
+            data: "memory".into(),
+            discovery: Box::new(move |w| discovery_args(w, io.clone(), epoch, vec![], true)),
+            discovering: true,
+            keep: Box::new(()),
+        };
+        let node = Node::start(parts).await.unwrap();
+        Self { id: key.id(), store, at, node, seed }
+    }
+
+    /// Ends the node without a goodbye and starts it again on what was committed.
+    pub async fn crash_and_restart(self, lan: &Switch) -> Self {
+        lan.kill(self.at.addr);
+        let store = self.store.crash();
+        let (at, seed) = (self.at.clone(), self.seed);
+        drop(self);
+        Self::start_on(lan, seed, store, Some(at)).await
+    }
+
+    pub fn handle(&self) -> &Handle {
+        &self.node.handle
+    }
+
+    pub async fn everyone(&self) -> SpaceId {
+        let all = wait_for(self, |c| c.iter().any(|c| c.kind == ConversationKind::Everyone)).await;
+        all.first().unwrap().id
+    }
+
+    pub async fn say(&self, text: &str) {
+        let everyone = self.everyone().await;
+        self.handle().say(everyone, text, None).await.unwrap();
+    }
+
+    pub async fn messages(&self, conversation: SpaceId) -> Vec<Message> {
+        let page = self.handle().page(conversation, PageAt::Newest, 2_000).await.unwrap();
+        assert!(!page.older);
+        page.messages
+    }
+
+    pub async fn bodies(&self) -> Vec<String> {
+        let everyone = self.everyone().await;
+        self.messages(everyone).await.into_iter().map(|m| m.body).collect()
+    }
+
+    pub async fn online(&self) -> u32 {
+        self.handle().status().await.unwrap().peers_online
+    }
+}
+
+/// Starts in one run differ from each other, and are the same in the next run.
+fn rand_start() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static STARTS: AtomicU64 = AtomicU64::new(1);
+    STARTS.fetch_add(1, Ordering::Relaxed)
+}
+
+async fn wait_for(sim: &Sim, ok: impl Fn(&[Conversation]) -> bool) -> Vec<Conversation> {
+    let mut events = sim.handle().subscribe();
+    loop {
+        let all = sim.handle().conversations().await.unwrap();
+        if ok(&all) {
+            return all;
+        }
+        let _: Result<Event, _> = events.recv().await;
+    }
+}
+
+/// Waits, in the clock's time, until `ok` holds; returns how long that took.
+pub async fn until<F: AsyncFnMut() -> bool>(limit: Duration, what: &str, mut ok: F) -> Duration {
+    let start = tokio::time::Instant::now();
+    loop {
+        if ok().await {
+            return start.elapsed();
+        }
+        assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+pub async fn all_online(nodes: &[Sim], n: u32) {
+    until(Duration::from_secs(60), "all see all", async || {
+        for s in nodes {
+            if s.online().await != n {
+                return false;
+            }
+        }
+        true
+    })
+    .await;
+}
+
+pub async fn all_equal(nodes: &[Sim], count: usize, limit: Duration) -> Duration {
+    until(limit, "all hold the same", async || {
+        let first = nodes[0].bodies().await;
+        if first.len() != count {
+            return false;
+        }
+        for s in &nodes[1..] {
+            if s.bodies().await != first {
+                return false;
+            }
+        }
+        true
+    })
+    .await
+}

@@ -1,0 +1,287 @@
+//! A conversation: its segments side by side, loaded when a page needs them.
+//!
+//! The order is one order of keys across all segments: parts of a week may overlap in time, since both sides of a
+//! partition fill them without asking each other. Of a segment that is not in memory the [`Span`] tells which keys it
+//! can hold.
+
+use std::collections::BTreeMap;
+
+use super::segment::{Applied, ChatSegment};
+use super::store::MessageView;
+use super::{PART_MESSAGES, is_ahead, week_of};
+use crate::entry::Entry;
+use crate::hlc::Hlc;
+use crate::ids::{DeviceId, DocumentId, MessageId, PrincipalId};
+use crate::kinds::order::{OrderKey, latest_stamp};
+
+/// What is known of a segment without its messages. The stamps of a log only grow, so first and last are those of the
+/// first and last entries of its logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The lowest stamp of its entries.
+    pub first: Hlc,
+    /// The highest stamp of its entries.
+    pub last: Hlc,
+    /// How many messages it holds (the lengths of its logs, while nothing better is known).
+    pub count: u64,
+}
+
+impl Span {
+    /// One span over both.
+    #[must_use]
+    pub fn join(self, other: Self) -> Self {
+        Self {
+            first: self.first.min(other.first),
+            last: self.last.max(other.last),
+            count: self.count.saturating_add(other.count),
+        }
+    }
+
+    fn may_hold(&self, from: Hlc, to: Hlc) -> bool {
+        self.count > 0 && self.first <= to && latest_stamp(self.last) >= from
+    }
+}
+
+/// Which messages to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageAt {
+    /// The newest.
+    Newest,
+    /// The newest before a key.
+    Before(OrderKey),
+    /// The oldest after a key.
+    After(OrderKey),
+}
+
+/// Part of a history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<'a> {
+    /// The messages, oldest first.
+    pub messages: Vec<MessageView<'a>>,
+    /// Whether there are older ones.
+    pub older: bool,
+    /// Whether there are newer ones.
+    pub newer: bool,
+}
+
+/// A conversation.
+#[derive(Debug, Default)]
+pub struct Conversation {
+    now_ms: u64,
+    spans: BTreeMap<DocumentId, Span>,
+    segments: BTreeMap<DocumentId, ChatSegment>,
+}
+
+impl Conversation {
+    /// A conversation of which nothing is known yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets mesh time: segments that begin more than a week ahead of it are in no page and no count, but in
+    /// [`Conversation::ahead`].
+    pub fn set_now(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+    }
+
+    /// Tells of a segment that is not in memory, or what became of it since. Ids of other kinds are ignored.
+    pub fn note(&mut self, id: DocumentId, span: Span) {
+        if id.chat_week().is_some() && !self.segments.contains_key(&id) {
+            self.spans.insert(id, span);
+        }
+    }
+
+    /// Takes a loaded segment.
+    pub fn insert(&mut self, segment: ChatSegment) {
+        self.spans.remove(&segment.id());
+        self.segments.insert(segment.id(), segment);
+    }
+
+    /// Lets go of a segment's messages and remembers its span.
+    pub fn evict(&mut self, id: &DocumentId) -> Option<ChatSegment> {
+        let segment = self.segments.remove(id)?;
+        if let Some(span) = segment.span() {
+            self.spans.insert(*id, span);
+        }
+        Some(segment)
+    }
+
+    /// A loaded segment.
+    #[must_use]
+    pub fn segment(&self, id: &DocumentId) -> Option<&ChatSegment> {
+        self.segments.get(id)
+    }
+
+    /// The loaded segments, in order of week and part.
+    pub fn loaded(&self) -> impl Iterator<Item = &ChatSegment> {
+        self.segments.values()
+    }
+
+    /// Judges and applies entries of one segment. A segment that was not known begins here; one that is known but not
+    /// in memory gives `None`: load it, or [`Conversation::note`] what it holds now.
+    ///
+    /// Messages of which another loaded segment shows a lower copy are not among the shown.
+    pub fn apply<E: AsRef<Entry>>(
+        &mut self,
+        id: DocumentId,
+        entries: &[E],
+        received: impl Fn(&E) -> u64,
+    ) -> Option<Applied> {
+        if !self.segments.contains_key(&id) {
+            if self.spans.contains_key(&id) {
+                return None;
+            }
+            self.segments.insert(id, ChatSegment::new(id)?);
+        }
+        let mut applied = self.segments.get_mut(&id)?.apply(entries, received);
+        if self.segments.len() > 1 {
+            let segment = self.segments.get(&id)?;
+            applied
+                .shown
+                .retain(|key| segment.get(&key.device.principal(), &key.id).is_some_and(|m| self.is_lowest(&m)));
+        }
+        Some(applied)
+    }
+
+    /// Where a message stamped `hlc` goes: the first part of its week that holds fewer than [`PART_MESSAGES`].
+    #[must_use]
+    pub fn target(&self, hlc: Hlc) -> DocumentId {
+        let week = week_of(hlc.ms());
+        let full = |part: &u16| self.count_of(&DocumentId::chat(week, *part)) >= PART_MESSAGES;
+        let part = (0..u16::MAX).find(|part| !full(part)).unwrap_or(u16::MAX);
+        DocumentId::chat(week, part)
+    }
+
+    fn count_of(&self, id: &DocumentId) -> u64 {
+        match self.segments.get(id) {
+            Some(segment) => segment.len() as u64,
+            None => self.spans.get(id).map_or(0, |s| s.count),
+        }
+    }
+
+    /// Segments that begin more than a week ahead of mesh time, to be shown apart and flagged.
+    pub fn ahead(&self) -> impl Iterator<Item = DocumentId> {
+        self.spans.keys().chain(self.segments.keys()).filter(|id| is_ahead(id, self.now_ms)).copied()
+    }
+
+    /// Messages in all; those of segments that are not in memory as their spans count them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.unloaded().map(|(_, s)| s.count).chain(self.shown_segments().map(|s| s.len() as u64)).sum()
+    }
+
+    /// Messages after a key that are not `except`'s. Exact if [`Conversation::needs`] wants nothing for
+    /// `PageAt::After(key)`; a segment that is not in memory counts whole if it may hold messages after the key.
+    #[must_use]
+    pub fn count_after(&self, key: &OrderKey, except: &DeviceId) -> u64 {
+        let loaded = self.shown_segments().map(|s| {
+            let rows = (s.after(key)..s.len()).filter_map(|at| s.at(at));
+            rows.filter(|m| m.key.device != *except && self.is_lowest(m)).count() as u64
+        });
+        let unloaded = self.unloaded().filter(|(_, s)| s.may_hold(key.stamp, Hlc(u64::MAX))).map(|(_, s)| s.count);
+        loaded.chain(unloaded).sum()
+    }
+
+    /// A principal's message in the loaded segments.
+    #[must_use]
+    pub fn get(&self, principal: &PrincipalId, id: &MessageId) -> Option<MessageView<'_>> {
+        self.segments.values().filter_map(|s| s.get(principal, id)).min_by_key(MessageView::rank)
+    }
+
+    /// The messages of an id in the loaded segments, one for each principal that used it.
+    #[must_use]
+    pub fn find(&self, id: &MessageId) -> Vec<MessageView<'_>> {
+        self.segments.values().flat_map(|s| s.find(id)).filter(|m| self.is_lowest(m)).collect()
+    }
+
+    /// The segment that must be loaded before a page of `n` is right, if any: load it, ask again.
+    #[must_use]
+    pub fn needs(&self, at: &PageAt, n: usize) -> Option<DocumentId> {
+        if self.spans.is_empty() {
+            return None;
+        }
+        let page = self.page(at, n);
+        let full = page.messages.len() >= n;
+        let (from, to) = match at {
+            PageAt::Newest | PageAt::Before(_) => {
+                let to = if let PageAt::Before(key) = at { key.stamp } else { Hlc(u64::MAX) };
+                let from = page.messages.first().filter(|_| full).map_or(Hlc(0), |m| m.key.stamp);
+                (from, to)
+            }
+            PageAt::After(key) => {
+                (key.stamp, page.messages.last().filter(|_| full).map_or(Hlc(u64::MAX), |m| m.key.stamp))
+            }
+        };
+        let wanted = self.unloaded().filter(|(_, s)| s.may_hold(from, to));
+        match at {
+            PageAt::After(_) => wanted.min_by_key(|(id, s)| (s.first, **id)),
+            _ => wanted.max_by_key(|(id, s)| (s.last, **id)),
+        }
+        .map(|(id, _)| *id)
+    }
+
+    /// A page of at most `n` messages of the loaded segments.
+    #[must_use]
+    pub fn page(&self, at: &PageAt, n: usize) -> Page<'_> {
+        let messages = match at {
+            PageAt::Newest => self.backwards(&OrderKey::MAX, n),
+            PageAt::Before(key) => self.backwards(key, n),
+            PageAt::After(key) => self.forwards(key, n),
+        };
+        let (low, high) = match (messages.first(), messages.last(), at) {
+            (Some(first), Some(last), _) => (first.key, last.key),
+            (_, _, PageAt::Newest) => (OrderKey::MAX, OrderKey::MAX),
+            (_, _, PageAt::Before(key) | PageAt::After(key)) => (*key, *key),
+        };
+        let older = self.shown_segments().any(|s| s.position(&low) > 0)
+            || self.unloaded().any(|(_, s)| s.may_hold(Hlc(0), low.stamp));
+        let newer = self.shown_segments().any(|s| s.after(&high) < s.len())
+            || (high != OrderKey::MAX && self.unloaded().any(|(_, s)| s.may_hold(high.stamp, Hlc(u64::MAX))));
+        Page { messages, older, newer }
+    }
+
+    /// Merges the segments from a key towards the past.
+    fn backwards(&self, key: &OrderKey, n: usize) -> Vec<MessageView<'_>> {
+        let mut ends: Vec<(&ChatSegment, usize)> = self.shown_segments().map(|s| (s, s.position(key))).collect();
+        let mut out = Vec::new();
+        while out.len() < n {
+            let head = |(s, end): &(&'_ ChatSegment, usize)| s.at(end.checked_sub(1)?).map(|m| m.key);
+            let Some(best) = ends.iter_mut().filter(|e| head(e).is_some()).max_by_key(|e| head(e)) else { break };
+            best.1 = best.1.saturating_sub(1);
+            out.extend(best.0.at(best.1).filter(|m| self.is_lowest(m)));
+        }
+        out.reverse();
+        out
+    }
+
+    /// Merges the segments from a key towards the present.
+    fn forwards(&self, key: &OrderKey, n: usize) -> Vec<MessageView<'_>> {
+        let mut starts: Vec<(&ChatSegment, usize)> = self.shown_segments().map(|s| (s, s.after(key))).collect();
+        let mut out = Vec::new();
+        while out.len() < n {
+            let head = |(s, start): &(&'_ ChatSegment, usize)| s.at(*start).map(|m| m.key);
+            let Some(best) = starts.iter_mut().filter(|e| head(e).is_some()).min_by_key(|e| head(e)) else { break };
+            out.extend(best.0.at(best.1).filter(|m| self.is_lowest(m)));
+            best.1 = best.1.saturating_add(1);
+        }
+        out
+    }
+
+    /// Whether no loaded segment holds a lower copy of the message (one principal, one id).
+    fn is_lowest(&self, message: &MessageView<'_>) -> bool {
+        let rank = message.rank();
+        let principal = message.principal();
+        !self.shown_segments().any(|s| {
+            s.id() != message.log.document && s.get(&principal, &message.key.id).is_some_and(|m| m.rank() < rank)
+        })
+    }
+
+    fn shown_segments(&self) -> impl Iterator<Item = &ChatSegment> {
+        self.segments.values().filter(|s| !is_ahead(&s.id(), self.now_ms))
+    }
+
+    fn unloaded(&self) -> impl Iterator<Item = (&DocumentId, &Span)> {
+        self.spans.iter().filter(|(id, _)| !is_ahead(id, self.now_ms))
+    }
+}

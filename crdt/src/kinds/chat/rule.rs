@@ -1,0 +1,239 @@
+//! Who may write what in a chat segment.
+
+use std::collections::BTreeMap;
+
+use automerge::ScalarValue;
+
+use super::{BLOCK_MESSAGES, MAX_BODY, block_key, week_of};
+use crate::guard::{Action, Key, OpView};
+use crate::hlc::Hlc;
+use crate::ids::{DeviceId, Incarnation, MessageId};
+use crate::kinds::order::OrderKey;
+use crate::kinds::own::scalar_len;
+use crate::kinds::{Rule, Writing};
+
+/// Operations of one change.
+const MAX_OPS: u32 = 512;
+/// Bytes of keys and values of one change beside the bodies.
+const MAX_EXTRA: usize = 32 * 1024;
+/// Messages of one change.
+const MAX_MESSAGES: u32 = 16;
+/// Longest key in bytes.
+const MAX_KEY: usize = 64;
+/// Longest `kind` in bytes.
+const MAX_KIND: usize = 32;
+/// Deepest path.
+const MAX_DEPTH: usize = 8;
+/// Largest block number, the most that six digits can say.
+const MAX_BLOCK: u32 = 999_999;
+
+/// How far an incarnation has come.
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    blocks: u32,
+    in_last: u32,
+    stamp: Hlc,
+}
+
+/// The message being made.
+#[derive(Debug)]
+struct Making {
+    id: String,
+    sent: bool,
+    kind: bool,
+    body: bool,
+}
+
+/// The change being judged.
+#[derive(Debug)]
+struct Change {
+    by: Writing,
+    prefix: String,
+    progress: Progress,
+    last_block: String,
+    ops: u32,
+    extra: usize,
+    messages: u32,
+    making: Option<Making>,
+}
+
+/// The rule of a segment.
+#[derive(Debug)]
+pub(crate) struct ChatRule {
+    week: u32,
+    authors: BTreeMap<(DeviceId, Incarnation), Progress>,
+    change: Option<Change>,
+}
+
+impl ChatRule {
+    /// The rule of the segment of a week.
+    pub(crate) fn new(week: u32) -> Self {
+        Self { week, authors: BTreeMap::new(), change: None }
+    }
+}
+
+impl Rule for ChatRule {
+    fn begin(&mut self, by: &Writing) {
+        let progress = self.authors.get(&(by.device, by.incarnation)).copied().unwrap_or_default();
+        let last_block = progress.blocks.checked_sub(1).map(|b| block_key(&by.incarnation, b)).unwrap_or_default();
+        self.change = Some(Change {
+            by: *by,
+            prefix: format!("{}.", by.incarnation),
+            progress,
+            last_block,
+            ops: 0,
+            extra: 0,
+            messages: 0,
+            making: None,
+        });
+    }
+
+    fn op(&mut self, op: &OpView) -> Result<(), &'static str> {
+        self.change.as_mut().ok_or("no change was begun")?.op(op)
+    }
+
+    fn end(&mut self) -> Result<(), &'static str> {
+        let mut change = self.change.take().ok_or("no change was begun")?;
+        change.finish_message()?;
+        if week_of(change.by.hlc.ms()) != self.week {
+            return Err("the stamp lies in another week than the segment");
+        }
+        if change.by.hlc <= change.progress.stamp {
+            return Err("the stamp is not past the author's previous one");
+        }
+        change.progress.stamp = change.by.hlc;
+        self.authors.insert((change.by.device, change.by.incarnation), change.progress);
+        Ok(())
+    }
+}
+
+impl Change {
+    fn op(&mut self, op: &OpView) -> Result<(), &'static str> {
+        self.ops = self.ops.saturating_add(1);
+        if self.ops > MAX_OPS || op.path.len() > MAX_DEPTH {
+            return Err("too many operations or too deep");
+        }
+        if op.overwrites {
+            return Err("nothing in a chat segment is overwritten or deleted");
+        }
+        let Some((Key::Map(root), rest)) = op.path.split_first() else { return Err("not at a key") };
+        let Some(block) = root.strip_prefix(self.prefix.as_str()) else {
+            return Err("the key belongs to another incarnation");
+        };
+        if block.strip_prefix('r').is_some_and(is_block) {
+            return self.record(op, rest.is_empty());
+        }
+        match rest {
+            [] => self.open_block(root, op),
+            [Key::Map(id)] => self.open_message(root, id, op),
+            [Key::Map(id), Key::Map(field)] if self.makes(root, id) => self.field(field, op),
+            [Key::Map(id), Key::Map(_), ..] if self.makes(root, id) => self.other(op),
+            _ => Err("not in the message that the change makes"),
+        }
+    }
+
+    fn makes(&self, root: &str, id: &str) -> bool {
+        root == self.last_block && self.making.as_ref().is_some_and(|m| m.id == id)
+    }
+
+    fn open_block(&mut self, root: &str, op: &OpView) -> Result<(), &'static str> {
+        let next = block_key(&self.by.incarnation, self.progress.blocks);
+        if op.action != Action::MakeMap || root != next || self.progress.blocks > MAX_BLOCK {
+            return Err("not the author's next block");
+        }
+        self.progress.blocks = self.progress.blocks.saturating_add(1);
+        self.progress.in_last = 0;
+        self.last_block = next;
+        Ok(())
+    }
+
+    fn open_message(&mut self, root: &str, id: &str, op: &OpView) -> Result<(), &'static str> {
+        self.finish_message()?;
+        if op.action != Action::MakeMap || root != self.last_block {
+            return Err("not a message in the author's last block");
+        }
+        if !is_canonical_id(id) {
+            return Err("not a message id");
+        }
+        if self.progress.in_last >= BLOCK_MESSAGES || self.messages >= MAX_MESSAGES {
+            return Err("the block is full");
+        }
+        self.progress.in_last = self.progress.in_last.saturating_add(1);
+        self.messages = self.messages.saturating_add(1);
+        self.making = Some(Making { id: id.to_owned(), sent: false, kind: false, body: false });
+        Ok(())
+    }
+
+    fn finish_message(&mut self) -> Result<(), &'static str> {
+        match self.making.take() {
+            Some(m) if !(m.sent && m.kind && m.body) => Err("a message has sent, kind and body"),
+            _ => Ok(()),
+        }
+    }
+
+    fn field(&mut self, field: &str, op: &OpView) -> Result<(), &'static str> {
+        let Some(making) = self.making.as_mut() else { return Err("no message") };
+        let text = match &op.action {
+            Action::Put(ScalarValue::Str(s)) => Some(s.as_str()),
+            _ => None,
+        };
+        match field {
+            "sent" => {
+                let stamp = i64::try_from(self.by.hlc.0).map_err(|_| "the stamp is too large")?;
+                if op.action != Action::Put(ScalarValue::Int(stamp)) {
+                    return Err("sent is not the entry's stamp");
+                }
+                making.sent = true;
+                Ok(())
+            }
+            "kind" => {
+                making.kind = text.is_some_and(|t| !t.is_empty() && t.len() <= MAX_KIND);
+                if making.kind { Ok(()) } else { Err("kind is not a short text") }
+            }
+            "body" => {
+                making.body = text.is_some_and(|t| t.len() <= MAX_BODY);
+                if making.body { Ok(()) } else { Err("body is not a text of at most 64 KiB") }
+            }
+            "after" => text
+                .filter(|t| t.parse::<OrderKey>().is_ok_and(|k| k.to_string() == *t))
+                .map(|_| ())
+                .ok_or("after is not an order key"),
+            "reply_to" => text.filter(|t| is_canonical_id(t)).map(|_| ()).ok_or("reply_to is not a message id"),
+            "attachments" if op.action != Action::MakeList => Err("attachments is not a list"),
+            _ => self.other(op),
+        }
+    }
+
+    /// A record of the author's own: append-only, within bounds; what it means is for readers.
+    fn record(&mut self, op: &OpView, opens: bool) -> Result<(), &'static str> {
+        if opens && op.action != Action::MakeMap {
+            return Err("a block of records is a map");
+        }
+        self.other(op)
+    }
+
+    /// Something that this build does not know, within bounds.
+    fn other(&mut self, op: &OpView) -> Result<(), &'static str> {
+        let value = match &op.action {
+            Action::MakeMap | Action::MakeList => 0,
+            Action::Put(v) => scalar_len(v).ok_or("a value of this type has no place here")?,
+            Action::MakeText | Action::Delete | Action::Increment(_) | Action::Mark => {
+                return Err("texts, counters and marks have no place here");
+            }
+        };
+        let key = match op.path.last() {
+            Some(Key::Map(k)) => k.len(),
+            _ => 0,
+        };
+        self.extra = self.extra.saturating_add(value).saturating_add(key);
+        if key > MAX_KEY || self.extra > MAX_EXTRA { Err("too large") } else { Ok(()) }
+    }
+}
+
+fn is_block(text: &str) -> bool {
+    text.len() == 6 && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn is_canonical_id(text: &str) -> bool {
+    text.parse::<MessageId>().is_ok() && !text.bytes().any(|b| b.is_ascii_uppercase())
+}

@@ -1,0 +1,65 @@
+//! Document kinds: one module each with its schema, its `may` (the [`Rule`]), its edits and its read model.
+//!
+//! All kinds so far are single-writer: an incarnation writes only at root keys of its own, its changes depend on
+//! nothing but its previous one, and readers merge what the incarnations say.
+
+pub mod chat;
+pub mod contacts;
+pub mod order;
+mod own;
+pub mod profile;
+pub mod read_marks;
+
+use crate::guard::OpView;
+use crate::hlc::Hlc;
+use crate::ids::{DeviceId, DocumentId, Incarnation, Kind};
+
+/// Who writes the change that a rule judges, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Writing {
+    /// The entry's device.
+    pub device: DeviceId,
+    /// The entry's incarnation.
+    pub incarnation: Incarnation,
+    /// The entry's stamp.
+    pub hlc: Hlc,
+}
+
+/// A kind's `may`: judges the changes of one document in the order in which they are applied. A verdict depends on
+/// the change, its entry and its author's own earlier changes alone.
+///
+/// Each change is [`Rule::begin`], [`Rule::op`] for each operation in order, [`Rule::end`]. What a rule remembers
+/// (how full a block is) it takes over only in `end`, so a change that is refused on the way leaves no trace.
+pub trait Rule: std::fmt::Debug + Send {
+    /// Whether changes may depend on their author's previous one only.
+    fn single_writer(&self) -> bool {
+        true
+    }
+
+    /// A new change comes.
+    fn begin(&mut self, by: &Writing);
+
+    /// One operation.
+    ///
+    /// # Errors
+    /// Why it is not allowed.
+    fn op(&mut self, op: &OpView) -> Result<(), &'static str>;
+
+    /// The change is complete and the guard had nothing against it.
+    ///
+    /// # Errors
+    /// Why the whole is not allowed.
+    fn end(&mut self) -> Result<(), &'static str>;
+}
+
+/// The rule of a document, or `None` for a kind that this build does not know or that holds no Automerge document.
+#[must_use]
+pub fn rule_of(id: &DocumentId) -> Option<Box<dyn Rule>> {
+    match id.kind() {
+        Kind::Chat => Some(Box::new(chat::rule::ChatRule::new(id.chat_week()?.0))),
+        Kind::Profile => Some(Box::new(own::OwnRule::new(own::Schema::Profile(*id)))),
+        Kind::Contacts => Some(Box::new(own::OwnRule::new(own::Schema::Contacts))),
+        Kind::ReadMarks => Some(Box::new(own::OwnRule::new(own::Schema::ReadMarks))),
+        Kind::Control | Kind::Unknown(_) => None,
+    }
+}

@@ -1,0 +1,295 @@
+//! What one node holds of one space: the tips of every log, admission of new entries, digests.
+//!
+//! Admission is the first of the two verdicts: size, signature and chain decide, no key and no document needed.
+//! A run of entries of one log is vouched for by its last signature and the hash links before it, so 100,000 entries
+//! do not cost 100,000 signature checks.
+//!
+//! Each log has two tips: what was admitted (some of it still on its way to the disk) and what is durable. Digests,
+//! frontiers and everything told to others speak of the durable one only.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::entry::Entry;
+use crate::hlc::Hlc;
+use crate::ids::{DeviceId, DocumentId, EntryHash, Incarnation, Kind, LogId, PrincipalId, SpaceId, domain_hash};
+
+/// Who may write to a space, as far as admission asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Every device.
+    Commons,
+    /// Two principals.
+    Direct(PrincipalId, PrincipalId),
+    /// One principal.
+    Own(PrincipalId),
+}
+
+impl Access {
+    /// Whether entries of `device` are admitted.
+    #[must_use]
+    pub fn admits(&self, device: &DeviceId) -> bool {
+        let p = device.principal();
+        match self {
+            Self::Commons => true,
+            Self::Direct(a, b) => p == *a || p == *b,
+            Self::Own(a) => p == *a,
+        }
+    }
+}
+
+/// The end of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tip {
+    /// Entries in the log.
+    pub seq: u64,
+    /// Hash of the last; zero in an empty log.
+    pub hash: EntryHash,
+    /// Stamp of the last.
+    pub hlc: Hlc,
+}
+
+impl Tip {
+    /// The tip of an empty log.
+    pub const EMPTY: Self = Self { seq: 0, hash: EntryHash([0; 32]), hlc: Hlc(0) };
+
+    /// The tip that an entry makes.
+    #[must_use]
+    pub fn of(entry: &Entry) -> Self {
+        let h = entry.header();
+        Self { seq: h.seq, hash: entry.hash(), hlc: h.hlc }
+    }
+}
+
+/// Why entries were not admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// Of another space than the one it was sent for.
+    #[error("an entry of another space")]
+    WrongSpace,
+    /// Its author does not belong to the space.
+    #[error("an entry by somebody who does not belong here")]
+    NotAMember,
+    /// The last entry of a run carries a signature that is not its author's.
+    #[error("a signature that does not verify")]
+    BadSignature,
+    /// An entry does not name its predecessor's hash.
+    #[error("an entry that does not follow its predecessor")]
+    BrokenChain,
+    /// Two signed entries at one place: a fork.
+    #[error("two different entries at one place of a log")]
+    Fork,
+    /// The payload is missing where it may not be.
+    #[error("an entry without its payload")]
+    NoPayload,
+}
+
+/// What became of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admitted {
+    /// These entries are new and follow the log; they must be made durable now.
+    New(Vec<Arc<Entry>>),
+    /// All of it was here already.
+    Known,
+    /// Entries before it are missing here.
+    Gap,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct LogState {
+    admitted: Tip,
+    durable: Tip,
+}
+
+#[derive(Debug, Clone, Default)]
+struct DocState {
+    logs: BTreeMap<(DeviceId, Incarnation), LogState>,
+    digest: Option<[u8; 32]>,
+}
+
+/// The logs of a space.
+#[derive(Debug, Clone)]
+pub struct Replica {
+    space: SpaceId,
+    access: Access,
+    docs: BTreeMap<DocumentId, DocState>,
+    digest: Option<[u8; 32]>,
+}
+
+impl Replica {
+    /// An empty replica.
+    #[must_use]
+    pub fn new(space: SpaceId, access: Access) -> Self {
+        Self { space, access, docs: BTreeMap::new(), digest: None }
+    }
+
+    /// The space.
+    #[must_use]
+    pub fn space(&self) -> SpaceId {
+        self.space
+    }
+
+    /// Takes a log's tip from the store, at start.
+    pub fn restore(&mut self, log: &LogId, tip: Tip) {
+        let doc = self.docs.entry(log.document).or_default();
+        doc.logs.insert((log.device, log.incarnation), LogState { admitted: tip, durable: tip });
+        doc.digest = None;
+        self.digest = None;
+    }
+
+    /// Judges a run: consecutive entries of one log. Nothing changes unless the answer is [`Admitted::New`].
+    ///
+    /// # Errors
+    /// [`Rejection`]: whoever sent the run broke the protocol, since an honest relay has checked it.
+    pub fn admit(&mut self, run: &[Arc<Entry>]) -> Result<Admitted, Rejection> {
+        let Some((first, last)) = run.first().zip(run.last()) else { return Ok(Admitted::Known) };
+        let log = first.header().log;
+        if run.iter().any(|e| e.header().space != self.space) {
+            return Err(Rejection::WrongSpace);
+        }
+        if !self.access.admits(&log.device) {
+            return Err(Rejection::NotAMember);
+        }
+        for (a, b) in run.iter().zip(run.iter().skip(1)) {
+            let h = b.header();
+            if h.log != log || Some(h.seq) != a.header().seq.checked_add(1) || h.prev != a.hash() {
+                return Err(Rejection::BrokenChain);
+            }
+        }
+        let tip = self.admitted(&log);
+        if last.header().seq <= tip.seq {
+            if last.header().seq == tip.seq && last.hash() != tip.hash && last.signed.verify() {
+                return Err(Rejection::Fork);
+            }
+            return Ok(Admitted::Known);
+        }
+        if first.header().seq > tip.seq.saturating_add(1) {
+            return Ok(Admitted::Gap);
+        }
+        let fresh: Vec<_> = run.iter().filter(|e| e.header().seq > tip.seq).cloned().collect();
+        let Some(head) = fresh.first() else { return Ok(Admitted::Known) };
+        if head.header().prev != tip.hash {
+            return Err(if last.signed.verify() { Rejection::Fork } else { Rejection::BrokenChain });
+        }
+        if fresh.iter().any(|e| e.payload.is_none()) {
+            return Err(Rejection::NoPayload);
+        }
+        if !last.signed.verify() {
+            return Err(Rejection::BadSignature);
+        }
+        self.set_admitted(&log, Tip::of(last));
+        Ok(Admitted::New(fresh))
+    }
+
+    /// Takes an entry that this node signed itself.
+    pub fn admit_own(&mut self, entry: &Entry) {
+        self.set_admitted(&entry.header().log, Tip::of(entry));
+    }
+
+    fn set_admitted(&mut self, log: &LogId, tip: Tip) {
+        let doc = self.docs.entry(log.document).or_default();
+        doc.logs
+            .entry((log.device, log.incarnation))
+            .or_insert(LogState { admitted: Tip::EMPTY, durable: Tip::EMPTY })
+            .admitted = tip;
+    }
+
+    /// An admitted entry is durable.
+    pub fn committed(&mut self, entry: &Entry) {
+        let log = entry.header().log;
+        let Some(doc) = self.docs.get_mut(&log.document) else { return };
+        let Some(state) = doc.logs.get_mut(&(log.device, log.incarnation)) else { return };
+        if entry.header().seq > state.durable.seq {
+            state.durable = Tip::of(entry);
+            doc.digest = None;
+            self.digest = None;
+        }
+    }
+
+    /// A commit failed: forgets what was admitted but is not durable.
+    pub fn roll_back(&mut self) {
+        for doc in self.docs.values_mut() {
+            doc.logs.retain(|_, l| {
+                l.admitted = l.durable;
+                l.durable.seq > 0
+            });
+        }
+        self.docs.retain(|_, d| !d.logs.is_empty());
+    }
+
+    /// The admitted tip of a log.
+    #[must_use]
+    pub fn admitted(&self, log: &LogId) -> Tip {
+        self.state(log).map_or(Tip::EMPTY, |l| l.admitted)
+    }
+
+    /// The durable tip of a log.
+    #[must_use]
+    pub fn durable(&self, log: &LogId) -> Tip {
+        self.state(log).map_or(Tip::EMPTY, |l| l.durable)
+    }
+
+    fn state(&self, log: &LogId) -> Option<&LogState> {
+        self.docs.get(&log.document)?.logs.get(&(log.device, log.incarnation))
+    }
+
+    /// Documents with durable entries, ascending.
+    pub fn documents(&self) -> impl DoubleEndedIterator<Item = DocumentId> + '_ {
+        self.docs.iter().filter(|(_, d)| d.logs.values().any(|l| l.durable.seq > 0)).map(|(id, _)| *id)
+    }
+
+    /// Durable tips of a document's logs, ascending.
+    pub fn frontier(&self, document: &DocumentId) -> impl Iterator<Item = (LogId, Tip)> + '_ {
+        let document = *document;
+        self.docs.get(&document).into_iter().flat_map(move |d| {
+            d.logs.iter().filter(|(_, l)| l.durable.seq > 0).map(move |((device, incarnation), l)| {
+                (LogId { document, device: *device, incarnation: *incarnation }, l.durable)
+            })
+        })
+    }
+
+    /// The digest of a document: a hash of its durable frontier. Zero for one that is empty.
+    pub fn document_digest(&mut self, document: &DocumentId) -> [u8; 32] {
+        let Some(doc) = self.docs.get_mut(document) else { return [0; 32] };
+        if let Some(d) = doc.digest {
+            return d;
+        }
+        let mut bytes = Vec::with_capacity(doc.logs.len() * 88);
+        for ((device, incarnation), l) in doc.logs.iter().filter(|(_, l)| l.durable.seq > 0) {
+            bytes.extend_from_slice(&device.0);
+            bytes.extend_from_slice(&incarnation.0);
+            bytes.extend_from_slice(&l.durable.seq.to_be_bytes());
+            bytes.extend_from_slice(&l.durable.hash.0);
+        }
+        let d = if bytes.is_empty() { [0; 32] } else { domain_hash("cairn 2026 document digest", &[&bytes]) };
+        doc.digest = Some(d);
+        d
+    }
+
+    /// The digest of the space over all documents that count ([`counts`]).
+    pub fn digest(&mut self) -> [u8; 32] {
+        if let Some(d) = self.digest {
+            return d;
+        }
+        let mut bytes = Vec::new();
+        for (id, d) in self.document_digests() {
+            bytes.extend_from_slice(&id.0);
+            bytes.extend_from_slice(&d);
+        }
+        let d = domain_hash("cairn 2026 space digest", &[&bytes]);
+        self.digest = Some(d);
+        d
+    }
+
+    /// The digests of all documents that count and are not empty, ascending.
+    pub fn document_digests(&mut self) -> Vec<(DocumentId, [u8; 32])> {
+        let ids: Vec<_> = self.docs.keys().copied().filter(counts).collect();
+        ids.into_iter().map(|id| (id, self.document_digest(&id))).filter(|(_, d)| *d != [0; 32]).collect()
+    }
+}
+
+/// Whether a document counts in its space's digest: all but profiles, which are pulled on demand.
+#[must_use]
+pub fn counts(document: &DocumentId) -> bool {
+    document.kind() != Kind::Profile
+}

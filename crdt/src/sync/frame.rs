@@ -1,0 +1,190 @@
+//! The frames of replication, as bytes: one type byte, then canonical fields. The space is named outside the frame, by
+//! a tag that only a co-member of this session recognises.
+
+use std::sync::Arc;
+
+use crate::codec::{DecodeError, Reader, Writer};
+use crate::entry::Entry;
+use crate::ids::{DeviceId, DocumentId, EntryHash, Incarnation, LogId};
+
+/// Most documents in one frame.
+pub const MAX_DOCS: usize = 8_192;
+/// Most logs in one frame.
+pub const MAX_LOGS: usize = 8_192;
+/// Most entries in one frame.
+pub const MAX_ENTRIES: usize = 4_096;
+
+/// A log's durable end as told to a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogEnd {
+    /// The author.
+    pub device: DeviceId,
+    /// Its start.
+    pub incarnation: Incarnation,
+    /// Entries held.
+    pub seq: u64,
+    /// Hash of the last.
+    pub hash: EntryHash,
+}
+
+/// A frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// "This is my digest of the space." Answered by `Docs` where it differs, by `Same` where not.
+    Digest([u8; 32]),
+    /// "Mine is the same": the digest that was equal.
+    Same([u8; 32]),
+    /// Digests of documents, ascending; several frames where there are many.
+    Docs {
+        /// Whether more follow.
+        more: bool,
+        /// Whether the receiver should answer with its own.
+        ask: bool,
+        /// Documents and their digests.
+        docs: Vec<(DocumentId, [u8; 32])>,
+    },
+    /// "This is what I hold of this document; send me the rest."
+    Want {
+        /// The document.
+        document: DocumentId,
+        /// The durable frontier, ascending.
+        logs: Vec<LogEnd>,
+    },
+    /// Entries: runs of logs, each ending at a signature that the sender has verified.
+    Entries {
+        /// Just written or just received, not asked for.
+        live: bool,
+        /// The entries.
+        entries: Vec<Arc<Entry>>,
+    },
+    /// "That was all of this document."
+    Served(DocumentId),
+    /// "These logs are durable here up to there."
+    Durable(Vec<(LogId, u64)>),
+}
+
+impl Frame {
+    /// The bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::default();
+        match self {
+            Self::Digest(d) => {
+                w.u8(0).bytes(d);
+            }
+            Self::Same(d) => {
+                w.u8(1).bytes(d);
+            }
+            Self::Docs { more, ask, docs } => {
+                w.u8(2).u8(u8::from(*more)).u8(u8::from(*ask)).u32(docs.len() as u32);
+                for (id, d) in docs {
+                    w.bytes(&id.0).bytes(d);
+                }
+            }
+            Self::Want { document, logs } => {
+                w.u8(3).bytes(&document.0).u32(logs.len() as u32);
+                for l in logs {
+                    w.bytes(&l.device.0).bytes(&l.incarnation.0).u64(l.seq).bytes(&l.hash.0);
+                }
+            }
+            Self::Entries { live, entries } => {
+                w.u8(4).u8(u8::from(*live)).u32(entries.len() as u32);
+                for e in entries {
+                    let b = e.encode();
+                    w.u32(b.len() as u32).bytes(&b);
+                }
+            }
+            Self::Served(id) => {
+                w.u8(5).bytes(&id.0);
+            }
+            Self::Durable(logs) => {
+                w.u8(6).u32(logs.len() as u32);
+                for (log, seq) in logs {
+                    w.bytes(&log.to_bytes()).u64(*seq);
+                }
+            }
+        }
+        w.finish()
+    }
+
+    /// Reads a frame that fills `bytes`. Nothing is allocated beyond what the bytes can hold.
+    ///
+    /// # Errors
+    /// [`DecodeError`] where the bytes are not a frame within the bounds.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut r = Reader::new(bytes);
+        let frame = match r.u8()? {
+            0 => Self::Digest(r.array()?),
+            1 => Self::Same(r.array()?),
+            2 => {
+                let (more, ask) = (flag(&mut r)?, flag(&mut r)?);
+                let n = count(&mut r, MAX_DOCS, 50, "number of documents")?;
+                let mut docs: Vec<(DocumentId, [u8; 32])> = Vec::with_capacity(n);
+                for _ in 0..n {
+                    let id = DocumentId(r.array()?);
+                    if docs.last().is_some_and(|(last, _)| *last >= id) {
+                        return Err(DecodeError::Invalid("order of documents"));
+                    }
+                    docs.push((id, r.array()?));
+                }
+                Self::Docs { more, ask, docs }
+            }
+            3 => {
+                let document = DocumentId(r.array()?);
+                let n = count(&mut r, MAX_LOGS, 88, "number of logs")?;
+                let mut logs: Vec<LogEnd> = Vec::with_capacity(n);
+                for _ in 0..n {
+                    let l = LogEnd {
+                        device: DeviceId(r.array()?),
+                        incarnation: Incarnation(r.array()?),
+                        seq: r.u64()?,
+                        hash: EntryHash(r.array()?),
+                    };
+                    if logs.last().is_some_and(|p| (p.device, p.incarnation) >= (l.device, l.incarnation)) {
+                        return Err(DecodeError::Invalid("order of logs"));
+                    }
+                    logs.push(l);
+                }
+                Self::Want { document, logs }
+            }
+            4 => {
+                let live = flag(&mut r)?;
+                let n = count(&mut r, MAX_ENTRIES, 4, "number of entries")?;
+                let mut entries = Vec::with_capacity(n);
+                for _ in 0..n {
+                    let len = r.u32()? as usize;
+                    entries.push(Arc::new(Entry::decode(r.take(len)?)?));
+                }
+                Self::Entries { live, entries }
+            }
+            5 => Self::Served(DocumentId(r.array()?)),
+            6 => {
+                let n = count(&mut r, MAX_LOGS, 74, "number of logs")?;
+                let mut logs = Vec::with_capacity(n);
+                for _ in 0..n {
+                    logs.push((LogId::from_bytes(&r.array()?), r.u64()?));
+                }
+                Self::Durable(logs)
+            }
+            _ => return Err(DecodeError::Invalid("frame type")),
+        };
+        r.finish()?;
+        Ok(frame)
+    }
+}
+
+fn flag(r: &mut Reader<'_>) -> Result<bool, DecodeError> {
+    match r.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(DecodeError::Invalid("flag")),
+    }
+}
+
+fn count(r: &mut Reader<'_>, max: usize, each: usize, what: &'static str) -> Result<usize, DecodeError> {
+    let n = r.u32()? as usize;
+    if n > max || n.saturating_mul(each) > r.remaining() {
+        return Err(DecodeError::Invalid(what));
+    }
+    Ok(n)
+}

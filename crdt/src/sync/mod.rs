@@ -1,0 +1,472 @@
+//! Replication of one space, sans-IO: frames and commits go in, frames and reads come out.
+//!
+//! 1. On opening a session, and every half minute, each side sends its 32-byte digest. Equal: one round trip, done.
+//! 2. Else each side sends its document digests. Whoever sees a difference asks for that document with its own
+//!    frontier (`Want`); the other answers with what is lacking, in batches, then `Served`. A document is fetched from
+//!    one peer at a time, so that ten peers do not send the same history ten times.
+//! 3. A committed entry goes at once to every connected peer; one that just came in goes on to those peers that the
+//!    sender cannot see itself.
+//! 4. A peer whose queue is full is "behind": it gets nothing more until it has room, then step 1.
+
+pub mod frame;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use crate::entry::Entry;
+use crate::ids::{DeviceId, DocumentId, LogId};
+use crate::replica::{Admitted, Rejection, Replica, counts};
+use frame::{Frame, LogEnd, MAX_DOCS, MAX_LOGS};
+
+/// Documents fetched at once in a space.
+const FETCHES: usize = 8;
+/// Documents that one peer may have asked for and not yet got.
+const SERVES: usize = 1_024;
+
+/// What the caller must do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Send a frame.
+    Send(DeviceId, Frame),
+    /// Send the same live entries to several peers.
+    Push(Vec<DeviceId>, Vec<Arc<Entry>>),
+    /// Make these durable, then call [`SpaceSync::committed`] (or [`SpaceSync::failed`]).
+    Commit {
+        /// Who sent them.
+        from: DeviceId,
+        /// Not asked for: just written or passed on.
+        live: bool,
+        /// New entries that follow their logs.
+        entries: Vec<Arc<Entry>>,
+    },
+    /// Read a batch of a log from a sequence number up to another and call [`SpaceSync::read`].
+    Read {
+        /// For whom.
+        to: DeviceId,
+        /// The log.
+        log: LogId,
+        /// First sequence number.
+        from: u64,
+        /// Last sequence number.
+        upto: u64,
+    },
+    /// A peer holds these logs durably up to there.
+    Durable(DeviceId, Vec<(LogId, u64)>),
+    /// A peer holds everything that we hold.
+    Equal(DeviceId),
+    /// A peer broke the protocol; nothing of the offending run was taken.
+    Blame(DeviceId, Rejection),
+}
+
+#[derive(Debug, Default)]
+struct PeerSync {
+    /// Devices that the peer has sessions with.
+    neighbours: BTreeSet<DeviceId>,
+    /// Documents it asked for, with what is still to be sent.
+    serving: VecDeque<(DocumentId, VecDeque<(LogId, u64, u64)>)>,
+    /// A read or a batch is under way for it.
+    busy: bool,
+    /// It could not keep up.
+    behind: bool,
+    /// Compare digests with it once nothing is being fetched.
+    compare: bool,
+    /// Our document digests are on their way to it and its own are expected.
+    asked: bool,
+}
+
+/// Replication of a space with all its connected peers.
+#[derive(Debug)]
+pub struct SpaceSync {
+    replica: Replica,
+    peers: BTreeMap<DeviceId, PeerSync>,
+    fetching: BTreeMap<DocumentId, DeviceId>,
+    wanted: VecDeque<(DocumentId, DeviceId)>,
+    /// Documents served to the end whose last entries are still on their way to the disk.
+    ending: Vec<(DeviceId, DocumentId)>,
+    /// Commits under way.
+    committing: usize,
+    /// Documents for which a fetch brought something.
+    gained: BTreeSet<DocumentId>,
+    out: Vec<Output>,
+}
+
+impl SpaceSync {
+    /// Replication over what is held at start.
+    #[must_use]
+    pub fn new(replica: Replica) -> Self {
+        Self {
+            replica,
+            peers: BTreeMap::new(),
+            fetching: BTreeMap::new(),
+            wanted: VecDeque::new(),
+            ending: Vec::new(),
+            committing: 0,
+            gained: BTreeSet::new(),
+            out: Vec::new(),
+        }
+    }
+
+    /// What is held.
+    #[must_use]
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// What is held, to be changed by the owner (own entries).
+    pub fn replica_mut(&mut self) -> &mut Replica {
+        &mut self.replica
+    }
+
+    /// Connected peers.
+    pub fn peers(&self) -> impl Iterator<Item = DeviceId> + '_ {
+        self.peers.keys().copied()
+    }
+
+    /// Whether anything is being fetched.
+    #[must_use]
+    pub fn is_fetching(&self) -> bool {
+        !self.fetching.is_empty() || !self.wanted.is_empty()
+    }
+
+    /// What is to be done since the last call.
+    #[must_use]
+    pub fn take(&mut self) -> Vec<Output> {
+        std::mem::take(&mut self.out)
+    }
+
+    /// A session opened.
+    pub fn opened(&mut self, peer: DeviceId) {
+        self.peers.insert(peer, PeerSync::default());
+        self.send_digest(peer);
+    }
+
+    /// A session closed.
+    pub fn closed(&mut self, peer: DeviceId) {
+        self.peers.remove(&peer);
+        let before = self.fetching.len() + self.wanted.len();
+        self.fetching.retain(|_, p| *p != peer);
+        self.ending.retain(|(p, _)| *p != peer);
+        self.wanted.retain(|(_, p)| *p != peer);
+        if before != self.fetching.len() + self.wanted.len() {
+            for p in self.peers.values_mut() {
+                p.compare = true;
+            }
+        }
+        self.fetch_more();
+    }
+
+    /// The devices that a peer has sessions with.
+    pub fn neighbours(&mut self, peer: DeviceId, neighbours: BTreeSet<DeviceId>) {
+        if let Some(p) = self.peers.get_mut(&peer) {
+            p.neighbours = neighbours;
+        }
+    }
+
+    /// Time for a digest to everybody.
+    pub fn compare_all(&mut self) {
+        for peer in self.peers.keys().copied().collect::<Vec<_>>() {
+            self.send_digest(peer);
+        }
+    }
+
+    /// A peer's queue overflowed: it gets no more live entries until [`Self::drained`].
+    pub fn behind(&mut self, peer: DeviceId) {
+        if let Some(p) = self.peers.get_mut(&peer) {
+            p.behind = true;
+        }
+    }
+
+    /// A peer's queue has room again.
+    pub fn drained(&mut self, peer: DeviceId) {
+        if let Some(p) = self.peers.get_mut(&peer)
+            && std::mem::take(&mut p.behind)
+        {
+            self.send_digest(peer);
+        }
+    }
+
+    /// The last batch sent to a peer was taken by its link.
+    pub fn sent(&mut self, peer: DeviceId) {
+        if let Some(p) = self.peers.get_mut(&peer) {
+            p.busy = false;
+        }
+        self.pump(peer);
+    }
+
+    /// A frame arrived.
+    pub fn received(&mut self, peer: DeviceId, frame: Frame) {
+        if !self.peers.contains_key(&peer) {
+            return;
+        }
+        match frame {
+            Frame::Digest(d) => {
+                if d == self.replica.digest() {
+                    self.out.push(Output::Send(peer, Frame::Same(d)));
+                    self.out.push(Output::Equal(peer));
+                } else {
+                    self.send_docs(peer, true);
+                }
+            }
+            Frame::Same(d) => {
+                if d == self.replica.digest() {
+                    self.out.push(Output::Equal(peer));
+                }
+            }
+            Frame::Docs { more, ask, docs } => self.compare_docs(peer, more, ask, docs),
+            Frame::Want { document, logs } => self.serve(peer, document, &logs),
+            Frame::Entries { live, entries } => self.take_entries(peer, live, entries),
+            Frame::Served(document) if self.committing > 0 && self.ending.len() < SERVES => {
+                self.ending.push((peer, document))
+            }
+            Frame::Served(document) => self.served(peer, document),
+            Frame::Durable(logs) => self.out.push(Output::Durable(peer, logs)),
+        }
+    }
+
+    /// Entries are durable: `from` sent them, or they are our own. Acknowledges and passes on.
+    pub fn committed(&mut self, from: Option<DeviceId>, live: bool, entries: &[Arc<Entry>]) {
+        let mut ends = BTreeMap::new();
+        for e in entries {
+            self.replica.committed(e);
+            ends.insert(e.header().log, e.header().seq);
+        }
+        if let Some(from) = from
+            && self.peers.contains_key(&from)
+        {
+            self.out.push(Output::Send(from, Frame::Durable(ends.into_iter().collect())));
+        }
+        if from.is_some() {
+            self.committing = self.committing.saturating_sub(1);
+            if self.committing == 0 {
+                for (peer, document) in std::mem::take(&mut self.ending) {
+                    self.served(peer, document);
+                }
+            }
+        }
+        // What was fetched is not pushed on: peers that lack it are asked to compare when the fetch is over.
+        if from.is_some() && !live {
+            return;
+        }
+        let author = entries.first().map(|e| e.header().log.device);
+        let seen = from.and_then(|f| self.peers.get(&f)).map(|p| &p.neighbours);
+        let to: Vec<_> = self
+            .peers
+            .iter()
+            .filter(|(id, p)| {
+                Some(**id) != from && Some(**id) != author && !p.behind && !seen.is_some_and(|s| s.contains(id))
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        if !to.is_empty() && !entries.is_empty() {
+            self.out.push(Output::Push(to, entries.to_vec()));
+        }
+    }
+
+    /// A commit failed: what was not durable is forgotten, fetches begin again at the next digest.
+    pub fn failed(&mut self) {
+        self.replica.roll_back();
+        self.fetching.clear();
+        self.wanted.clear();
+        self.ending.clear();
+        self.committing = 0;
+        self.gained.clear();
+    }
+
+    /// The answer to [`Output::Read`]: the batch's entries in order, possibly fewer than asked for.
+    pub fn read(&mut self, to: DeviceId, log: LogId, mut entries: Vec<Arc<Entry>>) {
+        let Some(p) = self.peers.get_mut(&to) else { return };
+        let Some((_, queue)) = p.serving.front_mut() else {
+            p.busy = false;
+            return;
+        };
+        // A relay ends each run at a signature that it has verified itself.
+        while entries.last().is_some_and(|e| !e.signed.verify()) {
+            entries.pop();
+        }
+        if queue.front().is_some_and(|(l, _, _)| *l == log) {
+            let next = entries.last().map(|e| e.header().seq.saturating_add(1));
+            match (next, queue.front_mut()) {
+                (Some(n), Some((_, from, upto))) if n <= *upto => *from = n,
+                _ => {
+                    queue.pop_front();
+                }
+            }
+        }
+        if entries.is_empty() {
+            p.busy = false;
+            self.pump(to);
+        } else {
+            self.out.push(Output::Send(to, Frame::Entries { live: false, entries }));
+        }
+    }
+
+    /// Asks a peer for a document outside the digest (a profile).
+    pub fn pull(&mut self, peer: DeviceId, document: DocumentId) {
+        if self.peers.contains_key(&peer) {
+            let logs = self.ends(&document);
+            self.out.push(Output::Send(peer, Frame::Want { document, logs }));
+        }
+    }
+
+    fn send_digest(&mut self, peer: DeviceId) {
+        let d = self.replica.digest();
+        if let Some(p) = self.peers.get_mut(&peer) {
+            p.compare = false;
+            self.out.push(Output::Send(peer, Frame::Digest(d)));
+        }
+    }
+
+    fn send_docs(&mut self, peer: DeviceId, ask: bool) {
+        if let Some(p) = self.peers.get_mut(&peer) {
+            // Already under way: the answer to it will do.
+            if ask && std::mem::replace(&mut p.asked, true) {
+                return;
+            }
+        }
+        let all = self.replica.document_digests();
+        if all.is_empty() {
+            self.out.push(Output::Send(peer, Frame::Docs { more: false, ask, docs: Vec::new() }));
+        }
+        let n = all.len().div_ceil(MAX_DOCS);
+        for (i, docs) in all.chunks(MAX_DOCS).enumerate() {
+            self.out.push(Output::Send(peer, Frame::Docs { more: i + 1 < n, ask, docs: docs.to_vec() }));
+        }
+    }
+
+    fn compare_docs(&mut self, peer: DeviceId, more: bool, ask: bool, docs: Vec<(DocumentId, [u8; 32])>) {
+        if !more && let Some(p) = self.peers.get_mut(&peer) {
+            // Where both asked at once, each has the other's by now.
+            let crossed = std::mem::take(&mut p.asked);
+            if ask && !crossed {
+                self.send_docs(peer, false);
+            }
+        }
+        // Newest first: chat segments sort by week, and what is on screen is most often the last.
+        for (document, theirs) in docs.into_iter().rev() {
+            if !counts(&document) || theirs == self.replica.document_digest(&document) {
+                continue;
+            }
+            if self.fetching.contains_key(&document) || self.wanted.iter().any(|(d, _)| *d == document) {
+                if let Some(p) = self.peers.get_mut(&peer) {
+                    p.compare = true;
+                }
+            } else {
+                self.wanted.push_back((document, peer));
+            }
+        }
+        self.fetch_more();
+    }
+
+    fn fetch_more(&mut self) {
+        while self.fetching.len() < FETCHES
+            && let Some((document, peer)) = self.wanted.pop_front()
+        {
+            self.fetching.insert(document, peer);
+            let logs = self.ends(&document);
+            self.out.push(Output::Send(peer, Frame::Want { document, logs }));
+        }
+        if self.fetching.is_empty() {
+            let again: Vec<_> = self.peers.iter().filter(|(_, p)| p.compare).map(|(id, _)| *id).collect();
+            for peer in again {
+                self.send_digest(peer);
+            }
+        }
+    }
+
+    fn ends(&self, document: &DocumentId) -> Vec<LogEnd> {
+        self.replica
+            .frontier(document)
+            .take(MAX_LOGS)
+            .map(|(l, t)| LogEnd { device: l.device, incarnation: l.incarnation, seq: t.seq, hash: t.hash })
+            .collect()
+    }
+
+    fn served(&mut self, peer: DeviceId, document: DocumentId) {
+        if self.fetching.get(&document) == Some(&peer) {
+            self.fetching.remove(&document);
+            // Others may lack what was just fetched and not know it: let them compare.
+            if self.gained.remove(&document) {
+                for (id, p) in &mut self.peers {
+                    p.compare |= *id != peer;
+                }
+            }
+            self.fetch_more();
+        }
+    }
+
+    fn serve(&mut self, peer: DeviceId, document: DocumentId, logs: &[LogEnd]) {
+        let held: BTreeMap<_, _> = logs.iter().map(|l| ((l.device, l.incarnation), l.seq)).collect();
+        self.out.push(Output::Durable(
+            peer,
+            logs.iter().map(|l| (LogId { document, device: l.device, incarnation: l.incarnation }, l.seq)).collect(),
+        ));
+        let lacking: VecDeque<_> = self
+            .replica
+            .frontier(&document)
+            .filter_map(|(log, tip)| {
+                let from = held.get(&(log.device, log.incarnation)).copied().unwrap_or(0).saturating_add(1);
+                (from <= tip.seq).then_some((log, from, tip.seq))
+            })
+            .collect();
+        let Some(p) = self.peers.get_mut(&peer) else { return };
+        p.serving.retain(|(d, _)| *d != document);
+        if p.serving.len() < SERVES {
+            p.serving.push_back((document, lacking));
+        }
+        self.pump(peer);
+    }
+
+    fn pump(&mut self, peer: DeviceId) {
+        let Some(p) = self.peers.get_mut(&peer) else { return };
+        while !p.busy {
+            let Some((document, queue)) = p.serving.front() else { return };
+            if let Some((log, from, upto)) = queue.front().copied() {
+                p.busy = true;
+                self.out.push(Output::Read { to: peer, log, from, upto });
+            } else {
+                self.out.push(Output::Send(peer, Frame::Served(*document)));
+                p.serving.pop_front();
+            }
+        }
+    }
+
+    fn take_entries(&mut self, peer: DeviceId, live: bool, entries: Vec<Arc<Entry>>) {
+        let mut fresh = Vec::new();
+        let mut gap = false;
+        for run in runs(&entries) {
+            match self.replica.admit(run) {
+                Ok(Admitted::New(new)) => fresh.extend(new),
+                Ok(Admitted::Known) => {}
+                Ok(Admitted::Gap) => gap = true,
+                Err(why) => self.out.push(Output::Blame(peer, why)),
+            }
+        }
+        if gap {
+            if self.is_fetching() {
+                if let Some(p) = self.peers.get_mut(&peer) {
+                    p.compare = true;
+                }
+            } else {
+                self.send_digest(peer);
+            }
+        }
+        if !fresh.is_empty() {
+            self.committing += 1;
+            if !live {
+                self.gained.extend(fresh.iter().map(|e| e.header().log.document));
+            }
+            self.out.push(Output::Commit { from: peer, live, entries: fresh });
+        }
+    }
+}
+
+/// Splits entries into runs: consecutive entries of one log.
+fn runs(entries: &[Arc<Entry>]) -> impl Iterator<Item = &[Arc<Entry>]> {
+    entries.chunk_by(|a, b| {
+        let (a, b) = (a.header(), b.header());
+        a.log == b.log && a.seq.checked_add(1) == Some(b.seq)
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,385 @@
+//! A cluster of pure halves with a seeded network between them: order, loss of links, partitions.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::frame::Frame;
+use super::{Output, SpaceSync};
+use crate::entry::{Entry, Header, PAYLOAD_VERSION, SignedHeader, VERSION, payload_hash};
+use crate::hlc::Hlc;
+use crate::identity::DeviceKey;
+use crate::ids::{DeviceId, DocumentId, EntryHash, EpochId, Incarnation, LogId, NetworkId, SpaceId};
+use crate::replica::{Access, Rejection, Replica};
+
+fn space() -> SpaceId {
+    SpaceId::commons(&NetworkId([7; 16]))
+}
+
+struct Writer {
+    key: DeviceKey,
+    log: LogId,
+    seq: u64,
+    prev: EntryHash,
+}
+
+impl Writer {
+    fn new(seed: u8) -> Self {
+        let key = DeviceKey::from_seed(&[seed; 32]);
+        let log = LogId { document: DocumentId::chat(1, 0), device: key.id(), incarnation: Incarnation([seed; 16]) };
+        Self { key, log, seq: 0, prev: EntryHash([0; 32]) }
+    }
+
+    fn write(&mut self, text: &str) -> Arc<Entry> {
+        self.seq += 1;
+        let payload = text.as_bytes().to_vec();
+        let header = Header {
+            version: VERSION,
+            space: space(),
+            log: self.log,
+            seq: self.seq,
+            prev: self.prev,
+            deps_on_prev: self.seq > 1,
+            deps: Vec::new(),
+            control_heads: Vec::new(),
+            hlc: Hlc::from_ms(self.seq),
+            epoch: EpochId::NONE,
+            payload_version: PAYLOAD_VERSION,
+            payload_hash: payload_hash(&payload),
+            payload_len: payload.len() as u32,
+        };
+        let signed = SignedHeader::sign(header, &self.key);
+        self.prev = signed.hash;
+        Arc::new(Entry { signed, payload: Some(payload) })
+    }
+}
+
+struct Node {
+    writer: Writer,
+    sync: SpaceSync,
+    disk: BTreeMap<LogId, Vec<Arc<Entry>>>,
+    taken: usize,
+}
+
+struct Cluster {
+    nodes: BTreeMap<DeviceId, Node>,
+    wire: BTreeMap<(DeviceId, DeviceId), VecDeque<Vec<u8>>>,
+    rng: ChaCha8Rng,
+    bytes: usize,
+    frames: usize,
+}
+
+impl Cluster {
+    fn new(n: u8, seed: u64) -> Self {
+        let nodes = (1..=n)
+            .map(|i| {
+                let writer = Writer::new(i);
+                let sync = SpaceSync::new(Replica::new(space(), Access::Commons));
+                (writer.key.id(), Node { writer, sync, disk: BTreeMap::new(), taken: 0 })
+            })
+            .collect();
+        Self { nodes, wire: BTreeMap::new(), rng: ChaCha8Rng::seed_from_u64(seed), bytes: 0, frames: 0 }
+    }
+
+    fn ids(&self) -> Vec<DeviceId> {
+        self.nodes.keys().copied().collect()
+    }
+
+    fn connect(&mut self, a: DeviceId, b: DeviceId) {
+        for (x, y) in [(a, b), (b, a)] {
+            self.wire.insert((x, y), VecDeque::new());
+            self.nodes.get_mut(&x).unwrap().sync.opened(y);
+        }
+        self.neighbours();
+        self.step_outputs(a);
+        self.step_outputs(b);
+    }
+
+    fn cut(&mut self, a: DeviceId, b: DeviceId) {
+        for (x, y) in [(a, b), (b, a)] {
+            if self.wire.remove(&(x, y)).is_some() {
+                self.nodes.get_mut(&x).unwrap().sync.closed(y);
+                self.step_outputs(x);
+            }
+        }
+        self.neighbours();
+    }
+
+    fn neighbours(&mut self) {
+        let edges: Vec<_> = self.wire.keys().copied().collect();
+        for (me, peer) in &edges {
+            let theirs: BTreeSet<_> = edges.iter().filter(|(x, _)| x == peer).map(|(_, y)| *y).collect();
+            self.nodes.get_mut(me).unwrap().sync.neighbours(*peer, theirs);
+        }
+    }
+
+    fn say(&mut self, who: DeviceId, text: &str) {
+        let n = self.nodes.get_mut(&who).unwrap();
+        let e = n.writer.write(text);
+        n.sync.replica_mut().admit_own(&e);
+        n.disk.entry(e.header().log).or_default().push(e.clone());
+        n.sync.committed(None, true, &[e]);
+        self.step_outputs(who);
+    }
+
+    fn step_outputs(&mut self, who: DeviceId) {
+        loop {
+            let outs = self.nodes.get_mut(&who).unwrap().sync.take();
+            if outs.is_empty() {
+                return;
+            }
+            for o in outs {
+                let n = self.nodes.get_mut(&who).unwrap();
+                match o {
+                    Output::Send(to, f) => {
+                        let batch = matches!(f, Frame::Entries { live: false, .. });
+                        self.put(who, to, &f);
+                        if batch {
+                            self.nodes.get_mut(&who).unwrap().sync.sent(to);
+                        }
+                    }
+                    Output::Push(to, entries) => {
+                        for t in to {
+                            self.put(who, t, &Frame::Entries { live: true, entries: entries.clone() });
+                        }
+                    }
+                    Output::Commit { from, live, entries } => {
+                        n.taken += entries.len();
+                        for e in &entries {
+                            let log = n.disk.entry(e.header().log).or_default();
+                            assert_eq!(log.len() as u64 + 1, e.header().seq, "appended in order");
+                            log.push(e.clone());
+                        }
+                        n.sync.committed(Some(from), live, &entries);
+                    }
+                    Output::Read { to, log, from, upto } => {
+                        let all = &n.disk[&log];
+                        let batch = all[from as usize - 1..(upto as usize).min(from as usize + 9)].to_vec();
+                        n.sync.read(to, log, batch);
+                    }
+                    Output::Durable(..) | Output::Equal(_) => {}
+                    Output::Blame(p, why) => panic!("{p:?} blamed: {why}"),
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, from: DeviceId, to: DeviceId, f: &Frame) {
+        let bytes = f.encode();
+        assert_eq!(Frame::decode(&bytes).as_ref(), Ok(f));
+        if let Some(q) = self.wire.get_mut(&(from, to)) {
+            self.bytes += bytes.len();
+            self.frames += 1;
+            q.push_back(bytes);
+        }
+    }
+
+    /// Delivers frames in a seeded order until the network is quiet.
+    fn settle(&mut self) {
+        for _ in 0..2_000_000 {
+            let busy: Vec<_> = self.wire.iter().filter(|(_, q)| !q.is_empty()).map(|(k, _)| *k).collect();
+            if busy.is_empty() {
+                return;
+            }
+            let (from, to) = busy[self.rng.random_range(0..busy.len())];
+            let bytes = self.wire.get_mut(&(from, to)).unwrap().pop_front().unwrap();
+            let frame = Frame::decode(&bytes).unwrap();
+            self.nodes.get_mut(&to).unwrap().sync.received(from, frame);
+            self.step_outputs(to);
+        }
+        panic!("the network never became quiet");
+    }
+
+    fn assert_equal(&mut self) {
+        let digests: BTreeSet<_> = self.nodes.values_mut().map(|n| n.sync.replica_mut().digest()).collect();
+        assert_eq!(digests.len(), 1);
+        let disks: BTreeSet<_> = self
+            .nodes
+            .values()
+            .map(|n| {
+                n.disk.iter().map(|(l, v)| (*l, v.iter().map(|e| e.hash()).collect::<Vec<_>>())).collect::<Vec<_>>()
+            })
+            .collect();
+        assert_eq!(disks.len(), 1);
+    }
+}
+
+#[test]
+fn sides_that_wrote_apart_are_equal_after_healing() {
+    for seed in 0..40 {
+        let mut c = Cluster::new(6, seed);
+        let ids = c.ids();
+        for side in [&ids[..3], &ids[3..]] {
+            for i in 0..3 {
+                for j in i + 1..3 {
+                    c.connect(side[i], side[j]);
+                }
+            }
+        }
+        for k in 0..60 {
+            let who = ids[c.rng.random_range(0..6)];
+            c.say(who, &format!("m{k}"));
+        }
+        c.settle();
+        for a in &ids[..3] {
+            for b in &ids[3..] {
+                c.connect(*a, *b);
+            }
+        }
+        c.settle();
+        c.assert_equal();
+    }
+}
+
+#[test]
+fn links_that_come_and_go_lose_nothing() {
+    for seed in 0..40 {
+        let mut c = Cluster::new(5, 1000 + seed);
+        let ids = c.ids();
+        for k in 0..120 {
+            let (a, b) = (ids[c.rng.random_range(0..5)], ids[c.rng.random_range(0..5)]);
+            match c.rng.next_u32() % 4 {
+                0 if a != b && !c.wire.contains_key(&(a, b)) => c.connect(a, b),
+                1 => c.cut(a, b),
+                _ => c.say(a, &format!("m{k}")),
+            }
+            if c.rng.next_u32() % 5 == 0 {
+                c.settle();
+            }
+        }
+        for i in 0..5 {
+            for j in i + 1..5 {
+                if !c.wire.contains_key(&(ids[i], ids[j])) {
+                    c.connect(ids[i], ids[j]);
+                }
+            }
+        }
+        c.settle();
+        c.assert_equal();
+    }
+}
+
+#[test]
+fn equal_replicas_need_one_round_trip_and_less_than_a_kilobyte() {
+    let mut c = Cluster::new(2, 1);
+    let ids = c.ids();
+    c.connect(ids[0], ids[1]);
+    for k in 0..50 {
+        c.say(ids[k % 2], "x");
+    }
+    c.settle();
+    c.cut(ids[0], ids[1]);
+    (c.bytes, c.frames) = (0, 0);
+    c.connect(ids[0], ids[1]);
+    c.settle();
+    assert!(c.bytes < 1_000 && c.frames <= 4, "{} bytes, {} frames", c.bytes, c.frames);
+}
+
+#[test]
+fn a_newcomer_among_ten_gets_each_entry_once() {
+    let mut c = Cluster::new(11, 3);
+    let ids = c.ids();
+    for i in 0..10 {
+        for j in i + 1..10 {
+            c.connect(ids[i], ids[j]);
+        }
+    }
+    for k in 0..200 {
+        c.say(ids[k % 10], "x");
+    }
+    c.settle();
+    let before = c.bytes;
+    for i in 0..10 {
+        c.connect(ids[i], ids[10]);
+    }
+    c.settle();
+    c.assert_equal();
+    assert_eq!(c.nodes[&ids[10]].taken, 200);
+    // 200 entries of about 330 bytes come once; digests, frontiers and acknowledgements may double that, not more.
+    assert!(c.bytes - before < 2 * 200 * 330, "{} bytes", c.bytes - before);
+}
+
+#[test]
+fn a_node_in_the_middle_passes_on_at_once() {
+    let mut c = Cluster::new(3, 4);
+    let ids = c.ids();
+    c.connect(ids[0], ids[1]);
+    c.connect(ids[1], ids[2]);
+    c.settle();
+    c.say(ids[0], "to the far side");
+    c.settle();
+    c.assert_equal();
+}
+
+#[test]
+fn in_a_full_mesh_an_entry_crosses_each_link_once() {
+    let mut c = Cluster::new(8, 5);
+    let ids = c.ids();
+    for i in 0..8 {
+        for j in i + 1..8 {
+            c.connect(ids[i], ids[j]);
+        }
+    }
+    c.settle();
+    (c.bytes, c.frames) = (0, 0);
+    c.say(ids[0], "x");
+    c.settle();
+    assert_eq!(c.frames, 7 + 7, "seven pushes and seven acknowledgements");
+}
+
+#[test]
+fn a_hostile_run_is_refused_whole() {
+    let mut w = Writer::new(1);
+    let run: Vec<_> = (0..5).map(|i| w.write(&format!("{i}"))).collect();
+    let fresh = || Replica::new(space(), Access::Commons);
+
+    let mut bad = run.clone();
+    let mut e = (*bad[4]).clone();
+    e.signed.signature[3] ^= 1;
+    bad[4] = Arc::new(e);
+    assert_eq!(fresh().admit(&bad), Err(Rejection::BadSignature));
+
+    let mut bad = run.clone();
+    let mut e = (*bad[2]).clone();
+    e.signed.header.hlc = Hlc(99);
+    bad[2] = Arc::new(Entry::decode(&e.encode()).unwrap());
+    assert_eq!(fresh().admit(&bad), Err(Rejection::BrokenChain), "a changed header has another hash");
+
+    assert!(matches!(fresh().admit(&run[1..]), Ok(super::Admitted::Gap)));
+
+    let (a, b) = (DeviceKey::from_seed(&[8; 32]).id().principal(), DeviceKey::from_seed(&[9; 32]).id().principal());
+    let mut direct = Replica::new(space(), Access::Direct(a, b));
+    assert_eq!(direct.admit(&run), Err(Rejection::NotAMember));
+    let mut other = Replica::new(SpaceId::direct(&a, &b), Access::Commons);
+    assert_eq!(other.admit(&run), Err(Rejection::WrongSpace));
+
+    let mut twin = Writer::new(1);
+    let fork = vec![twin.write("another first entry")];
+    let mut r = fresh();
+    assert!(r.admit(&run[..1]).is_ok());
+    assert_eq!(r.admit(&fork), Err(Rejection::Fork));
+    let mut erased = (*run[1]).clone();
+    erased.payload = None;
+    assert_eq!(r.admit(&[Arc::new(erased)]), Err(Rejection::NoPayload));
+    assert!(matches!(r.admit(&run), Ok(super::Admitted::New(n)) if n.len() == 4));
+}
+
+#[test]
+fn frames_of_noise_are_refused_without_panic() {
+    let mut rng = ChaCha8Rng::seed_from_u64(9);
+    let mut w = Writer::new(1);
+    let good = Frame::Entries { live: true, entries: vec![w.write("a"), w.write("b")] }.encode();
+    for _ in 0..20_000 {
+        let mut b = good.clone();
+        for _ in 0..rng.random_range(1..4) {
+            let i = rng.random_range(0..b.len());
+            b[i] = rng.random();
+        }
+        b.truncate(rng.random_range(0..=b.len()));
+        if let Ok(f) = Frame::decode(&b) {
+            assert_eq!(f.encode(), b, "one encoding each");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Random documents through the guard: no honest change is refused, and no hostile one that passes harms a document.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod world;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+#[test]
+fn honest_changes_are_never_refused() {
+    let mut changes = 0;
+    for seed in 0..60 {
+        changes += world::honest(&mut ChaCha8Rng::seed_from_u64(seed), 120, 4);
+    }
+    assert!(changes > 3_000, "only {changes} changes were made");
+}
+
+#[test]
+fn hostile_changes_that_pass_harm_nothing() {
+    let (mut tried, mut passed) = (0, 0);
+    for seed in 0..60 {
+        let (t, p) = world::hostile(&mut ChaCha8Rng::seed_from_u64(seed), 60, 12);
+        tried += t;
+        passed += p;
+    }
+    assert!(tried > 4_000 && passed > 100 && passed < tried / 2, "{tried} tried, {passed} passed");
+}

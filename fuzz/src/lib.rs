@@ -1,0 +1,30 @@
+//! What the fuzz targets share: random documents (the same as in the tests of the guard), and a panic hook that lets
+//! contained panics pass.
+//!
+//! Run one with `RUSTC_BOOTSTRAP=1 cargo fuzz run -s none <target> -- -rss_limit_mb=2048`; `-runs=1000000` ends after a
+//! million executions.
+
+#[path = "../../crdt/tests/world/mod.rs"]
+pub mod world;
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+thread_local! {
+    static LAST: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Replaces the fuzzer's panic hook, which would end the process at panics that the guard contains.
+pub fn quiet_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        LAST.with_borrow_mut(|last| *last = info.to_string());
+    }));
+}
+
+/// Runs one input; a panic that nothing contained is printed and ends the process.
+pub fn run(input: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(input)).is_err() {
+        LAST.with_borrow(|last| eprintln!("{last}"));
+        std::process::abort();
+    }
+}
