@@ -14,7 +14,6 @@ pub fn find(name: &str) -> Option<PathBuf> {
 ///
 /// # Errors
 /// Where it can't be built.
-#[cfg(feature = "node")]
 pub fn cairn() -> Result<PathBuf, Box<dyn std::error::Error + Send + Sync>> {
     if let Some(path) = std::env::var_os("CAIRN_BIN") {
         return Ok(path.into());

@@ -4,25 +4,17 @@
 //! printed beside the table.
 
 mod binary;
+mod cold;
+mod discovery;
 mod echo;
 mod figures;
 mod ircd;
-#[cfg(feature = "node")]
+mod memory;
 mod nodes;
 mod proc;
 mod redb_commit;
-
-#[cfg(feature = "node")]
-mod cold;
-#[cfg(feature = "node")]
-mod discovery;
-#[cfg(feature = "node")]
-mod memory;
-#[cfg(feature = "node")]
 mod room;
-#[cfg(feature = "node")]
 mod say;
-#[cfg(feature = "node")]
 mod throughput;
 
 use std::process::ExitCode;
@@ -32,22 +24,7 @@ use figures::Table;
 /// What can go wrong in a bench is shown and ends it.
 type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-const NAMES: &[&str] = &[
-    "bare",
-    "ircd",
-    #[cfg(feature = "node")]
-    "discovery",
-    #[cfg(feature = "node")]
-    "say",
-    #[cfg(feature = "node")]
-    "room",
-    #[cfg(feature = "node")]
-    "throughput",
-    #[cfg(feature = "node")]
-    "memory",
-    #[cfg(feature = "node")]
-    "cold",
-];
+const NAMES: &[&str] = &["bare", "ircd", "discovery", "say", "room", "throughput", "memory", "cold"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -75,17 +52,11 @@ async fn run(name: &str, table: &mut Table) -> Outcome {
     match name {
         "bare" => bare(table).await,
         "ircd" => ircd::bench(table).await,
-        #[cfg(feature = "node")]
         "discovery" => discovery::bench(table).await,
-        #[cfg(feature = "node")]
         "say" => say::bench(table).await,
-        #[cfg(feature = "node")]
         "room" => room::bench(table).await,
-        #[cfg(feature = "node")]
         "throughput" => throughput::bench(table).await,
-        #[cfg(feature = "node")]
         "memory" => memory::bench(table).await,
-        #[cfg(feature = "node")]
         "cold" => cold::bench(table).await,
         _ => Ok(()),
     }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use cairn_actors::api::{ConversationKind, Event, NodeOptions, PeerState};
 use cairn_actors::handle::Handle;
-use cairn_actors::node::{self, Node};
+use cairn_actors::node::Node;
+use cairn_actors::start::start as start_node;
 use cairn_crdt::ids::{DeviceId, MessageId, SpaceId};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
@@ -44,7 +45,7 @@ pub async fn start(name: &str, peers: Vec<SocketAddr>, beacon_port: Option<u16>)
         beacon_port,
         ..NodeOptions::default()
     };
-    let node = node::start(options).await?;
+    let node = start_node(options).await?;
     let handle = node.handle.clone();
     let status = handle.status().await?;
     let address = (Ipv4Addr::LOCALHOST, status.port).into();

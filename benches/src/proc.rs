@@ -15,14 +15,12 @@ pub fn cpu(pid: u32) -> Duration {
 
 /// The same of this process.
 #[must_use]
-#[cfg_attr(not(feature = "node"), allow(dead_code))]
 pub fn own_cpu() -> Duration {
     cpu(std::process::id())
 }
 
 /// Resident memory of a process in MiB.
 #[must_use]
-#[cfg_attr(not(feature = "node"), allow(dead_code))]
 pub fn resident_mib(pid: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap_or_default();
