@@ -1,0 +1,111 @@
+//! The behaviours that the product promises on a LAN, one a file. A scenario builds its LAN, lets things happen and
+//! panics where a promise is broken; `figures` carries out what it measured.
+
+use std::time::Duration;
+
+mod bad_files;
+mod clean_exit;
+mod configured_peer;
+mod direct;
+mod discovery;
+mod full_disk;
+mod full_mesh;
+mod heavy_loss;
+mod joining;
+mod noise;
+mod one_host;
+mod partition;
+mod power_cuts;
+mod receipts;
+mod saying;
+mod silent_death;
+mod the_lan_itself;
+mod two_networks;
+mod wrong_usage;
+
+/// How much of a scenario is run.
+#[derive(Debug, Clone, Copy)]
+pub struct Scale {
+    /// All of it, with the figures' targets held; else a tenth.
+    pub full: bool,
+}
+
+impl Scale {
+    /// In full with `CAIRN_FULL=1`.
+    #[must_use]
+    pub fn from_env() -> Self {
+        Self { full: std::env::var("CAIRN_FULL").is_ok_and(|v| v == "1") }
+    }
+
+    /// The first in full, else the second.
+    pub fn pick<T>(&self, full: T, tenth: T) -> T {
+        if self.full { full } else { tenth }
+    }
+}
+
+/// A behaviour.
+#[derive(Debug)]
+pub struct Scenario {
+    /// Its name on the command line and as a test.
+    pub name: &'static str,
+    /// What it holds.
+    pub about: &'static str,
+    /// Whether it must have the machine to itself: it measures time or starts many nodes.
+    pub alone: bool,
+    /// Runs it inside a sandbox.
+    pub run: fn(&Scale),
+}
+
+impl Scenario {
+    /// How long it may take before it counts as stuck.
+    #[must_use]
+    pub fn limit(&self, full: bool) -> Duration {
+        Duration::from_secs(if full { 1200 } else { 150 })
+    }
+}
+
+/// A scenario by name.
+#[must_use]
+pub fn by_name(name: &str) -> Option<&'static Scenario> {
+    ALL.iter().find(|s| s.name == name)
+}
+
+const fn scenario(name: &'static str, about: &'static str, alone: bool, run: fn(&Scale)) -> Scenario {
+    Scenario { name, about, alone, run }
+}
+
+/// All of them.
+pub static ALL: &[Scenario] = &[
+    scenario("the_lan_itself", "the virtual LAN passes, blocks, parts and loses as told", false, the_lan_itself::run),
+    scenario("only_broadcast", "nodes meet where only broadcast passes", false, discovery::only_broadcast),
+    scenario("only_multicast_v4", "nodes meet where only IPv4 multicast passes", false, discovery::only_multicast_v4),
+    scenario("only_v6", "nodes meet where beacons pass over IPv6 only", false, discovery::only_v6),
+    scenario("no_v4_at_all", "nodes meet on link-local IPv6 addresses alone", false, discovery::no_v4_at_all),
+    scenario("no_default_route", "nodes meet without a default route", false, discovery::no_default_route),
+    scenario("configured_peer", "a configured peer is enough where no beacon passes", false, configured_peer::run),
+    scenario("one_host", "two nodes on one host and a third elsewhere all meet", false, one_host::run),
+    scenario("full_mesh", "thirty hosts that start at once form a full mesh", true, full_mesh::run),
+    scenario("join_two", "a second node is seen, session open both ways, at once", true, joining::two),
+    scenario("join_ten", "the tenth node on a LAN of ten sees all others at once", true, joining::ten),
+    scenario("partition", "two sides of a pulled trunk agree soon after it is back", true, partition::run),
+    scenario(
+        "two_networks",
+        "two groups that talked apart ask, and hold both rooms after six yeses",
+        true,
+        two_networks::run,
+    ),
+    scenario("power_cuts", "kill -9 at random moments loses and doubles nothing", true, power_cuts::run),
+    scenario("silent_death", "a dead machine shows as offline within seconds", true, silent_death::run),
+    scenario("clean_exit", "a clean exit shows at once", false, clean_exit::run),
+    scenario("heavy_loss", "a fifth of all frames lost marks nobody offline", true, heavy_loss::run),
+    scenario("direct_stays", "direct messages stay between the two", false, direct::run),
+    scenario("said_offline", "what is said while no node runs is delivered by the next", false, saying::offline),
+    scenario("said_twice", "saying one id twice is one message", false, saying::twice),
+    scenario("receipts", "receipts reach delivered m of k, a member at a time", false, receipts::run),
+    scenario("folder_in_use", "a second node on a data folder is told so", false, bad_files::in_use),
+    scenario("corrupt_store", "a corrupt store is reported and kept aside", false, bad_files::corrupt_store),
+    scenario("bad_settings", "a bad settings file is reported and left alone", false, bad_files::bad_settings),
+    scenario("wrong_usage", "wrong arguments end with 2, failures with 1 and one sentence", false, wrong_usage::run),
+    scenario("noise", "floods of garbage, replayed and spoilt beacons disturb nobody", true, noise::run),
+    scenario("full_disk", "a full disk is reported and loses nothing acknowledged", false, full_disk::run),
+];
