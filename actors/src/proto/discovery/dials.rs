@@ -132,12 +132,11 @@ impl Dials {
         Some(first.max(self.bucket.ready_at(now)))
     }
 
-    /// A dial failed; says how often in a row.
-    pub(super) fn failed(&mut self, target: Target) -> u32 {
-        self.dials.get_mut(&target).map_or(0, |dial| {
-            dial.running = None;
+    /// A dial failed; says how often in a row, and when the last one began.
+    pub(super) fn failed(&mut self, target: Target) -> (u32, Option<Duration>) {
+        self.dials.get_mut(&target).map_or((0, None), |dial| {
             dial.failures = dial.failures.saturating_add(1);
-            dial.failures
+            (dial.failures, dial.running.take())
         })
     }
 
@@ -161,8 +160,9 @@ impl Dials {
         }
     }
 
-    /// Whether a target waits for its turn.
-    pub(super) fn is_waiting(&self, target: Target) -> bool {
-        self.dials.get(&target).is_some_and(|d| d.due.is_some())
+    /// Whether a target waits for its turn or is being dialled.
+    pub(super) fn is_busy(&self, target: Target, now: Duration) -> bool {
+        let running = |d: &Dial| d.running.is_some_and(|since| now.saturating_sub(since) < LOST);
+        self.dials.get(&target).is_some_and(|d| d.due.is_some() || running(d))
     }
 }

@@ -439,7 +439,7 @@ impl Discovery {
     }
 
     fn dial_failed(&mut self, target: Target, addr: SocketAddr, now: Duration) {
-        let failures = self.dials.failed(target);
+        let (failures, began) = self.dials.failed(target);
         let wait = |most: Duration| BACKOFF.0.saturating_mul(1 << failures.min(16).saturating_sub(1)).min(most);
         let id = match target {
             Target::Address(_) => {
@@ -458,7 +458,9 @@ impl Discovery {
             return self.dials.settle(target, now);
         };
         if missing {
-            let due = now.saturating_add(self.jittered(MISSING_INTERVAL));
+            // A dial that waited for its timeout has itself probed all the while: the next one follows at once.
+            let soonest = now.saturating_add(self.jitter(DIAL_JITTER));
+            let due = began.unwrap_or(now).saturating_add(self.jittered(MISSING_INTERVAL)).max(soonest);
             self.dials.want(target, next, Urgency::Other, due, now, true);
         } else if failures < TRIES_PER_BEACON {
             let due = now.saturating_add(self.jittered(wait(BACKOFF.1)));
@@ -550,7 +552,7 @@ impl Discovery {
         let missing: Vec<_> =
             self.table.missing(now).filter_map(|(id, d)| d.addrs.first().map(|a| (*id, *a))).collect();
         for (id, addr) in missing {
-            if !self.dials.is_waiting(Target::Device(id)) {
+            if !self.dials.is_busy(Target::Device(id), now) {
                 let due = now.saturating_add(self.jitter(DIAL_JITTER));
                 self.dials.want(Target::Device(id), addr, Urgency::Other, due, now, true);
             }
