@@ -89,9 +89,9 @@ fn messages(range: std::ops::Range<u64>) -> Vec<Message> {
 fn model(range: std::ops::Range<u64>, total: u64) -> Model {
     let mut m = sample::model();
     let id = sample::everyone();
-    m.act(crate::ui::intent::Intent::Open(sample::direct(1)), 0);
+    m.act(crate::ui::intent::Intent::Open(sample::direct(1)));
     m.apply(Update::Event(Box::new(cairn_actors::api::Event::Messages { conversation: id, count: 1 })));
-    m.act(crate::ui::intent::Intent::Open(id), 0);
+    m.act(crate::ui::intent::Intent::Open(id));
     let page = Page { older: range.start > 0, newer: range.end < total, total, messages: messages(range) };
     m.apply(Update::Page(id, PageAt::Newest, Ok(page)));
     m
