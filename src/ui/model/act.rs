@@ -117,6 +117,9 @@ impl Model {
         // The line above new messages has done its work in the conversation that is left.
         if let Some(left) = self.open.and_then(|old| self.histories.get_mut(&old)) {
             left.new_after = None;
+            if left.messages().len() > limits::PAGE_MAX {
+                left.forget();
+            }
         }
         self.open = Some(id);
         self.receipts = None;

@@ -124,6 +124,17 @@ fn a_network_asks_once() {
 }
 
 #[test]
+fn several_rooms_say_whose_they_are() {
+    let mut m = sample::model();
+    assert_eq!(m.title(&m.conversations[0]), "Everyone");
+    m.apply(Update::Networks(vec![sample::network(1, NetworkState::Joined), sample::network(2, NetworkState::Joined)]));
+    let mut other = m.conversations[0].clone();
+    (other.id, other.network) = (cairn_crdt::ids::SpaceId([7; 32]), Some(sample::network_id(2)));
+    m.apply(Update::Event(Box::new(Event::Conversation(Box::new(other)))));
+    assert_eq!(sections(&m)[0].1, ["Everyone · North Ridge", "Everyone · Valley office"]);
+}
+
+#[test]
 fn first_start_ends_with_a_name() {
     let mut m = Model::new(Preferences::default());
     assert!(!m.first_start(), "not before the node is up");

@@ -160,7 +160,7 @@ fn a_hundred_thousand_messages_cost_no_more_than_a_screen() {
     let mut v = View::new(model(0..20_000, 20_000));
     let texts = v.frame(0.0);
     assert!(texts.len() < 40, "{}", texts.len());
-    let times = crate::ui::bench::bench_scroll(5_000);
+    let times = crate::ui::bench::scroll(5_000, 60);
     assert!(times.primitives > 10);
     println!("5,000 messages, this build: median {:?}, p99 {:?}", times.median, times.p99);
 }
