@@ -106,10 +106,15 @@ pub fn run(handle: Handle, runtime: tokio::runtime::Handle, settings: UiSettings
         Ok(Box::new(app) as Box<dyn eframe::App>)
     });
     eframe::run_native("cairn", options, start).map_err(|e| match e {
-        eframe::Error::Winit(e) => UiError::NoDisplay(e.to_string()),
-        eframe::Error::WinitEventLoop(e) => UiError::NoDisplay(e.to_string()),
+        eframe::Error::Winit(e) => UiError::NoDisplay(reason(&e.to_string())),
+        eframe::Error::WinitEventLoop(e) => UiError::NoDisplay(reason(&e.to_string())),
         e => UiError::Window(e.to_string()),
     })
+}
+
+/// The last part of an error of the window system, which begins with the source file it comes from.
+fn reason(error: &str) -> String {
+    error.rsplit(": ").next().unwrap_or(error).trim().to_owned()
 }
 
 /// Where displays are named in the environment: whether one is.
@@ -167,6 +172,12 @@ pub fn icon(side: u16) -> IconData {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_are_told_without_source_files() {
+        assert_eq!(reason("os error at /a/b.rs:7: Failed to open connection"), "Failed to open connection");
+        assert_eq!(reason("plain"), "plain");
+    }
 
     #[test]
     fn the_icon_is_a_cairn_with_clear_corners() {

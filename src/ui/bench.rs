@@ -31,17 +31,22 @@ pub struct FrameTimes {
 /// 1280 by 800 points, and measures every frame.
 #[must_use]
 pub fn bench_scroll(n: u64) -> FrameTimes {
-    const FRAMES: usize = 600;
+    scroll(n, 600)
+}
+
+/// [`bench_scroll`] with a number of frames.
+#[must_use]
+pub fn scroll(n: u64, frames: usize) -> FrameTimes {
     let ctx = egui::Context::default();
     let mut window = Window::of(&ctx, sample::long_model(n));
     let clock = sample::clock();
     let screen = Rect::from_min_size(pos2(0.0, 0.0), vec2(1280.0, 800.0));
-    let mut times = Vec::with_capacity(FRAMES);
+    let mut times = Vec::with_capacity(frames);
     let (mut first, mut primitives) = (Duration::ZERO, 0);
     let bar = pos2(994.0, 690.0);
-    for frame in 0..FRAMES {
+    for frame in 0..frames {
         let mut events = vec![Event::PointerMoved(pos2(650.0, 400.0))];
-        if frame < FRAMES / 2 {
+        if frame < frames / 2 {
             events.push(Event::MouseWheel {
                 unit: MouseWheelUnit::Point,
                 delta: vec2(0.0, 240.0),
@@ -51,10 +56,10 @@ pub fn bench_scroll(n: u64) -> FrameTimes {
             });
         } else {
             // Drag the thumb up and down the whole bar.
-            let share = (frame - FRAMES / 2) as f32 / (FRAMES / 2) as f32;
+            let share = (frame - frames / 2) as f32 / (frames / 2) as f32;
             let y = 70.0 + 600.0 * (1.0 - (share * 2.0 - 1.0).abs());
-            events = vec![Event::PointerMoved(if frame == FRAMES / 2 { bar } else { pos2(bar.x, y) })];
-            if frame == FRAMES / 2 {
+            events = vec![Event::PointerMoved(if frame == frames / 2 { bar } else { pos2(bar.x, y) })];
+            if frame == frames / 2 {
                 events.push(Event::PointerButton {
                     pos: bar,
                     button: egui::PointerButton::Primary,

@@ -66,7 +66,7 @@ fn pictures() {
     let with = |m: Model, intents: Vec<Intent>| {
         let mut m = m;
         for i in intents {
-            m.act(i, sample::NOON);
+            m.act(i);
         }
         m
     };
@@ -89,12 +89,12 @@ fn pictures() {
     shoot("person-light", full, maya(ThemeChoice::Light));
     shoot("person-dark", full, maya(ThemeChoice::Dark));
     let mut new = light();
-    new.act(Intent::Open(sample::direct(2)), 0);
+    new.act(Intent::Open(sample::direct(2)));
     if let Some(c) = new.conversations.first_mut() {
         c.unread = 3;
         c.read_to = sample::morning()[6].key;
     }
-    new.act(Intent::Open(sample::everyone()), 0);
+    new.act(Intent::Open(sample::everyone()));
     shoot("new-messages-light", full, new);
     shoot("long-name-light", full, with(light(), vec![Intent::Open(sample::direct(8))]));
     shoot("narrow-1000", [1000.0, 720.0], light());
@@ -132,7 +132,7 @@ fn pictures() {
     shoot("loading", full, Model::new(Preferences { theme: ThemeChoice::Light, ..Preferences::default() }));
     let alone = |link: LinkState| {
         let mut m = fresh(link, 0);
-        m.act(Intent::SetName("Linh".into()), 0);
+        m.act(Intent::SetName("Linh".into()));
         m.apply(Update::Networks(vec![sample::network(1, NetworkState::Joined)]));
         let mut line = sample::conversations().remove(0);
         (line.last, line.members, line.here) = (None, 0, 0);
@@ -144,7 +144,7 @@ fn pictures() {
     if let Some(s) = &mut quiet.status {
         s.interfaces.clear();
     }
-    quiet.act(Intent::Open(sample::everyone()), 0);
+    quiet.act(Intent::Open(sample::everyone()));
     quiet.apply(Update::Page(sample::everyone(), PageAt::Newest, page(Vec::new())));
     shoot("no-network-empty", full, quiet);
     let mut ask = light();
@@ -171,7 +171,7 @@ fn pictures() {
     );
     shoot("search-nothing", full, with(light(), vec![Intent::Search("zeppelin".into())]));
     let mut broken = light();
-    broken.act(Intent::Open(sample::direct(4)), 0);
+    broken.act(Intent::Open(sample::direct(4)));
     broken.apply(Update::Page(
         sample::direct(4),
         PageAt::Newest,

@@ -78,7 +78,7 @@ fn build(n: u64, id: [u8; 16], author: u8, sent: u64, body: &str) -> Message {
         sent,
         received: sent + 3,
         body: body.to_owned(),
-        state: if author == 99 { DeliveryState::Delivered } else { DeliveryState::Delivered },
+        state: DeliveryState::Delivered,
         delivered_to: 7,
         members: 9,
     }
@@ -260,7 +260,7 @@ pub fn model() -> Model {
     m.apply(Update::Networks(vec![network(1, NetworkState::Joined)]));
     m.apply(Update::Conversations(conversations()));
     let messages = morning();
-    m.act(Intent::Open(everyone()), NOON);
+    m.act(Intent::Open(everyone()));
     m.apply(Update::Page(
         everyone(),
         PageAt::Newest,

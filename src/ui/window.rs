@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use egui::layers::ShapeIdx;
-use egui::{Color32, Context, LayerId, Shape, Ui};
+use egui::{Context, LayerId, Shape, Ui};
 
 use super::intent::{Command, Intent};
 use super::model::{Clock, Model, Preferences};
@@ -69,7 +69,7 @@ impl Window {
         ui.set_style(ctx.style_of(ctx.theme()));
         let mut commands = Vec::new();
         for intent in shortcuts::read(&ctx, &self.model) {
-            commands.extend(self.model.act(intent, clock.now));
+            commands.extend(self.model.act(intent));
         }
         let next = self.model.tick(clock.now);
         let mut intents: Vec<Intent> = Vec::new();
@@ -82,7 +82,7 @@ impl Window {
         self.model.wants_newest = false;
         let acted = !intents.is_empty();
         for intent in intents {
-            commands.extend(self.model.act(intent, clock.now));
+            commands.extend(self.model.act(intent));
         }
         if acted {
             ctx.request_repaint();
@@ -104,10 +104,8 @@ impl Window {
     }
 }
 
-/// Coloured emoji in one dim red, too. Their glyphs are the only ones painted in pure white, so that is what is
-/// replaced; a row without any is left alone.
+/// Coloured emoji in the red of the text around them: their glyphs are no longer exempt from its colour.
 fn redden(ctx: &Context, ground: LayerId) {
-    const RED: Color32 = Color32::from_rgb(190, 44, 28);
     let layers: Vec<LayerId> = ctx.memory(|m| m.layer_ids().chain([ground]).collect());
     ctx.graphics_mut(|graphics| {
         for layer in layers {
@@ -119,11 +117,7 @@ fn redden(ctx: &Context, ground: LayerId) {
                         return;
                     }
                     for row in &mut Arc::make_mut(&mut text.galley).rows {
-                        for v in &mut Arc::make_mut(&mut row.row).visuals.mesh.vertices {
-                            if v.color == Color32::WHITE {
-                                v.color = RED;
-                            }
-                        }
+                        Arc::make_mut(&mut row.row).glyphs.iter_mut().for_each(|g| g.is_color = false);
                     }
                 });
             }

@@ -59,7 +59,7 @@ impl Clock {
     /// Day and time, for tooltips and details.
     #[must_use]
     pub fn full(&self, ms: u64) -> String {
-        format!("{} {}", self.short(ms).as_str(), self.time(ms)).trim_start_matches(&self.time(ms)).trim().to_owned()
+        if self.days_ago(ms) == 0 { self.time(ms) } else { format!("{} {}", self.short(ms), self.time(ms)) }
     }
 
     /// Whether two times are on different local days.

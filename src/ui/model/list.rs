@@ -61,7 +61,7 @@ impl Model {
             return out;
         }
         let (rooms, rest): (Vec<_>, Vec<_>) =
-            self.conversations.iter().filter(|c| found(&c.title)).partition(|c| c.network.is_some());
+            self.conversations.iter().filter(|c| found(&self.title(c))).partition(|c| c.network.is_some());
         let (talked, silent): (Vec<_>, Vec<_>) =
             rest.into_iter().partition(|c| c.last.is_some() || !self.draft(&c.id).is_empty());
         section("EVERYONE", rooms.into_iter().map(|c| self.row(c, clock)).collect());
@@ -86,6 +86,18 @@ impl Model {
         self.conversations.iter().filter(|c| c.last.is_some() || c.network.is_some()).map(|c| c.id).collect()
     }
 
+    /// What a conversation is called; with several Everyone rooms each says whose it is.
+    #[must_use]
+    pub fn title(&self, c: &Conversation) -> String {
+        let rooms = self.conversations.iter().filter(|o| o.network.is_some()).count();
+        let network = c.network.and_then(|n| self.networks.iter().find(|o| o.id == n));
+        match network {
+            Some(n) if rooms > 1 && !n.name.is_empty() => format!("{} · {}", c.title, n.name),
+            Some(n) if rooms > 1 => format!("{} · {}", c.title, n.id.short()),
+            _ => c.title.clone(),
+        }
+    }
+
     fn row(&self, c: &Conversation, clock: &Clock) -> Row {
         let peer = c.peer.and_then(|p| self.peers.get(&p));
         let draft = self.draft(&c.id).trim();
@@ -101,7 +113,7 @@ impl Model {
         Row {
             open: c.id,
             person: c.peer,
-            title: c.title.clone(),
+            title: self.title(c),
             badge: peer.map(|p| p.badge),
             presence: peer.map(|p| p.state),
             preview,

@@ -46,7 +46,7 @@ pub fn entries(model: &Model) -> Vec<Entry> {
         .conversations
         .iter()
         .map(|c| Entry {
-            title: c.title.clone(),
+            title: model.title(c),
             hint: if c.peer.is_some() { "Conversation" } else { "Room" }.into(),
             intent: Intent::Open(c.id),
         })

@@ -1,7 +1,9 @@
 //! What the model makes of events and intents.
 
 use super::*;
+use crate::ui::intent::Intent;
 use crate::ui::sample;
+use cairn_actors::api::OrderKey;
 use cairn_actors::api::{DeliveryState, PeerState};
 
 fn sections(m: &Model) -> Vec<(&'static str, Vec<String>)> {
@@ -16,13 +18,13 @@ fn list_has_rooms_conversations_and_people_here() {
     assert_eq!(all[1].0, "CONVERSATIONS");
     assert_eq!(all[1].1[0], "Maya Okafor");
     assert_eq!(all[2], ("PEOPLE HERE", vec!["J. Pelletier".into(), "Medic-3".into(), "Post 2".into()]));
-    m.act(Intent::Search("伟".into()), 0);
+    m.act(Intent::Search("伟".into()));
     assert_eq!(sections(&m), [("CONVERSATIONS", vec!["张伟".to_owned()])]);
-    m.act(Intent::Search("nobody at all".into()), 0);
+    m.act(Intent::Search("nobody at all".into()));
     assert_eq!(sections(&m), []);
-    m.act(Intent::Escape, 0);
+    m.act(Intent::Escape);
     assert_eq!(sections(&m), all);
-    m.act(Intent::Show(View::People), 0);
+    m.act(Intent::Show(View::People));
     assert_eq!(sections(&m)[1].1, ["T. Rinaldi", sample::name(8)]);
 }
 
@@ -30,9 +32,9 @@ fn list_has_rooms_conversations_and_people_here() {
 fn a_draft_stays_with_its_conversation() {
     let mut m = sample::model();
     let maya = sample::direct(1);
-    m.act(Intent::Open(maya), 0);
-    m.act(Intent::EditDraft(maya, "half a sent".into()), 0);
-    m.act(Intent::Open(sample::everyone()), 0);
+    m.act(Intent::Open(maya));
+    m.act(Intent::EditDraft(maya, "half a sent".into()));
+    m.act(Intent::Open(sample::everyone()));
     assert_eq!(m.draft(&sample::everyone()), "");
     assert_eq!(m.draft(&maya), "half a sent");
     let row = m.sections(&sample::clock())[1].rows[0].clone();
@@ -43,12 +45,12 @@ fn a_draft_stays_with_its_conversation() {
 fn saying_clears_the_draft_and_a_failure_gives_it_back() {
     let mut m = sample::model();
     let id = sample::everyone();
-    m.act(Intent::EditDraft(id, "  hello \n".into()), 0);
-    let said = m.act(Intent::Say(id), 0);
+    m.act(Intent::EditDraft(id, "  hello \n".into()));
+    let said = m.act(Intent::Say(id));
     assert_eq!(said, [Command::Say { conversation: id, body: "hello".into() }]);
     assert_eq!((m.draft(&id), m.saving), ("", 1));
-    assert_eq!(m.act(Intent::Say(id), 0), [], "nothing to say");
-    m.act(Intent::EditDraft(id, "more".into()), 0);
+    assert_eq!(m.act(Intent::Say(id)), [], "nothing to say");
+    m.act(Intent::EditDraft(id, "more".into()));
     m.apply(Update::NotSaid {
         conversation: id,
         body: "hello".into(),
@@ -56,8 +58,8 @@ fn saying_clears_the_draft_and_a_failure_gives_it_back() {
     });
     assert_eq!((m.draft(&id), m.saving), ("hello\nmore", 0));
     assert_eq!(m.notices().next().map(|n| n.text.as_str()), Some("Not saved: the disk is full"));
-    m.act(Intent::EditDraft(id, "x".repeat(limits::MESSAGE_MAX + 1)), 0);
-    assert_eq!(m.act(Intent::Say(id), 0), [], "too long stays in the composer");
+    m.act(Intent::EditDraft(id, "x".repeat(limits::MESSAGE_MAX + 1)));
+    assert_eq!(m.act(Intent::Say(id)), [], "too long stays in the composer");
 }
 
 #[test]
@@ -65,12 +67,12 @@ fn opening_marks_where_new_messages_begin_and_reading_marks_them_read() {
     let mut m = sample::model();
     let maya = sample::direct(1);
     assert_eq!(m.unread(), 131);
-    let asked = m.act(Intent::Open(maya), 0);
+    let asked = m.act(Intent::Open(maya));
     assert_eq!(asked, [Command::Page(maya, PageAt::Newest, history::PAGE)]);
     assert_eq!(m.history(&maya).unwrap().new_after, Some(OrderKey::MIN));
     let key = sample::message(3).key;
-    assert_eq!(m.act(Intent::Read(maya, key), 0), [Command::MarkRead(maya, key)]);
-    assert_eq!(m.act(Intent::Read(maya, key), 0), [], "told once");
+    assert_eq!(m.act(Intent::Read(maya, key)), [Command::MarkRead(maya, key)]);
+    assert_eq!(m.act(Intent::Read(maya, key)), [], "told once");
     assert_eq!(m.unread(), 128);
 }
 
@@ -117,8 +119,19 @@ fn a_network_asks_once() {
     assert!(m.ask().is_none());
     m.apply(Update::Event(Box::new(Event::Network(Box::new(sample::network(2, NetworkState::Asking))))));
     let id = m.ask().unwrap().id;
-    assert_eq!(m.act(Intent::JoinNetwork(id), 0), [Command::JoinNetwork(id)]);
+    assert_eq!(m.act(Intent::JoinNetwork(id)), [Command::JoinNetwork(id)]);
     assert!(m.ask().is_none(), "answered at once, before the node says so");
+}
+
+#[test]
+fn several_rooms_say_whose_they_are() {
+    let mut m = sample::model();
+    assert_eq!(m.title(&m.conversations[0]), "Everyone");
+    m.apply(Update::Networks(vec![sample::network(1, NetworkState::Joined), sample::network(2, NetworkState::Joined)]));
+    let mut other = m.conversations[0].clone();
+    (other.id, other.network) = (cairn_crdt::ids::SpaceId([7; 32]), Some(sample::network_id(2)));
+    m.apply(Update::Event(Box::new(Event::Conversation(Box::new(other)))));
+    assert_eq!(sections(&m)[0].1, ["Everyone · North Ridge", "Everyone · Valley office"]);
 }
 
 #[test]
@@ -130,7 +143,7 @@ fn first_start_ends_with_a_name() {
     m.apply(Update::Status(Box::new(s)));
     assert!(m.first_start());
     assert_eq!(m.name_field(NameField::Own), "Linh Wagner");
-    assert_eq!(m.act(Intent::SetName(" Linh ".into()), 0), [Command::SetName("Linh".into())]);
+    assert_eq!(m.act(Intent::SetName(" Linh ".into())), [Command::SetName("Linh".into())]);
     assert!(!m.first_start());
 }
 
@@ -150,14 +163,14 @@ fn notices_go_by_themselves_and_do_not_pile_up() {
 #[test]
 fn the_palette_finds_people_and_commands() {
     let mut m = sample::model();
-    m.act(Intent::TogglePalette, 0);
-    m.act(Intent::PaletteQuery("maya".into()), 0);
+    m.act(Intent::TogglePalette);
+    m.act(Intent::PaletteQuery("maya".into()));
     let found = palette::entries(&m);
     assert_eq!(found[0].intent, Intent::Open(sample::direct(1)));
-    m.act(Intent::PaletteQuery("colours".into()), 0);
+    m.act(Intent::PaletteQuery("colours".into()));
     assert_eq!(palette::entries(&m).len(), 5);
-    m.act(Intent::PaletteMove(-1), 0);
+    m.act(Intent::PaletteMove(-1));
     assert_eq!(m.palette.as_ref().unwrap().mark, 4, "round and round");
-    m.act(Intent::PaletteMove(1), 0);
+    m.act(Intent::PaletteMove(1));
     assert_eq!(m.palette.as_ref().unwrap().mark, 0);
 }

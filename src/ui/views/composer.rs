@@ -5,8 +5,8 @@ use cairn_actors::limits::MESSAGE_MAX;
 use cairn_crdt::ids::SpaceId;
 use egui::TextBuffer;
 use egui::{
-    Frame, Id, Key, KeyboardShortcut, Margin, Modifiers, Rect, ScrollArea, Stroke, StrokeKind, TextEdit, Ui, UiBuilder,
-    pos2, vec2,
+    Event, Frame, Id, Key, KeyboardShortcut, Margin, Modifiers, Rect, ScrollArea, Stroke, StrokeKind, TextEdit, Ui,
+    UiBuilder, pos2, vec2,
 };
 
 use super::{Intents, Scene};
@@ -135,6 +135,8 @@ fn edit(ui: &mut Ui, scene: &Scene<'_>, conversation: SpaceId, id: Id, rect: Rec
     if scene.model.wants_focus == Some(Focus::Composer) {
         response.request_focus();
     }
-    let enter = |i: &egui::InputState| i.key_pressed(Key::Enter) && !i.modifiers.shift;
-    response.has_focus() && ui.input(enter)
+    // The modifiers of the key itself: those of the frame may already be others.
+    let sends =
+        |e: &Event| matches!(e, Event::Key { key: Key::Enter, pressed: true, modifiers, .. } if !modifiers.shift);
+    response.has_focus() && ui.input(|i| i.events.iter().any(sends))
 }

@@ -95,8 +95,8 @@ pub fn subtitle(scene: &Scene<'_>) -> String {
         n => format!("{} · {} here", format::count(u64::from(n), "other", "others"), c.here),
     };
     match network {
-        Some(n) => format!("{people} · {}", n.name),
-        None => people,
+        Some(n) if model.title(c) == c.title => format!("{people} · {}", n.name),
+        _ => people,
     }
 }
 
@@ -113,7 +113,7 @@ fn heading(ui: &mut Ui, scene: &Scene<'_>, rect: Rect, narrow: bool, out: &mut I
     }
     let peer = model.open_peer();
     let line = model.open.and_then(|id| model.conversation(&id));
-    let title = line.map(|c| c.title.clone()).or_else(|| peer.map(|p| p.name.clone())).unwrap_or_default();
+    let title = line.map(|c| model.title(c)).or_else(|| peer.map(|p| p.name.clone())).unwrap_or_default();
     let picture = Rect::from_min_size(pos2(left, rect.center().y - 19.0), vec2(38.0, 38.0));
     match peer {
         Some(p) => {

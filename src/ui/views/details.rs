@@ -12,7 +12,7 @@ use crate::ui::paint::text::{self, Ink};
 use crate::ui::paint::widgets::{
     Kind, button, button_enabled, card, field, focus_ring, icon_button, pair, paragraph, within,
 };
-use crate::ui::theme::Size;
+use crate::ui::theme::{Scheme, Size};
 
 /// Members listed before "and n more".
 const LISTED: usize = 40;
@@ -159,7 +159,10 @@ fn bar(ui: &mut Ui, scene: &Scene<'_>, have: u32, of: u32) {
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 14.0), Sense::hover());
     response.widget_info(|| WidgetInfo::labeled(Role::ProgressIndicator, true, format!("{have} of {of}")));
     let bar = Rect::from_center_size(rect.center(), vec2(rect.width(), 8.0));
-    let (accent, open) = (scene.theme.accent, scene.theme.line);
+    let theme = scene.theme;
+    // Black lines would look like filled segments.
+    let open = if theme.scheme == Scheme::Sunlight { theme.chip } else { theme.line };
+    let accent = theme.accent;
     if of == 0 || of > 40 {
         let share = if of == 0 { 0.0 } else { have as f32 / of as f32 };
         ui.painter().rect_filled(bar, 3.0, open);

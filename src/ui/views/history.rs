@@ -137,6 +137,8 @@ fn scroll_delta(ui: &Ui, rect: Rect, focused: bool, place: &mut Place) -> f32 {
     let mut delta = 0.0;
     if ui.rect_contains_pointer(rect) {
         delta += ui.input(|i| i.smooth_scroll_delta().y);
+        // A finger moves the content with it.
+        delta += ui.input(|i| if i.any_touches() && i.pointer.primary_down() { i.pointer.delta().y } else { 0.0 });
     }
     ui.input(|i| {
         delta += if i.key_pressed(Key::PageUp) { rect.height() * 0.85 } else { 0.0 };

@@ -89,14 +89,13 @@ pub fn paint(ui: &mut Ui, scene: &Scene<'_>, history: &History, m: &Message, lay
     }
     let rect = Rect::from_min_size(text_at, layout.body.size());
     let mut child = ui.new_child(UiBuilder::new().id_salt(("message", m.id.0)).max_rect(rect));
-    let response = child.add(Label::new(layout.body.clone()).selectable(true));
+    child.add(Label::new(layout.body.clone()).selectable(true));
     let row = Rect::from_min_max(pos2(at.x, y), pos2(at.x + width, at.y + layout.height));
     if !layout.heading && ui.rect_contains_pointer(row) {
         let time = Ink::new(Size::Tiny, theme.faint).line(ui, theme, &scene.clock.time(m.sent), 60.0);
         let x = text_at.x - 14.0;
         text::right(ui.painter(), pos2(x, text_at.y + theme.size(Size::Body).1 / 2.0), &time);
     }
-    response.on_hover_text_at_pointer(format!("Sent {}", scene.clock.full(m.sent)));
     if m.mine {
         let bottom = text_at.y + layout.body.size().y - theme.size(Size::Body).1 / 2.0;
         delivery(ui, scene, m, pos2(at.x + width - SIDE, bottom));

@@ -89,9 +89,9 @@ fn messages(range: std::ops::Range<u64>) -> Vec<Message> {
 fn model(range: std::ops::Range<u64>, total: u64) -> Model {
     let mut m = sample::model();
     let id = sample::everyone();
-    m.act(crate::ui::intent::Intent::Open(sample::direct(1)), 0);
+    m.act(crate::ui::intent::Intent::Open(sample::direct(1)));
     m.apply(Update::Event(Box::new(cairn_actors::api::Event::Messages { conversation: id, count: 1 })));
-    m.act(crate::ui::intent::Intent::Open(id), 0);
+    m.act(crate::ui::intent::Intent::Open(id));
     let page = Page { older: range.start > 0, newer: range.end < total, total, messages: messages(range) };
     m.apply(Update::Page(id, PageAt::Newest, Ok(page)));
     m
@@ -160,7 +160,7 @@ fn a_hundred_thousand_messages_cost_no_more_than_a_screen() {
     let mut v = View::new(model(0..20_000, 20_000));
     let texts = v.frame(0.0);
     assert!(texts.len() < 40, "{}", texts.len());
-    let times = crate::ui::bench::bench_scroll(5_000);
+    let times = crate::ui::bench::scroll(5_000, 60);
     assert!(times.primitives > 10);
     println!("5,000 messages, this build: median {:?}, p99 {:?}", times.median, times.p99);
 }
