@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
-use cairn_actors::api::{ApiError, ConversationKind, Event, NodeOptions};
+use cairn_actors::api::{ApiError, ConversationKind, Event, NodeOptions, PeerState};
 use cairn_actors::limits::EVENTS;
 use cairn_crdt::ids::SpaceId;
 use tokio::sync::broadcast::error::RecvError;
@@ -64,8 +64,16 @@ pub async fn attend(
     let mut printer = Printer::new(out);
     let status = node.handle.status().await?;
     printer.print(if json { json::ready(&status) } else { human::ready(&status, style) }, json);
+    // Whoever came before this listened is told of now.
+    for peer in node.handle.peers().await?.into_iter().filter(|p| p.state != PeerState::Offline) {
+        if let Some(line) = line_of(&Event::Peer(Box::new(peer)), &BTreeMap::new(), json) {
+            printer.print(line, json);
+        }
+    }
+    // A fresh node answers only once it is in a network; what it joins then is told by events.
+    let known = tokio::time::timeout(Duration::from_millis(100), node.handle.conversations()).await;
     let mut kinds: BTreeMap<SpaceId, ConversationKind> =
-        node.handle.conversations().await?.iter().map(|c| (c.id, c.kind)).collect();
+        known.into_iter().flatten().flatten().map(|c| (c.id, c.kind)).collect();
     let mut told = std::pin::pin!(told);
     let mut asked = false;
     let by_itself = loop {
