@@ -89,6 +89,8 @@ pub struct Wiring {
     pub about: RwLock<Me>,
     /// What is wrong, by a stable code.
     pub troubles: Mutex<BTreeMap<&'static str, String>>,
+    /// Who offended, and when the person was told.
+    pub offenders: Mutex<BTreeMap<DeviceId, Duration>>,
     /// The person is away.
     pub away: AtomicBool,
     /// Numbers sessions.
@@ -140,6 +142,7 @@ impl Wiring {
             people,
             about: RwLock::new(about),
             troubles: Mutex::default(),
+            offenders: Mutex::default(),
             away: AtomicBool::new(false),
             serial: AtomicU64::new(1),
             keep: Mutex::default(),
@@ -161,6 +164,19 @@ impl Wiring {
     /// Something a person should know.
     pub fn notice(&self, code: &str, message: impl Into<String>) {
         self.emit(Event::Notice { code: code.into(), message: message.into() });
+    }
+
+    /// Something that a person should know of a device that did what it may not: told once a minute for each, and of
+    /// few devices at all, so that nobody can flood a person with what was refused.
+    pub fn notice_about(&self, device: &DeviceId, code: &str, message: impl Into<String>) {
+        let now = self.env.mono();
+        let mut told = self.offenders.lock().unwrap_or_else(PoisonError::into_inner);
+        told.retain(|_, at| now < at.saturating_add(OFFENDER_INTERVAL));
+        if told.len() < OFFENDERS_TOLD && !told.contains_key(device) {
+            told.insert(*device, now);
+            drop(told);
+            self.notice(code, message);
+        }
     }
 
     /// Something is wrong, or no longer; tells subscribers if that is new.
