@@ -23,7 +23,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::api::Said;
 use crate::handle::{Reply, Request};
-use crate::limits::{ANTI_ENTROPY, BATCH_BYTES, NETWORK_SILENCE, STATEMENT_INTERVAL};
+use crate::limits::{ANTI_ENTROPY, BATCH_BYTES, FETCH_TICK, NETWORK_SILENCE, STATEMENT_INTERVAL};
 use crate::own::Own;
 use crate::session::SessionInfo;
 use crate::sessions::SessionsMsg;
@@ -106,6 +106,8 @@ pub enum DocumentsMsg {
     Request(Box<Request>),
     /// Time to compare digests with everybody.
     Compare,
+    /// Time to look for fetches that bring nothing.
+    Fetches,
     /// Time to tell peers what became durable.
     State,
     /// Time to tell subscribers of changed summaries.
@@ -160,6 +162,7 @@ impl Actor for Documents {
     ) -> Result<DocumentsState, ActorProcessingErr> {
         let state = DocumentsState::load(wiring, me.clone())?;
         me.send_interval(STATEMENT_INTERVAL, || DocumentsMsg::State);
+        me.send_interval(FETCH_TICK, || DocumentsMsg::Fetches);
         me.send_interval(SUMMARIES, || DocumentsMsg::Summaries);
         me.send_after(state.wiring.env.jittered(ANTI_ENTROPY), || DocumentsMsg::Compare);
         me.send_after(NETWORK_SILENCE, || DocumentsMsg::Silence);
@@ -217,6 +220,7 @@ impl Actor for Documents {
                 s.each_space(|sp| sp.sync.compare_all());
                 me.send_after(s.wiring.env.jittered(ANTI_ENTROPY), || DocumentsMsg::Compare);
             }
+            DocumentsMsg::Fetches => s.each_space(|sp| sp.sync.tick()),
             DocumentsMsg::State => {
                 s.state_durability();
                 s.write_marks();

@@ -109,8 +109,9 @@ pub const SYNC_NEW_LOG: u32 = 50;
 pub const CONTROL_FRAMES: (u32, u32) = (200, 1_000);
 /// Devices whose rates outlive their sessions, so that a new session is no new allowance.
 pub const RATES_KEPT: usize = 4_096;
-/// Our networks are told to all peers at most this often, when they change in a row.
-pub const CLAIMS_INTERVAL: Duration = Duration::from_secs(1);
+/// How often a second, and at once after a silence, all peers are told of our networks when they change in a row: what
+/// one peer says of a network goes on to all, so a rate that each node keeps bounds what one liar can start.
+pub const CLAIMS_RATE: (u32, u32) = (1, 8);
 /// A person is told of one offender at most this often.
 pub const OFFENDER_INTERVAL: Duration = Duration::from_secs(60);
 /// Offenders that a person is told of in that time; of others only the log tells.

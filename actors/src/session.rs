@@ -240,7 +240,8 @@ async fn read_control(link: Arc<dyn Link>, session: ActorRef<SessionMsg>, wiring
             Err(e) => {
                 let other_version = matches!(e, ControlError::Version(_));
                 let why = e.to_string();
-                let _ = session.cast(if other_version { SessionMsg::OtherVersion(why) } else { SessionMsg::Broken(why) });
+                let _ =
+                    session.cast(if other_version { SessionMsg::OtherVersion(why) } else { SessionMsg::Broken(why) });
                 return;
             }
         };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use cairn_crdt::identity::DeviceKey;
 use cairn_crdt::ids::{DeviceId, Incarnation};
@@ -14,7 +15,7 @@ use crate::discovery::DiscoveryMsg;
 use crate::documents::DocumentsMsg;
 use crate::endpoint::EndpointMsg;
 use crate::env::Env;
-use crate::limits::EVENTS;
+use crate::limits::{EVENTS, OFFENDER_INTERVAL, OFFENDERS_TOLD};
 use crate::link::Transport;
 use crate::people::People;
 use crate::presence::PresenceMsg;
