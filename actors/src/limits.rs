@@ -107,6 +107,8 @@ pub const SYNC_ENTRIES: (u32, u32) = (100_000, 400_000);
 pub const SYNC_NEW_LOG: u32 = 50;
 /// Control frames read from one device a second, and at once after a silence.
 pub const CONTROL_FRAMES: (u32, u32) = (200, 1_000);
+/// A control frame counts once for each so many bytes.
+pub const CONTROL_FRAME_BYTES: usize = 1_024;
 /// Devices whose rates outlive their sessions, so that a new session is no new allowance.
 pub const RATES_KEPT: usize = 4_096;
 /// How often a second, and at once after a silence, all peers are told of our networks when they change in a row: what

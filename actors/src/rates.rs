@@ -8,7 +8,7 @@ use std::time::Duration;
 use cairn_crdt::ids::DeviceId;
 use cairn_crdt::sync::frame::Frame;
 
-use crate::limits::{CONTROL_FRAMES, RATES_KEPT, SYNC_BYTES, SYNC_ENTRIES, SYNC_NEW_LOG};
+use crate::limits::{CONTROL_FRAME_BYTES, CONTROL_FRAMES, RATES_KEPT, SYNC_BYTES, SYNC_ENTRIES, SYNC_NEW_LOG};
 use crate::proto::bucket::Bucket;
 
 #[derive(Debug)]
@@ -45,10 +45,11 @@ impl Rates {
         b.bytes.spend(bytes as f64, now).max(b.entries.spend(cost as f64, now))
     }
 
-    /// A control frame was read: how long to wait before it is taken.
+    /// A control frame of so many bytes was read: how long to wait before it is taken. A long one counts as several.
     #[must_use]
-    pub fn control(&self, now: Duration) -> Duration {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).control.spend(1.0, now)
+    pub fn control(&self, bytes: usize, now: Duration) -> Duration {
+        let cost = bytes.div_ceil(CONTROL_FRAME_BYTES).max(1);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).control.spend(cost as f64, now)
     }
 }
 
@@ -82,8 +83,8 @@ mod tests {
         let (device, now) = (DeviceId([1; 32]), Duration::from_secs(5));
         let (_, burst) = CONTROL_FRAMES;
         let first = all.of(device, now);
-        assert!((0..burst).all(|_| first.control(now) == Duration::ZERO));
-        assert!(all.of(device, now).control(now) > Duration::ZERO);
+        assert!((0..burst).all(|_| first.control(9, now) == Duration::ZERO));
+        assert!(all.of(device, now).control(9, now) > Duration::ZERO);
         let served = Frame::Served(cairn_crdt::ids::DocumentId::chat(1, 0));
         assert_eq!(first.sync(SYNC_BYTES.1 as usize, &served, now), Duration::ZERO);
         assert_eq!(first.sync(SYNC_BYTES.0 as usize, &served, now), Duration::from_secs(1));

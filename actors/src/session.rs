@@ -232,7 +232,7 @@ async fn write_control(link: Arc<dyn Link>, mut rx: mpsc::Receiver<Control>) {
 async fn read_control(link: Arc<dyn Link>, session: ActorRef<SessionMsg>, wiring: Arc<Wiring>, rates: Rates) {
     let window = Arc::new(Semaphore::new(FRAMES_IN_FLIGHT));
     while let Some(bytes) = next(link.as_ref(), Lane::Control, &session).await {
-        pause(rates.control(wiring.env.mono())).await;
+        pause(rates.control(bytes.len(), wiring.env.mono())).await;
         let Ok(permit) = window.clone().acquire_owned().await else { return };
         let frame = match Control::decode(&bytes) {
             Ok(frame) => frame,

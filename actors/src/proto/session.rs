@@ -131,10 +131,12 @@ fn check_claims(claims: &[Claim]) -> Result<(), ControlError> {
 pub fn clean_name(raw: &str) -> Option<String> {
     let mut out = String::new();
     for word in raw.split_whitespace() {
-        if !out.is_empty() {
-            out.push(' ');
-        }
+        let before = out.len();
         out.extend(word.chars().filter(|c| !c.is_control() && !hidden(*c)));
+        // A word of which nothing is left leaves no second space.
+        if before > 0 && out.len() > before {
+            out.insert(before, ' ');
+        }
     }
     let mut end = out.len().min(NAME_MAX);
     while !out.is_char_boundary(end) {
@@ -179,6 +181,7 @@ mod tests {
         assert_eq!(clean_name("张伟").as_deref(), Some("张伟"));
         assert_eq!(clean_name("a\u{202e}b\u{200b}").as_deref(), Some("ab"));
         assert_eq!(clean_name(" \u{200b} \n"), None);
+        assert_eq!(clean_name("7 \u{200b} R \0").as_deref(), Some("7 R"), "a clean name stays as it is");
         let long = clean_name(&"é".repeat(100)).unwrap();
         assert!(long.len() <= NAME_MAX && long.chars().all(|c| c == 'é'));
     }

@@ -1,5 +1,6 @@
 //! Whole nodes in one process: on a simulated LAN with a paused clock, and on real sockets and a real store.
 
+mod hostile;
 mod lan;
 mod real;
 mod restart;
