@@ -231,7 +231,7 @@ async fn write_control(link: Arc<dyn Link>, mut rx: mpsc::Receiver<Control>) {
 
 async fn read_control(link: Arc<dyn Link>, session: ActorRef<SessionMsg>, wiring: Arc<Wiring>, rates: Rates) {
     let window = Arc::new(Semaphore::new(FRAMES_IN_FLIGHT));
-    while let Some(bytes) = next(link.as_ref(), Lane::Control, &session).await {
+    while let Some(bytes) = next(link.as_ref(), Lane::Control, &wiring).await {
         pause(rates.control(bytes.len(), wiring.env.mono())).await;
         let Ok(permit) = window.clone().acquire_owned().await else { return };
         let frame = match Control::decode(&bytes) {
@@ -252,12 +252,13 @@ async fn read_control(link: Arc<dyn Link>, session: ActorRef<SessionMsg>, wiring
 }
 
 /// The next frame of a lane. A broken framing is the peer's fault and said to be.
-async fn next(link: &dyn Link, lane: Lane, session: &ActorRef<SessionMsg>) -> Option<Bytes> {
+async fn next(link: &dyn Link, lane: Lane, wiring: &Wiring) -> Option<Bytes> {
     match link.recv(lane).await {
         Ok(bytes) => Some(bytes),
         Err(e) => {
+            // Not through the session: the link is closed already, and the session may hear of that first.
             if matches!(e, LinkError::FrameTooLarge(_)) {
-                let _ = session.cast(SessionMsg::Broken(e.to_string()));
+                wiring.sessions.cast(SessionsMsg::Misbehaved { peer: link.peer(), why: e.to_string() });
             }
             None
         }
@@ -282,7 +283,7 @@ async fn read_sync(from: Reading, session: ActorRef<SessionMsg>, wiring: Arc<Wir
     let Reading { link, serial, shared, rates } = from;
     let window = Arc::new(Semaphore::new(FRAMES_IN_FLIGHT));
     let peer = link.peer();
-    while let Some(bytes) = next(link.as_ref(), Lane::Sync, &session).await {
+    while let Some(bytes) = next(link.as_ref(), Lane::Sync, &wiring).await {
         let Ok(permit) = window.clone().acquire_owned().await else { return };
         match decode(&bytes) {
             Ok((tag, frame)) => {
