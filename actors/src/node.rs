@@ -74,6 +74,8 @@ pub struct Parts {
     pub discovery: Box<dyn Fn(&Arc<Wiring>) -> crate::discovery::DiscoveryArgs + Send + Sync>,
     /// Whether discovery sends and hears beacons.
     pub discovering: bool,
+    /// What is wrong from the start, a sentence each.
+    pub troubles: Vec<String>,
     /// Kept until the node has stopped (the lock of the data folder).
     pub keep: Box<dyn std::any::Any + Send + Sync>,
 }
@@ -107,7 +109,8 @@ impl Node {
     /// # Errors
     /// [`StartError`].
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { env, key, store, writer, transport, settings, name, data, discovery, discovering, keep } = parts;
+        let Parts { env, key, store, writer, transport, settings, name, data, discovery, discovering, keep, troubles } =
+            parts;
         let me = key.id();
         let incarnation = Incarnation(env.random());
         let people = People::load(me, store.as_ref())?;
@@ -117,6 +120,9 @@ impl Node {
         let about = Me { name, named: settings.0.named, interfaces: Vec::new(), discovery: discovering, data };
         let wiring = Arc::new(Wiring::new(env, key, incarnation, store, transport, people, about));
         *wiring.keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(keep);
+        if !troubles.is_empty() {
+            wiring.trouble("data_folder", Some(troubles.join(" ")));
+        }
         let events = wiring.events.clone();
         let spec_wiring = wiring.clone();
         let spec = Spec { wiring, writer, discovery };

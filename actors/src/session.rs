@@ -10,6 +10,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use crate::discovery::DiscoveryMsg;
 use crate::documents::DocumentsMsg;
 use crate::limits::HANDSHAKE_TIMEOUT;
 use crate::link::{Lane, Link, LinkError};
@@ -193,6 +194,13 @@ impl SessionState {
                 self.wiring.sessions.cast(SessionsMsg::PeerClaims { peer, serial: self.serial, claims });
             }
             Control::Neighbours { up, down } => {
+                // Peer exchange: where configured peers stand in for beacons, others are found through them.
+                for n in up.iter().filter(|n| n.device != self.wiring.me) {
+                    if let Some(addr) = n.address {
+                        self.wiring.discovery.cast(DiscoveryMsg::Learned { device: n.device, addr });
+                    }
+                }
+                let up = up.into_iter().map(|n| n.device).collect();
                 self.wiring.documents.cast(DocumentsMsg::Neighbours { peer, serial: self.serial, up, down });
             }
             Control::Probe(device) => {
