@@ -12,6 +12,7 @@ pub(crate) mod show;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use cairn_crdt::entry::Entry;
 use cairn_crdt::hlc::Clock;
 use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
 use cairn_crdt::network::{Claim, Networks};
@@ -96,6 +97,8 @@ pub enum DocumentsMsg {
     },
     /// A commit ended.
     Committed(u64, Result<(), StoreError>),
+    /// Shows and sends our own entries whose commits ended by now: what the writer committed together leaves together.
+    Flush,
     /// A beacon of a network was heard: a fresh device joins it.
     NetworkHeard(NetworkId),
     /// A fresh device has listened long enough.
@@ -135,6 +138,11 @@ pub struct DocumentsState {
     clock: Clock,
     tickets: BTreeMap<u64, Ticket>,
     next_ticket: u64,
+    /// Our own entries that are durable and not yet shown and sent, with the messages whose speakers wait.
+    fresh: BTreeMap<SpaceId, Vec<(Arc<Entry>, MessageId)>>,
+    flushing: bool,
+    /// What peers hold of our logs and the store does not say yet, by key.
+    held: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Messages on their way to the disk, with those who wait for an answer.
     saying: BTreeMap<(SpaceId, MessageId), Vec<Reply<Said>>>,
     /// Rooms that were left by folding, and where what is said in them goes now.
@@ -209,6 +217,7 @@ impl Actor for Documents {
             DocumentsMsg::Claims { peer, claims } => s.claims(peer, claims),
             DocumentsMsg::Neighbours { peer, serial, up, down } => s.neighbours(peer, serial, up, &down),
             DocumentsMsg::Committed(ticket, result) => s.committed(ticket, result),
+            DocumentsMsg::Flush => s.flush(),
             DocumentsMsg::NetworkHeard(id) => s.join_first(id),
             DocumentsMsg::Silence => s.silence(),
             DocumentsMsg::Renamed => s.write_profiles(),
@@ -220,6 +229,7 @@ impl Actor for Documents {
             DocumentsMsg::State => {
                 s.state_durability();
                 s.write_marks();
+                s.write_held();
             }
             DocumentsMsg::Summaries => s.tell_summaries(),
         }

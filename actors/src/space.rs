@@ -359,13 +359,14 @@ impl Space {
         Ok(())
     }
 
-    /// A peer holds these logs durably up to there. Returns our own messages that this is news for, and what to store.
+    /// A peer holds these logs durably up to there. Returns our own messages that this is news for, and keys
+    /// and values of [`crate::store::Table::Durable`] to store.
     pub fn holds(
         &mut self,
         peer: DeviceId,
         logs: &[(LogId, u64)],
         me: &DeviceId,
-    ) -> (Vec<MessageId>, Vec<crate::store::Write>) {
+    ) -> (Vec<MessageId>, Vec<(Vec<u8>, Vec<u8>)>) {
         let mut news = Vec::new();
         let mut writes = Vec::new();
         let held = self.held.entry(peer).or_default();
@@ -380,14 +381,14 @@ impl Space {
             if log.device == *me {
                 news.extend(self.own.range((*log, before + 1)..=(*log, seq)).map(|(_, id)| *id));
                 let key = [&self.id.0[..], &peer.0, &log.to_bytes()].concat();
-                writes.push(crate::store::Write::Put(crate::store::Table::Durable, key, seq.to_be_bytes().to_vec()));
+                writes.push((key, seq.to_be_bytes().to_vec()));
             }
         }
         (news, writes)
     }
 
     /// A peer holds everything that we hold.
-    pub fn holds_all(&mut self, peer: DeviceId, me: &DeviceId) -> (Vec<MessageId>, Vec<crate::store::Write>) {
+    pub fn holds_all(&mut self, peer: DeviceId, me: &DeviceId) -> (Vec<MessageId>, Vec<(Vec<u8>, Vec<u8>)>) {
         let documents: Vec<_> = self.sync.replica().documents().collect();
         let logs: Vec<_> = documents
             .iter()

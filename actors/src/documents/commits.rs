@@ -121,8 +121,11 @@ impl DocumentsState {
                 }
             }
             (Ticket::Said { space, id, entry, .. }, Ok(())) => {
-                self.durable(space, None, true, std::slice::from_ref(&entry));
-                self.answer_said(space, id);
+                self.fresh.entry(space).or_default().push((entry, id));
+                if !std::mem::replace(&mut self.flushing, true) {
+                    // Behind whatever else the writer has answered by now.
+                    let _ = self.me.cast(DocumentsMsg::Flush);
+                }
             }
             (Ticket::Entries { space, from, live, entries, _permit }, Ok(())) => {
                 self.durable(space, from, live, &entries);
@@ -140,6 +143,27 @@ impl DocumentsState {
             }
             (ticket, Err(e)) => self.commit_failed(ticket, &e),
         }
+    }
+
+    /// Shows and sends our own entries that became durable, a batch a space, then answers who said them.
+    pub(super) fn flush(&mut self) {
+        self.flushing = false;
+        for (space, said) in std::mem::take(&mut self.fresh) {
+            let (entries, ids): (Vec<_>, Vec<_>) = said.into_iter().unzip();
+            for part in entries.chunks(cairn_crdt::sync::frame::MAX_ENTRIES) {
+                self.durable(space, None, true, part);
+            }
+            for id in ids {
+                self.answer_said(space, id);
+            }
+        }
+    }
+
+    /// Stores what peers hold of our logs: at most one commit an interval, however many acknowledge.
+    pub(super) fn write_held(&mut self) {
+        let writes =
+            std::mem::take(&mut self.held).into_iter().map(|(k, v)| Write::Put(Table::Durable, k, v)).collect();
+        self.commit_small(writes);
     }
 
     fn commit_failed(&mut self, ticket: Ticket, e: &StoreError) {
@@ -276,7 +300,7 @@ impl DocumentsState {
             Some(logs) => sp.holds(peer, logs, &me),
             None => sp.holds_all(peer, &me),
         };
-        self.commit_small(writes);
+        self.held.extend(writes);
         self.tell_delivery(space, &news);
     }
 

@@ -88,6 +88,9 @@ impl DocumentsState {
             tickets: BTreeMap::new(),
             next_ticket: 0,
             saying: BTreeMap::new(),
+            fresh: BTreeMap::new(),
+            flushing: false,
+            held: BTreeMap::new(),
             folded: BTreeMap::new(),
             waiting: Vec::new(),
             silences: 0,
@@ -302,6 +305,7 @@ impl DocumentsState {
     /// Our network folded: our own messages go over under their old ids, then the old room is forgotten.
     fn issue_again(&mut self, from: NetworkId, into: NetworkId) {
         let (old, new) = (SpaceId::commons(&from), SpaceId::commons(&into));
+        self.flush();
         self.open_space(old, SpaceKind::Commons(from));
         self.open_space(new, SpaceKind::Commons(into));
         let wiring = self.wiring.clone();
