@@ -26,6 +26,8 @@ use crate::wiring::{Me, Wiring};
 
 /// Requests that may wait.
 const REQUESTS: usize = 1_024;
+/// A part that could not start again is tried again after this long.
+const RETRY: std::time::Duration = std::time::Duration::from_millis(200);
 /// Longest wait for goodbyes and the last commits when stopping.
 const STOP_WITHIN: std::time::Duration = std::time::Duration::from_secs(3);
 
@@ -71,7 +73,7 @@ pub struct Parts {
     /// The data folder, for show.
     pub data: PathBuf,
     /// Makes discovery's arguments.
-    pub discovery: Box<dyn Fn(&Arc<Wiring>) -> crate::discovery::DiscoveryArgs + Send + Sync>,
+    pub discovery: crate::tree::MakeDiscovery,
     /// Whether discovery sends and hears beacons.
     pub discovering: bool,
     /// What is wrong from the start, a sentence each.
@@ -255,7 +257,7 @@ impl RootState {
             }
             Err(e) => {
                 tracing::error!(child = child.name(), "it could not start again: {e}");
-                let _ = me.send_after(std::time::Duration::from_millis(200), move || RootMsg::Restart(child));
+                drop(me.send_after(RETRY, move || RootMsg::Restart(child)));
             }
         }
     }

@@ -366,7 +366,7 @@ impl Space {
         peer: DeviceId,
         logs: &[(LogId, u64)],
         me: &DeviceId,
-    ) -> (Vec<MessageId>, Vec<(Vec<u8>, Vec<u8>)>) {
+    ) -> (Vec<MessageId>, Vec<crate::store::Row>) {
         let mut news = Vec::new();
         let mut writes = Vec::new();
         let held = self.held.entry(peer).or_default();
@@ -388,7 +388,7 @@ impl Space {
     }
 
     /// A peer holds everything that we hold.
-    pub fn holds_all(&mut self, peer: DeviceId, me: &DeviceId) -> (Vec<MessageId>, Vec<(Vec<u8>, Vec<u8>)>) {
+    pub fn holds_all(&mut self, peer: DeviceId, me: &DeviceId) -> (Vec<MessageId>, Vec<crate::store::Row>) {
         let documents: Vec<_> = self.sync.replica().documents().collect();
         let logs: Vec<_> = documents
             .iter()

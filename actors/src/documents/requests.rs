@@ -53,11 +53,9 @@ impl DocumentsState {
     /// Answers a request, now or once it is durable.
     pub(super) fn answer(&mut self, request: Request) {
         match request {
-            Request::Conversations(reply) if self.networks.primary().is_none() => {
-                // Within a second or two there is one: an answer without an Everyone room would be of no use.
-                if self.waiting.len() < WAITING {
-                    self.waiting.push(reply);
-                }
+            // Within a second or two there is a network: an answer without an Everyone room would be of no use.
+            Request::Conversations(reply) if self.networks.primary().is_none() && self.waiting.len() < WAITING => {
+                self.waiting.push(reply);
             }
             Request::Conversations(reply) => drop(reply.send(Ok(self.conversations()))),
             Request::Say { conversation, body, id, reply } => self.say(conversation, &body, id, reply),
