@@ -44,7 +44,7 @@ Exit status: 0 done, 1 failed (one sentence on stderr), 2 wrong usage.";
 /// Flags of every verb.
 #[derive(Debug, Clone, Args)]
 pub struct Global {
-    /// The data folder: identity, history, settings; one node a folder [default: cairn, where this system keeps a user's data]
+    /// The data folder: identity, history, settings; one node a folder [default: in the user's data]
     #[arg(long, global = true, env = "CAIRN_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// One JSON object a line on stdout; everything else on stderr
