@@ -105,8 +105,8 @@ pub enum DocumentsMsg {
     Silence,
     /// Our display name changed.
     Renamed,
-    /// A command or query.
-    Request(Box<Request>),
+    /// A command or query, with its place among those that may wait.
+    Request(Box<Request>, OwnedSemaphorePermit),
     /// Time to compare digests with everybody.
     Compare,
     /// Time to tell peers what became durable.
@@ -221,12 +221,14 @@ impl Actor for Documents {
             DocumentsMsg::NetworkHeard(id) => s.join_first(id),
             DocumentsMsg::Silence => s.silence(),
             DocumentsMsg::Renamed => s.write_profiles(),
-            DocumentsMsg::Request(request) => s.answer(*request),
+            DocumentsMsg::Request(request, _place) => s.answer(*request),
             DocumentsMsg::Compare => {
                 s.each_space(|sp| sp.sync.compare_all());
                 me.send_after(s.wiring.env.jittered(ANTI_ENTROPY), || DocumentsMsg::Compare);
             }
             DocumentsMsg::State => {
+                let now = s.wiring.env.now_ms();
+                s.spaces.values_mut().for_each(|sp| sp.set_reference(now));
                 s.state_durability();
                 s.write_marks();
                 s.write_held();

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cairn_crdt::identity::DeviceKey;
 use cairn_crdt::ids::Incarnation;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::api::{ApiError, Event, Status};
 use crate::documents::DocumentsMsg;
@@ -149,9 +149,12 @@ impl Node {
     }
 }
 
+/// Passes requests on, no more at once than may wait: mailboxes have no bound of their own.
 async fn forward(mut rx: mpsc::Receiver<Request>, root: ActorRef<RootMsg>) {
+    let places = Arc::new(Semaphore::new(REQUESTS));
     while let Some(request) = rx.recv().await {
-        if root.cast(RootMsg::Request(Box::new(request))).is_err() {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        if root.cast(RootMsg::Request(Box::new(request), place)).is_err() {
             return;
         }
     }
@@ -159,7 +162,7 @@ async fn forward(mut rx: mpsc::Receiver<Request>, root: ActorRef<RootMsg>) {
 
 /// A message to the root.
 enum RootMsg {
-    Request(Box<Request>),
+    Request(Box<Request>, OwnedSemaphorePermit),
     Restart(Child),
 }
 
@@ -199,7 +202,7 @@ impl Actor for Root {
 
     async fn handle(&self, me: ActorRef<RootMsg>, msg: RootMsg, s: &mut RootState) -> Result<(), ActorProcessingErr> {
         match msg {
-            RootMsg::Request(request) => s.answer(&me, *request).await,
+            RootMsg::Request(request, place) => s.answer(&me, *request, place).await,
             RootMsg::Restart(child) => s.restart(&me, child).await,
         }
         Ok(())
@@ -262,7 +265,7 @@ impl RootState {
         }
     }
 
-    async fn answer(&mut self, me: &ActorRef<RootMsg>, request: Request) {
+    async fn answer(&mut self, me: &ActorRef<RootMsg>, request: Request, place: OwnedSemaphorePermit) {
         let wiring = self.spec.wiring.clone();
         match request {
             Request::Status(reply) => drop(reply.send(Ok(wiring.status()))),
@@ -282,14 +285,18 @@ impl RootState {
             }
             other => {
                 // While documents are being restarted the reply is dropped, and the caller hears that.
-                wiring.documents.cast(DocumentsMsg::Request(Box::new(other)));
+                wiring.documents.cast(DocumentsMsg::Request(Box::new(other), place));
             }
         }
     }
 
     fn set_name(&mut self, name: &str) -> Result<Status, ApiError> {
         let name = clean_name(name).ok_or_else(|| ApiError::new("bad_name", StartError::BadName.to_string()))?;
-        let mut settings = self.settings.clone();
+        // Read anew: the window may have kept its look in the same file meanwhile.
+        let mut settings = match &self.settings_file {
+            Some(path) => Settings::load(path).map_err(|e| ApiError::new("bad_settings", e.to_string()))?,
+            None => self.settings.clone(),
+        };
         settings.name = Some(name.clone());
         settings.named = true;
         if let Some(path) = &self.settings_file {

@@ -17,6 +17,22 @@ use crate::store::{StoreError, Table, Write};
 /// More new messages than this in one commit are told as a number.
 const TOLD_ONE_BY_ONE: usize = 64;
 
+/// Who waits for a commit, told what became of it.
+pub(super) struct After(Box<dyn FnOnce(Result<(), ApiError>) + Send>);
+
+impl After {
+    /// Answers a request with `value` once the commit is there, or with its error.
+    pub(super) fn reply<T: Send + 'static>(reply: Reply<T>, value: T) -> Self {
+        Self(Box::new(move |r| drop(reply.send(r.map(|()| value)))))
+    }
+}
+
+impl std::fmt::Debug for After {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("After")
+    }
+}
+
 /// Something on its way to the disk.
 #[derive(Debug)]
 pub(super) enum Ticket {
@@ -45,9 +61,9 @@ pub(super) enum Ticket {
         _permit: Option<OwnedSemaphorePermit>,
     },
     /// An entry of the self space.
-    Own(Arc<Entry>, Option<Reply<()>>),
+    Own(Arc<Entry>, Option<After>),
     /// Something small.
-    Small(Option<Reply<()>>),
+    Small(Option<After>),
 }
 
 /// The error that a person or script gets for a failed commit.
@@ -130,15 +146,15 @@ impl DocumentsState {
             (Ticket::Entries { space, from, live, entries, _permit }, Ok(())) => {
                 self.durable(space, from, live, &entries);
             }
-            (Ticket::Own(entry, reply), Ok(())) => {
+            (Ticket::Own(entry, after), Ok(())) => {
                 self.own.take(&[entry]);
-                if let Some(reply) = reply {
-                    let _ = reply.send(Ok(()));
+                if let Some(after) = after {
+                    after.0(Ok(()));
                 }
             }
-            (Ticket::Small(reply), Ok(())) => {
-                if let Some(reply) = reply {
-                    let _ = reply.send(Ok(()));
+            (Ticket::Small(after), Ok(())) => {
+                if let Some(after) = after {
+                    after.0(Ok(()));
                 }
             }
             (ticket, Err(e)) => self.commit_failed(ticket, &e),
@@ -176,15 +192,15 @@ impl DocumentsState {
                 }
             }
             Ticket::Entries { space, .. } => self.space_failed(space),
-            Ticket::Own(_, reply) => {
+            Ticket::Own(_, after) => {
                 self.own.failed();
-                if let Some(reply) = reply {
-                    let _ = reply.send(Err(store_error(e)));
+                if let Some(after) = after {
+                    after.0(Err(store_error(e)));
                 }
             }
-            Ticket::Small(reply) => {
-                if let Some(reply) = reply {
-                    let _ = reply.send(Err(store_error(e)));
+            Ticket::Small(after) => {
+                if let Some(after) = after {
+                    after.0(Err(store_error(e)));
                 }
             }
         }
