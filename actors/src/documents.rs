@@ -24,7 +24,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::api::Said;
 use crate::handle::{Reply, Request};
-use crate::limits::{ANTI_ENTROPY, BATCH_BYTES, NETWORK_SILENCE, STATEMENT_INTERVAL};
+use crate::limits::{ANTI_ENTROPY, BATCH_BYTES, FETCH_TICK, NETWORK_SILENCE, STATEMENT_INTERVAL};
 use crate::own::Own;
 use crate::session::SessionInfo;
 use crate::sessions::SessionsMsg;
@@ -109,6 +109,8 @@ pub enum DocumentsMsg {
     Request(Box<Request>, OwnedSemaphorePermit),
     /// Time to compare digests with everybody.
     Compare,
+    /// Time to look for fetches that bring nothing.
+    Fetches,
     /// Time to tell peers what became durable.
     State,
     /// Time to tell subscribers of changed summaries.
@@ -168,6 +170,7 @@ impl Actor for Documents {
     ) -> Result<DocumentsState, ActorProcessingErr> {
         let state = DocumentsState::load(wiring, me.clone())?;
         me.send_interval(STATEMENT_INTERVAL, || DocumentsMsg::State);
+        me.send_interval(FETCH_TICK, || DocumentsMsg::Fetches);
         me.send_interval(SUMMARIES, || DocumentsMsg::Summaries);
         me.send_after(state.wiring.env.jittered(ANTI_ENTROPY), || DocumentsMsg::Compare);
         me.send_after(NETWORK_SILENCE, || DocumentsMsg::Silence);
@@ -226,6 +229,7 @@ impl Actor for Documents {
                 s.each_space(|sp| sp.sync.compare_all());
                 me.send_after(s.wiring.env.jittered(ANTI_ENTROPY), || DocumentsMsg::Compare);
             }
+            DocumentsMsg::Fetches => s.each_space(|sp| sp.sync.tick()),
             DocumentsMsg::State => {
                 let now = s.wiring.env.now_ms();
                 s.spaces.values_mut().for_each(|sp| sp.set_reference(now));

@@ -23,6 +23,7 @@ pub mod pen;
 pub mod people;
 pub mod presence;
 pub mod proto;
+pub mod rates;
 pub mod session;
 pub mod sessions;
 pub mod settings;

@@ -95,6 +95,27 @@ pub const SHUTDOWN_WAIT: Duration = Duration::from_millis(300);
 pub const SESSION_QUEUE_BYTES: usize = 512 * 1024;
 /// Frames queued for a session.
 pub const SESSION_QUEUE_FRAMES: usize = 4096;
+/// Bytes queued for a session that has stopped reading before it is closed: answers of the protocol, whatever their
+/// size, that a peer asks for and does not take.
+pub const SESSION_BACKLOG_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of replication read from one device a second, and at once after a silence; beyond it reading waits.
+pub const SYNC_BYTES: (u32, u32) = (32 * 1024 * 1024, 64 * 1024 * 1024);
+/// Entries read from one device a second, and at once after a silence. Measured: a signature check takes 32 us, so
+/// a device that signs every entry for itself is held at half a core.
+pub const SYNC_ENTRIES: (u32, u32) = (100_000, 400_000);
+/// What the first entry of a log counts: a log takes memory for as long as its document is kept.
+pub const SYNC_NEW_LOG: u32 = 50;
+/// Control frames read from one device a second, and at once after a silence.
+pub const CONTROL_FRAMES: (u32, u32) = (200, 1_000);
+/// Devices whose rates outlive their sessions, so that a new session is no new allowance.
+pub const RATES_KEPT: usize = 4_096;
+/// How often a second, and at once after a silence, all peers are told of our networks when they change in a row: what
+/// one peer says of a network goes on to all, so a rate that each node keeps bounds what one liar can start.
+pub const CLAIMS_RATE: (u32, u32) = (1, 8);
+/// A person is told of one offender at most this often.
+pub const OFFENDER_INTERVAL: Duration = Duration::from_secs(60);
+/// Offenders that a person is told of in that time; of others only the log tells.
+pub const OFFENDERS_TOLD: usize = 32;
 /// First and longest wait before a failed peer is dialled again.
 pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 /// How long a peer that broke the protocol is not dialled or accepted.
@@ -109,6 +130,8 @@ pub const HEARTBEAT_SESSIONS_PER_SECOND: u32 = 64;
 
 // --- Replication
 
+/// How often fetches that bring nothing are looked for; the patience itself is counted in these.
+pub const FETCH_TICK: Duration = Duration::from_secs(1);
 /// Interval of digests to every peer, jittered by a quarter.
 pub const ANTI_ENTROPY: Duration = Duration::from_secs(30);
 /// Statements of durability to peers other than the sender are held back this long.

@@ -13,7 +13,7 @@ use cairn_crdt::ids::{DeviceId, SpaceId};
 use tokio::sync::mpsc;
 
 use crate::documents::DocumentsMsg;
-use crate::limits::{SESSION_QUEUE_BYTES, SESSION_QUEUE_FRAMES};
+use crate::limits::{SESSION_BACKLOG_BYTES, SESSION_QUEUE_BYTES, SESSION_QUEUE_FRAMES};
 use crate::link::{Lane, Link};
 use crate::proto::session::space_tag;
 use crate::wiring::Wiring;
@@ -75,7 +75,9 @@ impl Outbox {
     /// # Errors
     /// [`Full`]: the peer has stopped reading altogether.
     pub fn send(&self, space: SpaceId, body: Bytes, notify: bool) -> Result<(), Full> {
-        self.queued.fetch_add(body.len(), Ordering::AcqRel);
+        if self.queued.fetch_add(body.len(), Ordering::AcqRel) > SESSION_BACKLOG_BYTES {
+            return Err(Full);
+        }
         self.tx.try_send(Item { space, body, notify }).map_err(|_| Full)
     }
 
@@ -84,12 +86,18 @@ impl Outbox {
     /// # Errors
     /// [`Full`]: the peer is behind now; [`DocumentsMsg::Drained`] follows.
     pub fn push(&self, space: SpaceId, body: Bytes) -> Result<(), Full> {
-        let room = self.queued.load(Ordering::Acquire) + body.len() <= SESSION_QUEUE_BYTES
+        let queued = self.queued.load(Ordering::Acquire);
+        // A batch larger than the queue goes alone.
+        let room = (queued == 0 || queued.saturating_add(body.len()) <= SESSION_QUEUE_BYTES)
             && self.tx.capacity() > SESSION_QUEUE_FRAMES / 2;
         if room && !self.behind.load(Ordering::Acquire) {
             return self.send(space, body, false);
         }
         self.behind.store(true, Ordering::Release);
+        // Where the queue drained just now nothing would come after it to say so.
+        if self.queued.load(Ordering::Acquire) == 0 && self.behind.swap(false, Ordering::AcqRel) {
+            return self.send(space, body, false);
+        }
         Err(Full)
     }
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::{Badge, Peer, PeerState};
 use crate::link::Link;
+use crate::proto::session::{MAX_CLAIMS, clean_name};
 use crate::store::{Store, StoreError, Table, Write};
 
 /// Devices remembered.
@@ -118,13 +119,27 @@ impl People {
         }
     }
 
-    /// A device's own name, by the greater stamp.
+    /// A device's own name, by the greater stamp. One that is not as names are shown is not taken.
     pub fn named(&self, device: DeviceId, name: &str, at: Hlc) {
+        if clean_name(name).as_deref() != Some(name) {
+            return;
+        }
         self.update(device, |r| {
             if at >= r.named || r.name.is_empty() {
                 name.clone_into(&mut r.name);
                 r.named = at;
             }
+        });
+    }
+
+    /// A device says that it is in these networks. Of more than a peer may claim the latest told stay.
+    pub fn in_networks(&self, device: DeviceId, networks: impl IntoIterator<Item = NetworkId>) {
+        let told: BTreeSet<_> = networks.into_iter().take(MAX_CLAIMS).collect();
+        self.update(device, |r| {
+            if r.networks.union(&told).count() > MAX_CLAIMS {
+                r.networks.clear();
+            }
+            r.networks.extend(told);
         });
     }
 

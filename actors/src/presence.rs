@@ -170,12 +170,7 @@ impl PresenceState {
         self.wiring.people.online(info.peer, info.link.clone(), ms);
         self.wiring.people.named(info.peer, &info.hello.name, Hlc::from_ms(ms));
         let networks: Vec<_> = info.hello.claims.iter().map(|c| c.id).collect();
-        self.wiring.people.update(info.peer, |r| {
-            r.networks.extend(networks);
-            while r.networks.len() > crate::proto::session::MAX_CLAIMS {
-                r.networks.pop_first();
-            }
-        });
+        self.wiring.people.in_networks(info.peer, networks);
         if self.serials.insert(info.peer, info.serial) != Some(info.serial) {
             self.detector.up(info.peer, now);
             self.changed(&info.peer);

@@ -2,7 +2,9 @@
 //! was taken, so a peer can fill neither a mailbox nor the disk's queue.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use cairn_crdt::codec::DecodeError;
 use cairn_crdt::ids::DeviceId;
 use cairn_crdt::sync::frame::Frame;
@@ -17,6 +19,7 @@ use crate::link::{Lane, Link, LinkError};
 use crate::outbox::{Outbox, Shared};
 use crate::presence::PresenceMsg;
 use crate::proto::session::{Control, ControlError, Hello, VERSION};
+use crate::rates::Rates;
 use crate::sessions::SessionsMsg;
 use crate::wiring::Wiring;
 
@@ -36,6 +39,8 @@ pub enum SessionMsg {
     Received(Box<Control>, OwnedSemaphorePermit),
     /// No hello came in time.
     HelloOverdue,
+    /// The peer speaks another version of the protocol.
+    OtherVersion(String),
     /// A frame was not what it should be: the peer broke the protocol.
     Broken(String),
     /// The link ended.
@@ -78,6 +83,8 @@ pub struct SessionArgs {
     pub serial: u64,
     /// Our first frame.
     pub hello: Hello,
+    /// What the peer may send.
+    pub rates: Rates,
 }
 
 /// Its state.
@@ -100,14 +107,15 @@ impl Actor for Session {
     type Arguments = SessionArgs;
 
     async fn pre_start(&self, me: ActorRef<SessionMsg>, args: SessionArgs) -> Result<SessionState, ActorProcessingErr> {
-        let SessionArgs { wiring, link, serial, hello } = args;
+        let SessionArgs { wiring, link, serial, hello, rates } = args;
         let (control, control_rx) = mpsc::channel(CONTROL_QUEUE);
         control.try_send(Control::Hello(hello))?;
         let shared = Arc::new(Shared::default());
         let mut tasks = JoinSet::new();
         tasks.spawn(write_control(link.clone(), control_rx));
-        tasks.spawn(read_control(link.clone(), me.clone()));
-        tasks.spawn(read_sync(link.clone(), me.clone(), wiring.clone(), shared.clone(), serial));
+        tasks.spawn(read_control(link.clone(), me.clone(), wiring.clone(), rates.clone()));
+        let from = Reading { link: link.clone(), serial, shared: shared.clone(), rates };
+        tasks.spawn(read_sync(from, me.clone(), wiring.clone()));
         let (watched, watcher) = (link.clone(), me.clone());
         tasks.spawn(async move {
             let why = watched.closed().await;
@@ -139,6 +147,13 @@ impl Actor for Session {
             SessionMsg::HelloOverdue => {}
             SessionMsg::Broken(why) => {
                 s.wiring.sessions.cast(SessionsMsg::Misbehaved { peer: s.link.peer(), why: why.clone() });
+                s.end(&me, &why);
+            }
+            SessionMsg::OtherVersion(why) => {
+                let peer = s.link.peer();
+                let name = s.wiring.name_of(&peer);
+                let sentence = format!("{name} cannot be talked to: {why}");
+                s.wiring.notice_about(&peer, "other_version", sentence);
                 s.end(&me, &why);
             }
             SessionMsg::LinkEnded(why) => {
@@ -222,34 +237,64 @@ async fn write_control(link: Arc<dyn Link>, mut rx: mpsc::Receiver<Control>) {
     }
 }
 
-async fn read_control(link: Arc<dyn Link>, session: ActorRef<SessionMsg>) {
+async fn read_control(link: Arc<dyn Link>, session: ActorRef<SessionMsg>, wiring: Arc<Wiring>, rates: Rates) {
     let window = Arc::new(Semaphore::new(FRAMES_IN_FLIGHT));
-    while let Ok(bytes) = link.recv(Lane::Control).await {
+    while let Some(bytes) = next(link.as_ref(), Lane::Control, &session).await {
+        pause(rates.control(wiring.env.mono())).await;
         let Ok(permit) = window.clone().acquire_owned().await else { return };
-        let msg = match Control::decode(&bytes) {
-            Ok(frame) => SessionMsg::Received(Box::new(frame), permit),
-            Err(e @ ControlError::Version(_)) => SessionMsg::Close(e.to_string()),
-            Err(e) => SessionMsg::Broken(e.to_string()),
+        let frame = match Control::decode(&bytes) {
+            Ok(frame) => frame,
+            // Nothing after it is read.
+            Err(e) => {
+                let other_version = matches!(e, ControlError::Version(_));
+                let why = e.to_string();
+                let _ =
+                    session.cast(if other_version { SessionMsg::OtherVersion(why) } else { SessionMsg::Broken(why) });
+                return;
+            }
         };
-        if session.cast(msg).is_err() {
+        if session.cast(SessionMsg::Received(Box::new(frame), permit)).is_err() {
             return;
         }
     }
 }
 
-async fn read_sync(
+/// The next frame of a lane. A broken framing is the peer's fault and said to be.
+async fn next(link: &dyn Link, lane: Lane, session: &ActorRef<SessionMsg>) -> Option<Bytes> {
+    match link.recv(lane).await {
+        Ok(bytes) => Some(bytes),
+        Err(e) => {
+            if matches!(e, LinkError::FrameTooLarge(_)) {
+                let _ = session.cast(SessionMsg::Broken(e.to_string()));
+            }
+            None
+        }
+    }
+}
+
+async fn pause(wait: Duration) {
+    if wait > Duration::ZERO {
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// The sync lane of one session.
+struct Reading {
     link: Arc<dyn Link>,
-    session: ActorRef<SessionMsg>,
-    wiring: Arc<Wiring>,
-    shared: Arc<Shared>,
     serial: u64,
-) {
+    shared: Arc<Shared>,
+    rates: Rates,
+}
+
+async fn read_sync(from: Reading, session: ActorRef<SessionMsg>, wiring: Arc<Wiring>) {
+    let Reading { link, serial, shared, rates } = from;
     let window = Arc::new(Semaphore::new(FRAMES_IN_FLIGHT));
     let peer = link.peer();
-    while let Ok(bytes) = link.recv(Lane::Sync).await {
+    while let Some(bytes) = next(link.as_ref(), Lane::Sync, &session).await {
         let Ok(permit) = window.clone().acquire_owned().await else { return };
         match decode(&bytes) {
             Ok((tag, frame)) => {
+                pause(rates.sync(bytes.len(), &frame, wiring.env.mono())).await;
                 // A space that is not shared (yet): its digest comes again once it is.
                 if let Some(space) = shared.space(&tag) {
                     wiring.documents.cast(DocumentsMsg::Frame { peer, serial, space, frame: Box::new(frame), permit });

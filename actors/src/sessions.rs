@@ -2,6 +2,7 @@
 //! temporary children: one that dies is not restarted, its peer is dialled again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +12,12 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use crate::discovery::DiscoveryMsg;
 use crate::documents::DocumentsMsg;
-use crate::limits::{BAN, SESSIONS_MAX};
+use crate::limits::{BAN, CLAIMS_RATE, SESSIONS_MAX};
 use crate::link::Link;
 use crate::presence::PresenceMsg;
+use crate::proto::bucket::{Bucket, network_of};
 use crate::proto::session::{Control, Neighbour, newer_link_wins};
+use crate::rates::AllRates;
 use crate::session::{Session, SessionArgs, SessionInfo, SessionMsg, our_hello};
 use crate::wiring::Wiring;
 
@@ -74,6 +77,8 @@ pub enum SessionsMsg {
     Introduce,
     /// Time to tell peers of gained and lost sessions.
     TellNeighbours,
+    /// Time to tell peers of our networks, which changed again soon after they were told.
+    TellClaims,
     /// Kills one session, any: the hook of the supervision tests.
     KillOne,
 }
@@ -88,6 +93,15 @@ impl std::fmt::Debug for LinkBox {
     }
 }
 
+/// A session that was started.
+struct Started {
+    peer: DeviceId,
+    serial: u64,
+    /// What counts as one source of sessions.
+    from: IpAddr,
+    actor: ActorRef<SessionMsg>,
+}
+
 /// The supervisor of sessions.
 pub struct Sessions;
 
@@ -97,7 +111,11 @@ pub struct SessionsState {
     claims: Vec<Claim>,
     open: BTreeMap<DeviceId, (SessionInfo, ActorRef<SessionMsg>)>,
     /// Every session that was started and has not ended, greeted or not.
-    started: BTreeMap<ractor::ActorId, (DeviceId, u64)>,
+    started: BTreeMap<ractor::ActorId, Started>,
+    rates: AllRates,
+    /// How often peers are told our networks, and whether they wait to be told.
+    claims_rate: Bucket,
+    claims_wait: bool,
     banned: BTreeMap<DeviceId, Duration>,
     told: BTreeSet<DeviceId>,
     telling: bool,
@@ -113,11 +131,15 @@ impl Actor for Sessions {
         _: ActorRef<SessionsMsg>,
         (wiring, claims): Self::Arguments,
     ) -> Result<SessionsState, ActorProcessingErr> {
+        let claims_rate = Bucket::new(CLAIMS_RATE.0, CLAIMS_RATE.1, wiring.env.mono());
         Ok(SessionsState {
             wiring,
             claims,
             open: BTreeMap::new(),
             started: BTreeMap::new(),
+            rates: AllRates::default(),
+            claims_rate,
+            claims_wait: false,
             banned: BTreeMap::new(),
             told: BTreeSet::new(),
             telling: false,
@@ -156,8 +178,14 @@ impl Actor for Sessions {
                 }
             }
             SessionsMsg::Claims(claims) => {
-                s.claims.clone_from(&claims);
-                s.tell_all(&Control::Claims(claims));
+                if s.claims != claims {
+                    s.claims = claims;
+                    s.tell_claims(&me);
+                }
+            }
+            SessionsMsg::TellClaims => {
+                s.claims_wait = false;
+                s.tell_claims(&me);
             }
             SessionsMsg::Introduce => s.introduce(),
             SessionsMsg::TellNeighbours => s.tell_neighbours(),
@@ -181,7 +209,7 @@ impl Actor for Sessions {
             SupervisionEvent::ActorFailed(cell, why) => (cell, Some(why)),
             _ => return Ok(()),
         };
-        if let Some((peer, serial)) = s.started.remove(&cell.get_id()) {
+        if let Some(Started { peer, serial, .. }) = s.started.remove(&cell.get_id()) {
             if let Some(why) = failed {
                 tracing::error!(peer = %peer.short(), %why, "a session failed");
             }
@@ -204,21 +232,60 @@ impl SessionsState {
             link.close("this is my own key");
         } else if self.banned.contains_key(&peer) {
             link.close("you broke the protocol; try again in a minute");
-        } else if self.started.len() >= SESSIONS_MAX {
+        } else if self.started.len() >= SESSIONS_MAX && !self.make_room(link.remote()) {
             link.close("too many sessions here");
         } else {
+            let rates = self.rates.of(peer, now);
             let serial = self.wiring.next_serial();
             let hello = our_hello(&self.wiring, self.claims.clone());
-            let args = SessionArgs { wiring: self.wiring.clone(), link: link.clone(), serial, hello };
+            let args = SessionArgs { wiring: self.wiring.clone(), link: link.clone(), serial, hello, rates };
             match Actor::spawn_linked(None, Session, args, me.get_cell()).await {
                 Ok((actor, _)) => {
-                    self.started.insert(actor.get_id(), (peer, serial));
+                    let from = network_of(link.remote().ip());
+                    self.started.insert(actor.get_id(), Started { peer, serial, from, actor });
                 }
                 Err(e) => {
                     tracing::error!("a session could not start: {e}");
                     link.close("internal error");
                 }
             }
+        }
+    }
+
+    /// Every place is taken: the address that holds most of them gives one to an address that holds fewer, so that one
+    /// machine cannot keep all others out.
+    fn make_room(&mut self, for_addr: SocketAddr) -> bool {
+        let mut held: BTreeMap<IpAddr, usize> = BTreeMap::new();
+        for s in self.started.values() {
+            *held.entry(s.from).or_default() += 1;
+        }
+        let own = held.get(&network_of(for_addr.ip())).copied().unwrap_or(0);
+        let Some((most, n)) = held.into_iter().max_by_key(|(_, n)| *n) else { return false };
+        if n <= own.saturating_add(1) {
+            return false;
+        }
+        let youngest = self.started.iter().filter(|(_, s)| s.from == most).max_by_key(|(_, s)| s.serial);
+        let Some(id) = youngest.map(|(id, _)| *id) else { return false };
+        let Some(Started { peer, serial, actor, .. }) = self.started.remove(&id) else { return false };
+        let _ = actor.cast(SessionMsg::Close("too many sessions from your address".into()));
+        if self.open.get(&peer).is_some_and(|(info, _)| info.serial == serial) {
+            self.open.remove(&peer);
+            self.gone(peer, serial, true);
+        }
+        true
+    }
+
+    /// Tells every peer our networks: at once, but in a row at most as [`CLAIMS_RATE`] says.
+    fn tell_claims(&mut self, me: &ActorRef<SessionsMsg>) {
+        let now = self.wiring.env.mono();
+        if self.claims_wait {
+            return;
+        }
+        if self.claims_rate.take(now) {
+            self.tell_all(&Control::Claims(self.claims.clone()));
+        } else {
+            self.claims_wait = true;
+            me.send_after(self.claims_rate.ready_at(now).saturating_sub(now), || SessionsMsg::TellClaims);
         }
     }
 
@@ -275,12 +342,13 @@ impl SessionsState {
     }
 
     fn misbehaved(&mut self, peer: DeviceId, why: &str) {
-        tracing::warn!(peer = %peer.short(), %why, "a peer broke the protocol");
-        let name = self.wiring.name_of(&peer);
-        self.wiring.notice("peer_misbehaved", format!("{name} sent something it may not send ({why}) and was cut off"));
-        if self.banned.len() < SESSIONS_MAX * 4 {
-            self.banned.insert(peer, self.wiring.env.mono() + BAN);
+        let until = self.wiring.env.mono() + BAN;
+        if self.banned.len() < SESSIONS_MAX * 4 && self.banned.insert(peer, until).is_none() {
+            tracing::warn!(peer = %peer.short(), %why, "a peer broke the protocol");
         }
+        let name = self.wiring.name_of(&peer);
+        let sentence = format!("{name} sent something it may not send ({why}) and was cut off");
+        self.wiring.notice_about(&peer, "peer_misbehaved", sentence);
         if let Some((_, actor)) = self.open.get(&peer) {
             let _ = actor.cast(SessionMsg::Close(why.to_owned()));
         }

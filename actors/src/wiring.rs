@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use cairn_crdt::identity::DeviceKey;
 use cairn_crdt::ids::{DeviceId, Incarnation};
@@ -14,7 +15,7 @@ use crate::discovery::DiscoveryMsg;
 use crate::documents::DocumentsMsg;
 use crate::endpoint::EndpointMsg;
 use crate::env::Env;
-use crate::limits::EVENTS;
+use crate::limits::{EVENTS, OFFENDER_INTERVAL, OFFENDERS_TOLD};
 use crate::link::Transport;
 use crate::people::People;
 use crate::presence::PresenceMsg;
@@ -89,6 +90,8 @@ pub struct Wiring {
     pub about: RwLock<Me>,
     /// What is wrong, by a stable code.
     pub troubles: Mutex<BTreeMap<&'static str, String>>,
+    /// Who offended, and when the person was told.
+    pub offenders: Mutex<BTreeMap<DeviceId, Duration>>,
     /// The person is away.
     pub away: AtomicBool,
     /// Numbers sessions.
@@ -140,6 +143,7 @@ impl Wiring {
             people,
             about: RwLock::new(about),
             troubles: Mutex::default(),
+            offenders: Mutex::default(),
             away: AtomicBool::new(false),
             serial: AtomicU64::new(1),
             keep: Mutex::default(),
@@ -161,6 +165,19 @@ impl Wiring {
     /// Something a person should know.
     pub fn notice(&self, code: &str, message: impl Into<String>) {
         self.emit(Event::Notice { code: code.into(), message: message.into() });
+    }
+
+    /// Something that a person should know of a device that did what it may not: told once a minute for each, and of
+    /// few devices at all, so that nobody can flood a person with what was refused.
+    pub fn notice_about(&self, device: &DeviceId, code: &str, message: impl Into<String>) {
+        let now = self.env.mono();
+        let mut told = self.offenders.lock().unwrap_or_else(PoisonError::into_inner);
+        told.retain(|_, at| now < at.saturating_add(OFFENDER_INTERVAL));
+        if told.len() < OFFENDERS_TOLD && !told.contains_key(device) {
+            told.insert(*device, now);
+            drop(told);
+            self.notice(code, message);
+        }
     }
 
     /// Something is wrong, or no longer; tells subscribers if that is new.

@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::hlc::Hlc;
 use crate::ids::NetworkId;
 
-/// Networks remembered; beyond it the oldest met ones that were never joined are forgotten.
+/// Networks remembered; beyond it those that the person has not joined make room for joined ones.
 pub const MAX_NETWORKS: usize = 64;
+/// Networks that the person is asked about at once; others are asked about once some of these are answered.
+pub const MAX_ASKING: usize = 8;
 
 /// Where a device stands with a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -202,7 +204,7 @@ impl Networks {
         };
         let my_settled = self.known.get(&mine).is_some_and(|k| k.settled);
         if my_settled {
-            if theirs.settled && !self.known.contains_key(&theirs.id) {
+            if theirs.settled && !self.known.contains_key(&theirs.id) && self.may_ask() {
                 self.put(theirs.id, Standing::Asking, true);
                 self.note(theirs);
                 changes.push(Change::Ask(theirs.id));
@@ -234,10 +236,17 @@ impl Networks {
         }
     }
 
+    /// A stranger who names new networks all the time neither fills this table nor floods the person with questions.
+    fn may_ask(&self) -> bool {
+        let asking = self.known.values().filter(|k| k.standing == Standing::Asking).count();
+        let spare = self.known.values().any(|k| matches!(k.standing, Standing::Asking | Standing::Apart));
+        asking < MAX_ASKING && (self.known.len() < MAX_NETWORKS || spare)
+    }
+
     fn put(&mut self, id: NetworkId, standing: Standing, settled: bool) {
-        if self.known.len() >= MAX_NETWORKS {
-            let spare = self.known.iter().find(|(_, k)| k.standing == Standing::Asking).map(|(id, _)| *id);
-            if let Some(spare) = spare {
+        if self.known.len() >= MAX_NETWORKS && !self.known.contains_key(&id) {
+            let of = |s| self.known.iter().find(|(_, k)| k.standing == s).map(|(id, _)| *id);
+            if let Some(spare) = of(Standing::Asking).or_else(|| of(Standing::Apart)) {
                 self.known.remove(&spare);
             }
         }
@@ -311,6 +320,33 @@ mod tests {
         assert_eq!(b.met(&a.claims()), vec![Change::Ask(net(1))]);
         assert_eq!(b.met(&a.claims()), vec![]);
         assert!(!b.join(&net(7)));
+    }
+
+    #[test]
+    fn a_flood_of_networks_is_asked_about_a_few_at_a_time_and_bounded() {
+        let mut a = fresh(0);
+        a.settle(&net(0));
+        let mut asked = 0;
+        for n in 1..=2_000u16 {
+            let mut id = [0xff; 16];
+            id[..2].copy_from_slice(&n.to_be_bytes());
+            let claim = Claim { id: NetworkId(id), settled: true, name: String::new(), named: Hlc::default() };
+            for change in a.met(std::slice::from_ref(&claim)) {
+                assert_eq!(change, Change::Ask(claim.id));
+                asked += 1;
+                if n > 100 {
+                    assert!(a.keep_apart(&claim.id));
+                }
+            }
+            assert!(a.known.len() <= MAX_NETWORKS);
+            if n == 100 {
+                assert_eq!(asked, MAX_ASKING, "of a hundred");
+                let first: Vec<_> = a.known.keys().copied().filter(|id| *id != net(0)).collect();
+                assert!(first.iter().all(|id| a.keep_apart(id)));
+            }
+        }
+        assert!(asked > 1_000, "whoever answers is asked again");
+        assert_eq!((a.primary(), a.joined()), (Some(net(0)), vec![net(0)]));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What the fuzz targets share: random documents (the same as in the tests of the guard), and a panic hook that lets
-//! contained panics pass.
+//! What the fuzz targets share: random documents (the same as in the tests of the guard), the protocol of the node, and
+//! a panic hook that lets contained panics pass.
 //!
 //! Run one with `RUSTC_BOOTSTRAP=1 cargo fuzz run -O -s none --no-trace-compares <target> -- -rss_limit_mb=2048
 //! -max_len=128 -entropic=0 -reduce_inputs=0`; `-runs=1000000` ends after a million executions. All code is safe Rust,
@@ -8,6 +8,17 @@
 
 #[path = "../../crdt/tests/world/mod.rs"]
 pub mod world;
+
+/// The bounds of the node, which its protocol asks for.
+#[path = "../../actors/src/limits.rs"]
+pub mod limits;
+
+/// What the node reads from the network. Only this: the node itself would bring a transport and a store.
+#[path = "../../actors/src/proto"]
+pub mod proto {
+    pub mod beacon;
+    pub mod session;
+}
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -239,8 +239,9 @@ impl DocumentsState {
             .iter()
             .map(|(log, seq, why)| {
                 let author = wiring.name_of(&log.device);
-                tracing::warn!(author = %log.device.short(), seq, %why, "a void entry");
-                wiring.notice("void_entry", format!("An entry by {author} does not count: {why}"));
+                tracing::debug!(author = %log.device.short(), seq, %why, "a void entry");
+                let sentence = format!("An entry by {author} does not count: {why}");
+                wiring.notice_about(&log.device, "void_entry", sentence);
                 let key = [&space.0[..], &log.to_bytes(), &seq.to_be_bytes()].concat();
                 Write::Put(Table::Void, key, why.clone().into_bytes())
             })

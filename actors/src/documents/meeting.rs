@@ -162,6 +162,11 @@ impl DocumentsState {
             }
             self.carry_out(id, None);
         }
+        // Nothing was ever said there: it is opened again when it is asked for. Else every passer-by would stay.
+        let direct = SpaceId::direct(&self.wiring.me.principal(), &peer.principal());
+        if self.spaces.get(&direct).is_some_and(|sp| !sp.registered) {
+            self.spaces.remove(&direct);
+        }
     }
 
     pub(super) fn neighbours(&mut self, peer: DeviceId, serial: u64, up: Vec<DeviceId>, down: &[DeviceId]) {
@@ -189,7 +194,7 @@ impl DocumentsState {
         let Some(link) = self.peers.get_mut(&peer) else { return };
         link.claims.clone_from(&claims);
         let networks: BTreeSet<_> = claims.iter().map(|c| c.id).collect();
-        self.wiring.people.update(peer, |r| r.networks.extend(networks));
+        self.wiring.people.in_networks(peer, networks);
         let changes = self.networks.met(&claims);
         let folds: Vec<_> = changes
             .iter()

@@ -37,6 +37,14 @@ impl Bucket {
         there
     }
 
+    /// Takes `n` tokens, on credit if need be. Returns how long to wait before anything more is taken: a rate kept this
+    /// way delays and never refuses.
+    pub fn spend(&mut self, n: f64, now: Duration) -> Duration {
+        self.refill(now);
+        self.tokens -= n;
+        Duration::try_from_secs_f64(-self.tokens / self.per_second).unwrap_or(Duration::ZERO)
+    }
+
     /// When there will be a token.
     #[must_use]
     pub fn ready_at(&self, now: Duration) -> Duration {
@@ -101,7 +109,9 @@ impl Buckets {
     }
 }
 
-fn network_of(ip: IpAddr) -> IpAddr {
+/// What counts as one source: an IPv4 address, or the /64 of a global IPv6 one.
+#[must_use]
+pub fn network_of(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V6(v6) if !v6.is_unicast_link_local() => {
             let [a, b, c, d, ..] = v6.segments();
@@ -125,6 +135,15 @@ mod tests {
         assert!(ready > at(99) && ready < at(110), "{ready:?}");
         assert!(b.take(ready));
         assert_eq!((0..1000u64).filter(|ms| b.take(ready + at(*ms))).count(), 10);
+    }
+
+    #[test]
+    fn credit_is_paid_back_in_time() {
+        let mut b = Bucket::new(10, 30, Duration::ZERO);
+        assert_eq!(b.spend(30.0, Duration::ZERO), Duration::ZERO);
+        assert_eq!(b.spend(20.0, Duration::ZERO), Duration::from_secs(2));
+        assert_eq!(b.spend(0.0, Duration::from_secs(1)), Duration::from_secs(1));
+        assert_eq!(b.spend(10.0, Duration::from_secs(3)), Duration::ZERO);
     }
 
     #[test]

@@ -7,7 +7,10 @@
 //! 3. A committed entry goes at once to every connected peer; one that just came in goes on to those peers that the
 //!    sender cannot see itself.
 //! 4. A peer whose queue is full is "behind": it gets nothing more until it has room, then step 1.
+//! 5. A peer that offers documents and then brings nothing holds nobody up: every peer has its own places for fetches,
+//!    and what it does not bring in [`fetch::PATIENCE`] seconds is fetched from another.
 
+mod fetch;
 pub mod frame;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -16,10 +19,9 @@ use std::sync::Arc;
 use crate::entry::Entry;
 use crate::ids::{DeviceId, DocumentId, LogId};
 use crate::replica::{Admitted, Rejection, Replica, counts};
-use frame::{Frame, LogEnd, MAX_DOCS, MAX_LOGS};
+use fetch::{Fetch, ends};
+use frame::{Frame, LogEnd, MAX_DOCS};
 
-/// Documents fetched at once in a space.
-const FETCHES: usize = 8;
 /// Documents that one peer may have asked for and not yet got.
 const SERVES: usize = 1_024;
 
@@ -75,6 +77,16 @@ struct PeerSync {
     compare: bool,
     /// Our document digests are on their way to it and its own are expected.
     asked: bool,
+    /// Documents to be fetched from it, in order; those that went to another peer meanwhile are passed over.
+    wanted: VecDeque<DocumentId>,
+    /// Documents being fetched from it.
+    fetches: usize,
+    /// Half seconds in which it brought nothing although something is being fetched from it.
+    quiet: u32,
+    /// Seconds in which nothing more is fetched from it.
+    penance: u32,
+    /// How often in a row it did not bring what it offered.
+    strikes: u32,
 }
 
 /// Replication of a space with all its connected peers.
@@ -82,8 +94,11 @@ struct PeerSync {
 pub struct SpaceSync {
     replica: Replica,
     peers: BTreeMap<DeviceId, PeerSync>,
-    fetching: BTreeMap<DocumentId, DeviceId>,
-    wanted: VecDeque<(DocumentId, DeviceId)>,
+    fetching: BTreeMap<DocumentId, Fetch>,
+    /// Documents that wait, and the peer that they will be fetched from.
+    wanted: BTreeMap<DocumentId, DeviceId>,
+    /// Seconds since peers whose comparison waits were last looked at.
+    waited: u32,
     /// Documents served to the end whose last entries are still on their way to the disk.
     ending: Vec<(DeviceId, DocumentId)>,
     /// Commits under way.
@@ -101,7 +116,8 @@ impl SpaceSync {
             replica,
             peers: BTreeMap::new(),
             fetching: BTreeMap::new(),
-            wanted: VecDeque::new(),
+            wanted: BTreeMap::new(),
+            waited: 0,
             ending: Vec::new(),
             committing: 0,
             gained: BTreeSet::new(),
@@ -145,16 +161,9 @@ impl SpaceSync {
 
     /// A session closed.
     pub fn closed(&mut self, peer: DeviceId) {
+        self.release(peer);
         self.peers.remove(&peer);
-        let before = self.fetching.len() + self.wanted.len();
-        self.fetching.retain(|_, p| *p != peer);
         self.ending.retain(|(p, _)| *p != peer);
-        self.wanted.retain(|(_, p)| *p != peer);
-        if before != self.fetching.len() + self.wanted.len() {
-            for p in self.peers.values_mut() {
-                p.compare = true;
-            }
-        }
         self.fetch_more();
     }
 
@@ -270,6 +279,10 @@ impl SpaceSync {
         self.replica.roll_back();
         self.fetching.clear();
         self.wanted.clear();
+        for p in self.peers.values_mut() {
+            p.wanted.clear();
+            (p.fetches, p.quiet) = (0, 0);
+        }
         self.ending.clear();
         self.committing = 0;
         self.gained.clear();
@@ -306,7 +319,7 @@ impl SpaceSync {
     /// Asks a peer for a document outside the digest (a profile).
     pub fn pull(&mut self, peer: DeviceId, document: DocumentId) {
         if self.peers.contains_key(&peer) {
-            let logs = self.ends(&document);
+            let logs = ends(&self.replica, &document);
             self.out.push(Output::Send(peer, Frame::Want { document, logs }));
         }
     }
@@ -349,46 +362,22 @@ impl SpaceSync {
             if !counts(&document) || theirs == self.replica.document_digest(&document) {
                 continue;
             }
-            if self.fetching.contains_key(&document) || self.wanted.iter().any(|(d, _)| *d == document) {
-                if let Some(p) = self.peers.get_mut(&peer) {
-                    p.compare = true;
-                }
-            } else {
-                self.wanted.push_back((document, peer));
-            }
+            self.want(peer, document);
         }
         self.fetch_more();
     }
 
-    fn fetch_more(&mut self) {
-        while self.fetching.len() < FETCHES
-            && let Some((document, peer)) = self.wanted.pop_front()
-        {
-            self.fetching.insert(document, peer);
-            let logs = self.ends(&document);
-            self.out.push(Output::Send(peer, Frame::Want { document, logs }));
-        }
-        if self.fetching.is_empty() {
-            let again: Vec<_> = self.peers.iter().filter(|(_, p)| p.compare).map(|(id, _)| *id).collect();
-            for peer in again {
-                self.send_digest(peer);
-            }
-        }
-    }
-
-    fn ends(&self, document: &DocumentId) -> Vec<LogEnd> {
-        self.replica
-            .frontier(document)
-            .take(MAX_LOGS)
-            .map(|(l, t)| LogEnd { device: l.device, incarnation: l.incarnation, seq: t.seq, hash: t.hash })
-            .collect()
-    }
-
     fn served(&mut self, peer: DeviceId, document: DocumentId) {
-        if self.fetching.get(&document) == Some(&peer) {
-            self.fetching.remove(&document);
+        if self.fetching.get(&document).is_some_and(|f| f.peer == peer) {
+            self.end_fetch(&document);
+            if let Some(p) = self.peers.get_mut(&peer) {
+                p.quiet = 0;
+            }
             // Others may lack what was just fetched and not know it: let them compare.
             if self.gained.remove(&document) {
+                if let Some(p) = self.peers.get_mut(&peer) {
+                    p.strikes = 0;
+                }
                 for (id, p) in &mut self.peers {
                     p.compare |= *id != peer;
                 }
@@ -435,14 +424,26 @@ impl SpaceSync {
 
     fn take_entries(&mut self, peer: DeviceId, live: bool, entries: Vec<Arc<Entry>>) {
         let mut fresh = Vec::new();
-        let mut gap = false;
+        let (mut gap, mut forked) = (false, false);
         for run in runs(&entries) {
-            match self.replica.admit(run) {
+            let came = self.replica.admit(run);
+            if matches!(came, Ok(Admitted::New(_) | Admitted::Known)) {
+                self.progress(peer, run, matches!(came, Ok(Admitted::New(_))));
+            }
+            match came {
                 Ok(Admitted::New(new)) => fresh.extend(new),
                 Ok(Admitted::Known) => {}
                 Ok(Admitted::Gap) => gap = true,
-                Err(why) => self.out.push(Output::Blame(peer, why)),
+                // The author's fault, not the messenger's: the rest may be good.
+                Err(Rejection::Fork) => forked = true,
+                Err(why) => {
+                    self.out.push(Output::Blame(peer, why));
+                    break;
+                }
             }
+        }
+        if forked {
+            self.out.push(Output::Blame(peer, Rejection::Fork));
         }
         if gap {
             if self.is_fetching() {
@@ -455,9 +456,6 @@ impl SpaceSync {
         }
         if !fresh.is_empty() {
             self.committing += 1;
-            if !live {
-                self.gained.extend(fresh.iter().map(|e| e.header().log.document));
-            }
             self.out.push(Output::Commit { from: peer, live, entries: fresh });
         }
     }

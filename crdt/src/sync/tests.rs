@@ -383,3 +383,97 @@ fn frames_of_noise_are_refused_without_panic() {
         }
     }
 }
+
+/// What a node asked `peer` for since the last call, and whether it sent it a digest.
+fn asked(s: &mut SpaceSync, peer: DeviceId) -> (Vec<DocumentId>, bool) {
+    let mut digest = false;
+    let mut wants = Vec::new();
+    for o in s.take() {
+        match o {
+            Output::Send(to, Frame::Want { document, .. }) if to == peer => wants.push(document),
+            Output::Send(to, Frame::Digest(_)) if to == peer => digest = true,
+            _ => {}
+        }
+    }
+    (wants, digest)
+}
+
+fn offer(documents: impl Iterator<Item = DocumentId>) -> Frame {
+    let docs: BTreeMap<_, _> = documents.map(|d| (d, [9; 32])).collect();
+    Frame::Docs { more: false, ask: false, docs: docs.into_iter().collect() }
+}
+
+#[test]
+fn a_peer_that_offers_much_and_brings_nothing_delays_others_by_seconds() {
+    let mut s = SpaceSync::new(Replica::new(space(), Access::Commons));
+    let (liar, honest) = (DeviceId([1; 32]), DeviceId([2; 32]));
+    s.opened(liar);
+    s.opened(honest);
+    let _ = s.take();
+    for part in 0..4u16 {
+        s.received(liar, offer((0..8_192).map(|week| DocumentId::chat(week, part))));
+    }
+    let (wants, _) = asked(&mut s, liar);
+    assert_eq!(wants.len(), super::fetch::FETCHES, "of 32,768 offers");
+    let (held, waiting) = (wants[0], DocumentId::chat(5, 0));
+    // What only waits for the liar is fetched from the honest peer at once, and what nobody offered before too.
+    s.received(honest, offer([held, waiting, DocumentId::chat(9_000, 0)].into_iter()));
+    let (wants, _) = asked(&mut s, honest);
+    assert_eq!(BTreeSet::from_iter(wants), BTreeSet::from([waiting, DocumentId::chat(9_000, 0)]));
+    for document in [waiting, DocumentId::chat(9_000, 0)] {
+        s.received(honest, Frame::Served(document));
+    }
+    // What the liar holds comes free after a while.
+    let mut seconds = 0;
+    while !asked(&mut s, honest).1 {
+        s.tick();
+        seconds += 1;
+        assert!(seconds <= super::fetch::PATIENCE, "the honest peer is asked again");
+    }
+    s.received(honest, offer([held].into_iter()));
+    assert_eq!(asked(&mut s, honest).0, [held]);
+    s.received(liar, offer((0..100).map(|week| DocumentId::chat(week, 9))));
+    assert_eq!(asked(&mut s, liar).0, [], "nothing is fetched from the liar for a while");
+    for _ in 0..super::fetch::PENANCE {
+        s.tick();
+    }
+    assert!(asked(&mut s, liar).1, "then it may try again");
+}
+
+#[test]
+fn a_peer_that_trickles_keeps_its_own_fetches_but_not_a_document_that_another_offers() {
+    let mut s = SpaceSync::new(Replica::new(space(), Access::Commons));
+    let (slow, honest) = (DeviceId([1; 32]), DeviceId([2; 32]));
+    s.opened(slow);
+    s.opened(honest);
+    let mut w = Writer::new(1);
+    let held = DocumentId::chat(2, 0);
+    s.received(slow, offer([held, w.log.document].into_iter()));
+    assert_eq!(asked(&mut s, slow).0.len(), 2);
+    for i in 0..30 {
+        s.tick();
+        if i % 5 == 0 {
+            let entries = vec![w.write("now and then")];
+            s.received(slow, Frame::Entries { live: false, entries: entries.clone() });
+            s.committed(Some(slow), false, &entries);
+        }
+    }
+    let _ = s.take();
+    s.received(honest, offer([held, w.log.document].into_iter()));
+    assert_eq!(asked(&mut s, honest).0, [held]);
+}
+
+#[test]
+fn a_frame_of_bad_signatures_is_blamed_once() {
+    let mut s = SpaceSync::new(Replica::new(space(), Access::Commons));
+    let liar = DeviceId([1; 32]);
+    s.opened(liar);
+    let _ = s.take();
+    let entries = (0..200u8).map(|seed| {
+        let mut e = (*Writer::new(seed).write("x")).clone();
+        e.signed.signature = [seed; 64];
+        Arc::new(e)
+    });
+    s.received(liar, Frame::Entries { live: true, entries: entries.collect() });
+    assert_eq!(s.take(), [Output::Blame(liar, Rejection::BadSignature)]);
+}
