@@ -54,6 +54,8 @@ fn socket(v6: bool) -> std::io::Result<Socket> {
     let domain = if v6 { Domain::IPV6 } else { Domain::IPV4 };
     let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_reuse_address(true)?;
+    // Under load the listener may not run for a while: what the LAN passed must not be lost here.
+    socket.set_recv_buffer_size(1 << 20)?;
     Ok(socket)
 }
 

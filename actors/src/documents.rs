@@ -12,6 +12,7 @@ pub(crate) mod show;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use cairn_crdt::entry::Entry;
 use cairn_crdt::hlc::Clock;
 use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
 use cairn_crdt::network::{Claim, Networks};
@@ -96,14 +97,16 @@ pub enum DocumentsMsg {
     },
     /// A commit ended.
     Committed(u64, Result<(), StoreError>),
+    /// Shows and sends our own entries whose commits ended by now: what the writer committed together leaves together.
+    Flush,
     /// A beacon of a network was heard: a fresh device joins it.
     NetworkHeard(NetworkId),
     /// A fresh device has listened long enough.
     Silence,
     /// Our display name changed.
     Renamed,
-    /// A command or query.
-    Request(Box<Request>),
+    /// A command or query, with its place among those that may wait.
+    Request(Box<Request>, OwnedSemaphorePermit),
     /// Time to compare digests with everybody.
     Compare,
     /// Time to look for fetches that bring nothing.
@@ -137,6 +140,11 @@ pub struct DocumentsState {
     clock: Clock,
     tickets: BTreeMap<u64, Ticket>,
     next_ticket: u64,
+    /// Our own entries that are durable and not yet shown and sent, with the messages whose speakers wait.
+    fresh: BTreeMap<SpaceId, Vec<(Arc<Entry>, MessageId)>>,
+    flushing: bool,
+    /// What peers hold of our logs and the store does not say yet, by key.
+    held: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Messages on their way to the disk, with those who wait for an answer.
     saying: BTreeMap<(SpaceId, MessageId), Vec<Reply<Said>>>,
     /// Rooms that were left by folding, and where what is said in them goes now.
@@ -212,18 +220,22 @@ impl Actor for Documents {
             DocumentsMsg::Claims { peer, claims } => s.claims(peer, claims),
             DocumentsMsg::Neighbours { peer, serial, up, down } => s.neighbours(peer, serial, up, &down),
             DocumentsMsg::Committed(ticket, result) => s.committed(ticket, result),
+            DocumentsMsg::Flush => s.flush(),
             DocumentsMsg::NetworkHeard(id) => s.join_first(id),
             DocumentsMsg::Silence => s.silence(),
             DocumentsMsg::Renamed => s.write_profiles(),
-            DocumentsMsg::Request(request) => s.answer(*request),
+            DocumentsMsg::Request(request, _place) => s.answer(*request),
             DocumentsMsg::Compare => {
                 s.each_space(|sp| sp.sync.compare_all());
                 me.send_after(s.wiring.env.jittered(ANTI_ENTROPY), || DocumentsMsg::Compare);
             }
             DocumentsMsg::Fetches => s.each_space(|sp| sp.sync.tick()),
             DocumentsMsg::State => {
+                let now = s.wiring.env.now_ms();
+                s.spaces.values_mut().for_each(|sp| sp.set_reference(now));
                 s.state_durability();
                 s.write_marks();
+                s.write_held();
             }
             DocumentsMsg::Summaries => s.tell_summaries(),
         }

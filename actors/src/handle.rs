@@ -83,11 +83,6 @@ impl Handle {
         self.events.subscribe()
     }
 
-    /// Tells subscribers something that a person should know.
-    pub fn notice(&self, code: &str, message: &str) {
-        let _ = self.events.send(Event::Notice { code: code.into(), message: message.into() });
-    }
-
     async fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> Request) -> Result<T, ApiError> {
         let stopped = || ApiError::new("stopped", "the node has stopped");
         let (tx, rx) = oneshot::channel();

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-// --- Discovery (DESIGN section 8)
+// --- Discovery
 
 /// The beacon port, below every ephemeral range.
 pub const BEACON_PORT: u16 = 27474;

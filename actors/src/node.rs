@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cairn_crdt::identity::DeviceKey;
 use cairn_crdt::ids::Incarnation;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::api::{ApiError, Event, Status};
 use crate::documents::DocumentsMsg;
@@ -26,6 +26,8 @@ use crate::wiring::{Me, Wiring};
 
 /// Requests that may wait.
 const REQUESTS: usize = 1_024;
+/// A part that could not start again is tried again after this long.
+const RETRY: std::time::Duration = std::time::Duration::from_millis(200);
 /// Longest wait for goodbyes and the last commits when stopping.
 const STOP_WITHIN: std::time::Duration = std::time::Duration::from_secs(3);
 
@@ -71,9 +73,11 @@ pub struct Parts {
     /// The data folder, for show.
     pub data: PathBuf,
     /// Makes discovery's arguments.
-    pub discovery: Box<dyn Fn(&Arc<Wiring>) -> crate::discovery::DiscoveryArgs + Send + Sync>,
+    pub discovery: crate::tree::MakeDiscovery,
     /// Whether discovery sends and hears beacons.
     pub discovering: bool,
+    /// What is wrong from the start, a sentence each.
+    pub troubles: Vec<String>,
     /// Kept until the node has stopped (the lock of the data folder).
     pub keep: Box<dyn std::any::Any + Send + Sync>,
 }
@@ -107,7 +111,8 @@ impl Node {
     /// # Errors
     /// [`StartError`].
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { env, key, store, writer, transport, settings, name, data, discovery, discovering, keep } = parts;
+        let Parts { env, key, store, writer, transport, settings, name, data, discovery, discovering, keep, troubles } =
+            parts;
         let me = key.id();
         let incarnation = Incarnation(env.random());
         let people = People::load(me, store.as_ref())?;
@@ -117,6 +122,9 @@ impl Node {
         let about = Me { name, named: settings.0.named, interfaces: Vec::new(), discovery: discovering, data };
         let wiring = Arc::new(Wiring::new(env, key, incarnation, store, transport, people, about));
         *wiring.keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(keep);
+        if !troubles.is_empty() {
+            wiring.trouble("data_folder", Some(troubles.join(" ")));
+        }
         let events = wiring.events.clone();
         let spec_wiring = wiring.clone();
         let spec = Spec { wiring, writer, discovery };
@@ -141,9 +149,12 @@ impl Node {
     }
 }
 
+/// Passes requests on, no more at once than may wait: mailboxes have no bound of their own.
 async fn forward(mut rx: mpsc::Receiver<Request>, root: ActorRef<RootMsg>) {
+    let places = Arc::new(Semaphore::new(REQUESTS));
     while let Some(request) = rx.recv().await {
-        if root.cast(RootMsg::Request(Box::new(request))).is_err() {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        if root.cast(RootMsg::Request(Box::new(request), place)).is_err() {
             return;
         }
     }
@@ -151,7 +162,7 @@ async fn forward(mut rx: mpsc::Receiver<Request>, root: ActorRef<RootMsg>) {
 
 /// A message to the root.
 enum RootMsg {
-    Request(Box<Request>),
+    Request(Box<Request>, OwnedSemaphorePermit),
     Restart(Child),
 }
 
@@ -191,7 +202,7 @@ impl Actor for Root {
 
     async fn handle(&self, me: ActorRef<RootMsg>, msg: RootMsg, s: &mut RootState) -> Result<(), ActorProcessingErr> {
         match msg {
-            RootMsg::Request(request) => s.answer(&me, *request).await,
+            RootMsg::Request(request, place) => s.answer(&me, *request, place).await,
             RootMsg::Restart(child) => s.restart(&me, child).await,
         }
         Ok(())
@@ -249,12 +260,12 @@ impl RootState {
             }
             Err(e) => {
                 tracing::error!(child = child.name(), "it could not start again: {e}");
-                let _ = me.send_after(std::time::Duration::from_millis(200), move || RootMsg::Restart(child));
+                drop(me.send_after(RETRY, move || RootMsg::Restart(child)));
             }
         }
     }
 
-    async fn answer(&mut self, me: &ActorRef<RootMsg>, request: Request) {
+    async fn answer(&mut self, me: &ActorRef<RootMsg>, request: Request, place: OwnedSemaphorePermit) {
         let wiring = self.spec.wiring.clone();
         match request {
             Request::Status(reply) => drop(reply.send(Ok(wiring.status()))),
@@ -274,14 +285,18 @@ impl RootState {
             }
             other => {
                 // While documents are being restarted the reply is dropped, and the caller hears that.
-                wiring.documents.cast(DocumentsMsg::Request(Box::new(other)));
+                wiring.documents.cast(DocumentsMsg::Request(Box::new(other), place));
             }
         }
     }
 
     fn set_name(&mut self, name: &str) -> Result<Status, ApiError> {
         let name = clean_name(name).ok_or_else(|| ApiError::new("bad_name", StartError::BadName.to_string()))?;
-        let mut settings = self.settings.clone();
+        // Read anew: the window may have kept its look in the same file meanwhile.
+        let mut settings = match &self.settings_file {
+            Some(path) => Settings::load(path).map_err(|e| ApiError::new("bad_settings", e.to_string()))?,
+            None => self.settings.clone(),
+        };
         settings.name = Some(name.clone());
         settings.named = true;
         if let Some(path) = &self.settings_file {

@@ -12,12 +12,13 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use crate::discovery::DiscoveryMsg;
 use crate::documents::DocumentsMsg;
 use crate::limits::HANDSHAKE_TIMEOUT;
 use crate::link::{Lane, Link, LinkError};
 use crate::outbox::{Outbox, Shared};
 use crate::presence::PresenceMsg;
-use crate::proto::session::{Control, ControlError, Hello, VERSION};
+use crate::proto::session::{Control, ControlError, Hello, Neighbour, VERSION};
 use crate::rates::Rates;
 use crate::sessions::SessionsMsg;
 use crate::wiring::Wiring;
@@ -208,6 +209,14 @@ impl SessionState {
                 self.wiring.sessions.cast(SessionsMsg::PeerClaims { peer, serial: self.serial, claims });
             }
             Control::Neighbours { up, down } => {
+                // Peer exchange: where configured peers stand in for beacons, others are found through them.
+                for n in up.iter().filter(|n| n.device != self.wiring.me) {
+                    // Judged again here: the peer may say what an honest one would not.
+                    if let Some(addr) = n.address.and_then(|a| Neighbour::new(n.device, a).address) {
+                        self.wiring.discovery.cast(DiscoveryMsg::Learned { device: n.device, addr });
+                    }
+                }
+                let up = up.into_iter().map(|n| n.device).collect();
                 self.wiring.documents.cast(DocumentsMsg::Neighbours { peer, serial: self.serial, up, down });
             }
             Control::Probe(device) => {

@@ -16,7 +16,7 @@ use crate::limits::{BAN, CLAIMS_RATE, SESSIONS_MAX};
 use crate::link::Link;
 use crate::presence::PresenceMsg;
 use crate::proto::bucket::{Bucket, network_of};
-use crate::proto::session::{Control, newer_link_wins};
+use crate::proto::session::{Control, Neighbour, newer_link_wins};
 use crate::rates::AllRates;
 use crate::session::{Session, SessionArgs, SessionInfo, SessionMsg, our_hello};
 use crate::wiring::Wiring;
@@ -376,11 +376,12 @@ impl SessionsState {
     fn tell_neighbours(&mut self) {
         self.telling = false;
         let now: BTreeSet<_> = self.open.keys().copied().collect();
-        let up: Vec<_> = now.difference(&self.told).copied().collect();
+        let at = |d: &DeviceId| self.open.get(d).map(|(info, _)| Neighbour::new(*d, info.link.remote()));
+        let up: Vec<_> = now.difference(&self.told).filter_map(at).collect();
         let down: Vec<_> = self.told.difference(&now).copied().collect();
         for (peer, (_, actor)) in &self.open {
             let known = self.told.contains(peer);
-            let up = if known { up.clone() } else { now.iter().copied().filter(|d| d != peer).collect() };
+            let up = if known { up.clone() } else { now.iter().filter(|d| *d != peer).filter_map(at).collect() };
             let down = if known { down.clone() } else { Vec::new() };
             if !up.is_empty() || !down.is_empty() {
                 let _ = actor.cast(SessionMsg::Send(Control::Neighbours { up, down }));

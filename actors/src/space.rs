@@ -103,7 +103,7 @@ impl Space {
             own: BTreeMap::new(),
             recent: Vec::new(),
         };
-        space.chat.set_now(wiring.env.now_ms());
+        space.set_reference(wiring.env.now_ms());
         space.note_spans(&tips.iter().map(|(l, t)| (*l, t.seq, t.hlc)).collect::<Vec<_>>());
         for (log, _) in tips.iter().filter(|(l, _)| l.document.kind() == Kind::Profile) {
             let entries = space.read_log(wiring.store.as_ref(), log)?;
@@ -128,6 +128,23 @@ impl Space {
         for (id, span) in spans {
             self.chat.note(id, span);
         }
+    }
+
+    /// Sets the time that "far ahead" is measured from: the clock here or, if that is later, the median of the newest
+    /// stamps of all devices that wrote here. A laptop whose battery died and that wakes in 1970 must not hide
+    /// everybody's history, and one device from the year 10889 must not move the line.
+    pub fn set_reference(&mut self, now: u64) {
+        let mut newest: BTreeMap<DeviceId, u64> = BTreeMap::new();
+        for document in self.sync.replica().documents() {
+            for (log, tip) in self.sync.replica().frontier(&document) {
+                let ms = newest.entry(log.device).or_default();
+                *ms = tip.hlc.ms().max(*ms);
+            }
+        }
+        let mut newest: Vec<_> = newest.into_values().collect();
+        newest.sort_unstable();
+        let median = newest.get(newest.len().saturating_sub(1) / 2).copied().unwrap_or(0);
+        self.chat.set_now(now.max(median));
     }
 
     fn read_log(&self, store: &dyn Store, log: &LogId) -> Result<Vec<crate::store::Stored>, StoreError> {
@@ -184,7 +201,6 @@ impl Space {
     /// [`StoreError`] where a segment had to be read and could not.
     pub fn apply(&mut self, entries: &[Arc<Entry>], received: u64, wiring: &Wiring) -> Result<Applied, StoreError> {
         let mut out = Applied::default();
-        self.chat.set_now(wiring.env.now_ms());
         for run in entries.chunk_by(|a, b| a.header().log.document == b.header().log.document) {
             let Some(first) = run.first() else { continue };
             let document = first.header().log.document;
@@ -301,7 +317,6 @@ impl Space {
         wiring: &Wiring,
     ) -> Result<Arc<Entry>, PenError> {
         let now = wiring.env.now_ms();
-        self.chat.set_now(now);
         let document = self.chat.target(hlc);
         let after = self
             .chat
@@ -359,13 +374,14 @@ impl Space {
         Ok(())
     }
 
-    /// A peer holds these logs durably up to there. Returns our own messages that this is news for, and what to store.
+    /// A peer holds these logs durably up to there. Returns our own messages that this is news for, and keys
+    /// and values of [`crate::store::Table::Durable`] to store.
     pub fn holds(
         &mut self,
         peer: DeviceId,
         logs: &[(LogId, u64)],
         me: &DeviceId,
-    ) -> (Vec<MessageId>, Vec<crate::store::Write>) {
+    ) -> (Vec<MessageId>, Vec<crate::store::Row>) {
         let mut news = Vec::new();
         let mut writes = Vec::new();
         let held = self.held.entry(peer).or_default();
@@ -380,14 +396,14 @@ impl Space {
             if log.device == *me {
                 news.extend(self.own.range((*log, before + 1)..=(*log, seq)).map(|(_, id)| *id));
                 let key = [&self.id.0[..], &peer.0, &log.to_bytes()].concat();
-                writes.push(crate::store::Write::Put(crate::store::Table::Durable, key, seq.to_be_bytes().to_vec()));
+                writes.push((key, seq.to_be_bytes().to_vec()));
             }
         }
         (news, writes)
     }
 
     /// A peer holds everything that we hold.
-    pub fn holds_all(&mut self, peer: DeviceId, me: &DeviceId) -> (Vec<MessageId>, Vec<crate::store::Write>) {
+    pub fn holds_all(&mut self, peer: DeviceId, me: &DeviceId) -> (Vec<MessageId>, Vec<crate::store::Row>) {
         let documents: Vec<_> = self.sync.replica().documents().collect();
         let logs: Vec<_> = documents
             .iter()

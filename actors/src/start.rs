@@ -118,12 +118,12 @@ pub async fn start(options: NodeOptions) -> Result<Node, StartError> {
         discovery: Box::new(move |w| discovery_args(w, io.clone(), epoch, configured.clone(), beacons)),
         discovering: beacons,
         keep: Box::new(folder),
+        troubles: warnings.clone(),
     };
-    let node = Node::start(parts).await?;
-    for w in warnings {
-        node.handle.notice("data_folder", &w);
+    for w in &warnings {
+        tracing::warn!("{w}");
     }
-    Ok(node)
+    Node::start(parts).await
 }
 
 /// What discovery is started with, each time anew: what the node knows by then.

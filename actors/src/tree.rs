@@ -80,6 +80,9 @@ impl Child {
     }
 }
 
+/// Makes discovery's arguments, at every start of it anew: what the node knows by then.
+pub type MakeDiscovery = Box<dyn Fn(&Arc<Wiring>) -> DiscoveryArgs + Send + Sync>;
+
 /// What children are started with.
 pub struct Spec {
     /// What they share.
@@ -87,7 +90,7 @@ pub struct Spec {
     /// How the writer runs.
     pub writer: WriterMode,
     /// Makes discovery's arguments, at every start anew.
-    pub discovery: Box<dyn Fn(&Arc<Wiring>) -> DiscoveryArgs + Send + Sync>,
+    pub discovery: MakeDiscovery,
 }
 
 impl Spec {

@@ -1,4 +1,4 @@
-//! Which networks a device is in, and what meeting another network means (DESIGN section 3).
+//! Which networks a device is in, and what meeting another network means.
 //!
 //! A network is settled once a device in it holds another's Everyone message. Unsettled networks fold without asking:
 //! into a settled one, else into the lowest id. Two settled networks never fold: the person is asked once.

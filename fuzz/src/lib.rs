@@ -1,8 +1,10 @@
 //! What the fuzz targets share: random documents (the same as in the tests of the guard), the protocol of the node, and
 //! a panic hook that lets contained panics pass.
 //!
-//! Run one with `RUSTC_BOOTSTRAP=1 cargo fuzz run -s none <target> -- -rss_limit_mb=2048`; `-runs=1000000` ends after a
-//! million executions.
+//! Run one with `RUSTC_BOOTSTRAP=1 cargo fuzz run -O -s none --no-trace-compares <target> -- -rss_limit_mb=2048
+//! -max_len=128 -entropic=0 -reduce_inputs=0`; `-runs=1000000` ends after a million executions. All code is safe Rust,
+//! so that the address sanitizer (`-s address`, slower) finds nothing of ours; leave out `-O` to have Automerge's own
+//! debug assertions checked too. What a run adds to `corpus/` is minimised with `cargo fuzz cmin` before it is kept.
 
 #[path = "../../crdt/tests/world/mod.rs"]
 pub mod world;

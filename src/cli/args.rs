@@ -12,8 +12,9 @@ use crate::local::resolve::ConvRef;
 
 /// Talk and write together on networks that come and go: no server, no account, no internet.
 ///
-/// Without a verb, opens the window. With `node`, runs without one. Every other verb talks to the node that runs on
-/// the same data folder; where none runs, it opens the store for that one command and says so.
+/// Without a verb, opens the window, with a node behind it. With `node`, runs a node without a window. Every other verb
+/// talks to the node that runs on the same data folder; where none runs, it opens the store for that one command and
+/// says so. `log --follow`, `peers --wait` and the `network` verbs that change something need a running node.
 #[derive(Debug, Parser)]
 #[command(name = "cairn", version, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Cli {
@@ -33,19 +34,23 @@ Examples:
   cairn say everyone \"The road is open\"   say something to everyone on the network
   echo done | cairn say @maya -           say what stands on standard input
   cairn log everyone --since 2h --follow  read the last two hours, and go on reading
+  cairn demo                              see four nodes meet and talk on this machine
+
+Environment: CAIRN_DATA names the data folder; CAIRN_LOG is a filter for the log on stderr, such as
+cairn_actors=debug,warn.
 
 Exit status: 0 done, 1 failed (one sentence on stderr), 2 wrong usage.";
 
 /// Flags of every verb.
 #[derive(Debug, Clone, Args)]
 pub struct Global {
-    /// The data folder: identity, history, settings; one node a folder
+    /// The data folder: identity, history, settings; one node a folder [default: in the user's data]
     #[arg(long, global = true, env = "CAIRN_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// One JSON object a line on stdout; everything else on stderr
     #[arg(long, global = true)]
     pub json: bool,
-    /// Say more on stderr; twice for every detail
+    /// Say more on stderr; up to three times
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
 }
@@ -65,7 +70,7 @@ The first event is {\"event\":\"ready\",…}: from then on every other verb work
     Node(NodeArgs),
     /// The node at a glance
     Status,
-    /// Who this device is; with --name, call it so from now on
+    /// Who this device is: name, short code, id; with --name, call it so from now on
     Whoami {
         /// The new display name: 1 to 64 bytes
         #[arg(long, value_name = "NAME")]
@@ -77,7 +82,7 @@ Examples:
   cairn peers
   cairn peers --wait 2 --timeout 10    exits 0 as soon as two are online, 1 after ten seconds")]
     Peers {
-        /// Wait until this many peers are online
+        /// Wait until this many peers are online; a node that is still starting is waited for too
         #[arg(long, value_name = "N")]
         wait: Option<u32>,
         /// How long to wait, in seconds
@@ -89,8 +94,8 @@ Examples:
 CONV is one of
   everyone               the room of everyone on this network
   @name, person:NAME     somebody (a petname, a name that only one bears, a code, an id)
-  #group, group:NAME     a group
   id:ID                  the id of a conversation or a device
+  #group, group:NAME     kept for groups, which this version does not have yet
 
 Examples:
   cairn say everyone \"The road is open\"
@@ -99,7 +104,8 @@ Examples:
   journalctl -n 20 | cairn say @ops -
   cairn say --id report-17 everyone \"Shift report 17\"    said once, however often it is repeated
 
-Without a running node the message waits in the outbox until the next one starts.")]
+It returns once the message is safe on this disk. Without a running node the message waits in the outbox until the
+next one starts.")]
     Say {
         /// Makes a retry idempotent: a message id, or a token of 1 to 64 bytes
         #[arg(long, value_name = "ID", value_parser = token)]
@@ -125,14 +131,14 @@ Examples:
         /// The newest N messages [default: 50, or all with --since]
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         limit: Option<u32>,
-        /// From this place on: RFC 3339, or a duration back from now like 10m, 2h, 1d
+        /// From this time on: RFC 3339, or a duration back from now like 10m, 2h, 1d, 1w
         #[arg(long, value_name = "T")]
         since: Option<Since>,
-        /// Go on with what comes, until interrupted
+        /// Go on with what comes, until interrupted; needs a running node
         #[arg(long, short)]
         follow: bool,
     },
-    /// What became of a message, a line a member
+    /// What became of a message, a line a member: queued or delivered
     #[command(after_help = "Example:\n  cairn receipts everyone report-17")]
     Receipts {
         /// Which conversation (see `cairn say --help`)
@@ -148,7 +154,7 @@ Examples:
     /// The settings of this data folder
     #[command(subcommand)]
     Config(ConfigVerb),
-    /// See it work: four real nodes in one process, on this machine alone
+    /// See it work: four real nodes in one process, on this machine alone, with data that goes when it ends
     Demo {
         /// Without a window: print what happens, one round
         #[arg(long)]
@@ -162,19 +168,19 @@ Examples:
 /// Flags of `node`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct NodeArgs {
-    /// The display name, kept: 1 to 64 bytes
+    /// The display name, kept for the next time: 1 to 64 bytes
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// The UDP port of sessions [default: the last one, else the first free of 27475-27484]
+    /// The UDP port of sessions [default: as set, else the last one, else the first free of 27475-27484]
     #[arg(long, value_name = "P", value_parser = clap::value_parser!(u16).range(1..))]
     pub port: Option<u16>,
-    /// Use only this interface (repeatable) [default: all that are up]
+    /// Use only this interface (repeatable) [default: as set, else all that are up, without tunnels]
     #[arg(long = "interface", value_name = "IF")]
     pub interfaces: Vec<String>,
-    /// A peer to reach without discovery, as IP:PORT (repeatable)
+    /// A peer to reach without discovery, as IP:PORT (repeatable) [default: as set]
     #[arg(long = "peer", value_name = "ADDR")]
     pub peers: Vec<SocketAddr>,
-    /// Neither send nor hear beacons
+    /// Neither send nor hear beacons [default: as set]
     #[arg(long)]
     pub no_discovery: bool,
 }
@@ -182,7 +188,7 @@ pub struct NodeArgs {
 /// What `network` does.
 #[derive(Debug, Subcommand)]
 pub enum NetworkVerb {
-    /// Every network known
+    /// Every network known: joined, asking or kept apart
     List,
     /// Join a network that was met
     Join {
@@ -194,7 +200,7 @@ pub enum NetworkVerb {
         /// Its id, from `cairn network list`
         id: NetworkId,
     },
-    /// Name a network for everybody in it
+    /// Name a network that was joined, for everybody in it
     Name {
         /// Its id, from `cairn network list`
         id: NetworkId,
@@ -211,11 +217,25 @@ pub enum ConfigVerb {
         /// Which
         key: Option<String>,
     },
-    /// Change a setting; a running node takes it up
+    /// Change a setting; a running node takes up the name at once, the rest when it starts next
+    #[command(after_help = "\
+Settings:
+  name        1 to 64 bytes; empty for the user's or machine's name
+  named       true or false: whether a person chose the name
+  port        1 to 65535; empty for any
+  interfaces  names with commas between them; empty for all
+  peers       addresses like 10.0.0.7:27475 with commas between them; empty for none
+  discovery   true or false
+  theme       system, light, dark, sunlight or night
+  scale       0.5 to 3.0
+
+Examples:
+  cairn config set peers 10.1.0.7:27475,10.1.0.8:27475
+  cairn config set interfaces \"\"      all that are up again")]
     Set {
         /// Which
         key: String,
-        /// What to: JSON, or plain text
+        /// What to: plain text, a list with commas, or JSON; empty for the default
         #[arg(allow_hyphen_values = true)]
         value: String,
     },

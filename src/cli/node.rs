@@ -64,6 +64,12 @@ pub async fn attend(
     let mut printer = Printer::new(out);
     let status = node.handle.status().await?;
     printer.print(if json { json::ready(&status) } else { human::ready(&status, style) }, json);
+    for message in status.troubles.clone() {
+        let notice = Event::Notice { code: "trouble".into(), message };
+        if let Some(line) = line_of(&notice, &BTreeMap::new(), json) {
+            printer.print(line, json);
+        }
+    }
     // Whoever came before this listened is told of now.
     for peer in node.handle.peers().await?.into_iter().filter(|p| p.state != PeerState::Offline) {
         if let Some(line) = line_of(&Event::Peer(Box::new(peer)), &BTreeMap::new(), json) {

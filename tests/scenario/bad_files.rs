@@ -13,7 +13,7 @@ pub fn in_use(_: &Scale) {
     let first = place.up(&lan);
     let second = place.verb(&lan, &["node"]);
     let message = second.error()["message"].as_str().unwrap_or_default().to_lowercase();
-    assert!(message.contains("running") || message.contains("in use"), "it says why: {message}");
+    assert!(message.contains("already runs on"), "it says why: {message}");
     let id = place.say(&lan, "everyone", "still here");
     first.wait_log(&lan, "everyone", SOON, "message", |l| l.iter().any(|l| l.id == id));
 }

@@ -17,6 +17,22 @@ use crate::store::{StoreError, Table, Write};
 /// More new messages than this in one commit are told as a number.
 const TOLD_ONE_BY_ONE: usize = 64;
 
+/// Who waits for a commit, told what became of it.
+pub(super) struct After(Box<dyn FnOnce(Result<(), ApiError>) + Send>);
+
+impl After {
+    /// Answers a request with `value` once the commit is there, or with its error.
+    pub(super) fn reply<T: Send + 'static>(reply: Reply<T>, value: T) -> Self {
+        Self(Box::new(move |r| drop(reply.send(r.map(|()| value)))))
+    }
+}
+
+impl std::fmt::Debug for After {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("After")
+    }
+}
+
 /// Something on its way to the disk.
 #[derive(Debug)]
 pub(super) enum Ticket {
@@ -45,9 +61,9 @@ pub(super) enum Ticket {
         _permit: Option<OwnedSemaphorePermit>,
     },
     /// An entry of the self space.
-    Own(Arc<Entry>, Option<Reply<()>>),
+    Own(Arc<Entry>, Option<After>),
     /// Something small.
-    Small(Option<Reply<()>>),
+    Small(Option<After>),
 }
 
 /// The error that a person or script gets for a failed commit.
@@ -121,25 +137,49 @@ impl DocumentsState {
                 }
             }
             (Ticket::Said { space, id, entry, .. }, Ok(())) => {
-                self.durable(space, None, true, std::slice::from_ref(&entry));
-                self.answer_said(space, id);
+                self.fresh.entry(space).or_default().push((entry, id));
+                if !std::mem::replace(&mut self.flushing, true) {
+                    // Behind whatever else the writer has answered by now.
+                    let _ = self.me.cast(DocumentsMsg::Flush);
+                }
             }
             (Ticket::Entries { space, from, live, entries, _permit }, Ok(())) => {
                 self.durable(space, from, live, &entries);
             }
-            (Ticket::Own(entry, reply), Ok(())) => {
+            (Ticket::Own(entry, after), Ok(())) => {
                 self.own.take(&[entry]);
-                if let Some(reply) = reply {
-                    let _ = reply.send(Ok(()));
+                if let Some(after) = after {
+                    after.0(Ok(()));
                 }
             }
-            (Ticket::Small(reply), Ok(())) => {
-                if let Some(reply) = reply {
-                    let _ = reply.send(Ok(()));
+            (Ticket::Small(after), Ok(())) => {
+                if let Some(after) = after {
+                    after.0(Ok(()));
                 }
             }
             (ticket, Err(e)) => self.commit_failed(ticket, &e),
         }
+    }
+
+    /// Shows and sends our own entries that became durable, a batch a space, then answers who said them.
+    pub(super) fn flush(&mut self) {
+        self.flushing = false;
+        for (space, said) in std::mem::take(&mut self.fresh) {
+            let (entries, ids): (Vec<_>, Vec<_>) = said.into_iter().unzip();
+            for part in entries.chunks(cairn_crdt::sync::frame::MAX_ENTRIES) {
+                self.durable(space, None, true, part);
+            }
+            for id in ids {
+                self.answer_said(space, id);
+            }
+        }
+    }
+
+    /// Stores what peers hold of our logs: at most one commit an interval, however many acknowledge.
+    pub(super) fn write_held(&mut self) {
+        let writes =
+            std::mem::take(&mut self.held).into_iter().map(|(k, v)| Write::Put(Table::Durable, k, v)).collect();
+        self.commit_small(writes);
     }
 
     fn commit_failed(&mut self, ticket: Ticket, e: &StoreError) {
@@ -152,15 +192,15 @@ impl DocumentsState {
                 }
             }
             Ticket::Entries { space, .. } => self.space_failed(space),
-            Ticket::Own(_, reply) => {
+            Ticket::Own(_, after) => {
                 self.own.failed();
-                if let Some(reply) = reply {
-                    let _ = reply.send(Err(store_error(e)));
+                if let Some(after) = after {
+                    after.0(Err(store_error(e)));
                 }
             }
-            Ticket::Small(reply) => {
-                if let Some(reply) = reply {
-                    let _ = reply.send(Err(store_error(e)));
+            Ticket::Small(after) => {
+                if let Some(after) = after {
+                    after.0(Err(store_error(e)));
                 }
             }
         }
@@ -277,7 +317,7 @@ impl DocumentsState {
             Some(logs) => sp.holds(peer, logs, &me),
             None => sp.holds_all(peer, &me),
         };
-        self.commit_small(writes);
+        self.held.extend(writes);
         self.tell_delivery(space, &news);
     }
 

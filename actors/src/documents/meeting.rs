@@ -12,7 +12,7 @@ use ractor::ActorRef;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::commits::Ticket;
+use super::commits::{After, Ticket};
 use super::{DocumentsMsg, DocumentsState, PeerLink};
 use crate::api::Event;
 use crate::discovery::DiscoveryMsg;
@@ -88,6 +88,9 @@ impl DocumentsState {
             tickets: BTreeMap::new(),
             next_ticket: 0,
             saying: BTreeMap::new(),
+            fresh: BTreeMap::new(),
+            flushing: false,
+            held: BTreeMap::new(),
             folded: BTreeMap::new(),
             waiting: Vec::new(),
             silences: 0,
@@ -215,8 +218,14 @@ impl DocumentsState {
 
     /// Our networks changed: keeps them, opens their rooms, tells peers and discovery.
     pub(super) fn networks_changed(&mut self) {
+        self.networks_changed_then(None);
+    }
+
+    /// The same; `after` hears when they are kept.
+    pub(super) fn networks_changed_then(&mut self, after: Option<After>) {
         if let Ok(bytes) = postcard::to_stdvec(&self.networks) {
-            self.commit_small(vec![Write::Put(Table::Networks, NETWORKS_KEY.to_vec(), bytes)]);
+            let write = Write::Put(Table::Networks, NETWORKS_KEY.to_vec(), bytes);
+            self.commit(vec![write], Ticket::Small(after));
         }
         for id in self.networks.joined() {
             self.open_space(SpaceId::commons(&id), SpaceKind::Commons(id));
@@ -307,6 +316,7 @@ impl DocumentsState {
     /// Our network folded: our own messages go over under their old ids, then the old room is forgotten.
     fn issue_again(&mut self, from: NetworkId, into: NetworkId) {
         let (old, new) = (SpaceId::commons(&from), SpaceId::commons(&into));
+        self.flush();
         self.open_space(old, SpaceKind::Commons(from));
         self.open_space(new, SpaceKind::Commons(into));
         let wiring = self.wiring.clone();

@@ -1,12 +1,15 @@
 //! Commands and queries about conversations and networks.
 
+use std::sync::Arc;
+
+use cairn_crdt::entry::Entry;
 use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
 use cairn_crdt::kinds::chat::PageAt as At;
 use cairn_crdt::kinds::contacts::Contact;
 use cairn_crdt::kinds::order::OrderKey;
 
 use super::DocumentsState;
-use super::commits::{Ticket, store_error};
+use super::commits::{After, Ticket, store_error};
 use super::show;
 use crate::api::{ApiError, Conversation, ConversationKind, Message, Network, Page, PageAt, Peer, Receipt, Said};
 use crate::handle::{Reply, Request};
@@ -53,11 +56,9 @@ impl DocumentsState {
     /// Answers a request, now or once it is durable.
     pub(super) fn answer(&mut self, request: Request) {
         match request {
-            Request::Conversations(reply) if self.networks.primary().is_none() => {
-                // Within a second or two there is one: an answer without an Everyone room would be of no use.
-                if self.waiting.len() < WAITING {
-                    self.waiting.push(reply);
-                }
+            // Within a second or two there is a network: an answer without an Everyone room would be of no use.
+            Request::Conversations(reply) if self.networks.primary().is_none() && self.waiting.len() < WAITING => {
+                self.waiting.push(reply);
             }
             Request::Conversations(reply) => drop(reply.send(Ok(self.conversations()))),
             Request::Say { conversation, body, id, reply } => self.say(conversation, &body, id, reply),
@@ -66,9 +67,15 @@ impl DocumentsState {
             Request::Receipts(conversation, id, reply) => drop(reply.send(self.receipts(conversation, &id))),
             Request::MarkRead(conversation, key, reply) => drop(reply.send(self.mark_read(conversation, key))),
             Request::Networks(reply) => drop(reply.send(Ok(self.networks_shown()))),
-            Request::JoinNetwork(id, reply) => drop(reply.send(self.join(&id))),
-            Request::KeepApart(id, reply) => drop(reply.send(self.keep_apart(&id))),
-            Request::NameNetwork(id, name, reply) => drop(reply.send(self.name_network(&id, &name))),
+            Request::JoinNetwork(id, reply) => {
+                let known = self.networks.join(&id);
+                self.network_decided(&id, known, reply);
+            }
+            Request::KeepApart(id, reply) => {
+                let known = self.networks.keep_apart(&id);
+                self.network_decided(&id, known, reply);
+            }
+            Request::NameNetwork(id, name, reply) => self.name_network(&id, &name, reply),
             Request::SetPetname(device, name, reply) => self.set_petname(device, name, reply),
             // The node answers the rest itself.
             _ => {}
@@ -142,7 +149,7 @@ impl DocumentsState {
         let (n, place) = (limit.clamp(1, PAGE_MAX), at(place));
         let wiring = self.wiring.clone();
         let sp = self.space_of(conversation)?;
-        sp.chat.set_now(wiring.env.now_ms());
+        sp.set_reference(wiring.env.now_ms());
         sp.ensure(&place, n, &wiring).map_err(|e| store_error(&e))?;
         let (members, _) = sp.members(&wiring);
         let page = sp.chat.page(&place, n);
@@ -159,7 +166,7 @@ impl DocumentsState {
     fn with_message(&mut self, conversation: SpaceId, id: &MessageId) -> Result<&Space, ApiError> {
         let wiring = self.wiring.clone();
         let sp = self.space_of(conversation)?;
-        sp.chat.set_now(wiring.env.now_ms());
+        sp.set_reference(wiring.env.now_ms());
         let mut place = At::Newest;
         while sp.chat.find(id).is_empty() {
             sp.ensure(&place, PAGE_MAX, &wiring).map_err(|e| store_error(&e))?;
@@ -223,44 +230,40 @@ impl DocumentsState {
         all
     }
 
-    fn join(&mut self, id: &NetworkId) -> Result<Network, ApiError> {
-        if !self.networks.join(id) {
-            return Err(no_network());
+    /// The person decided about a network: answers once that is kept.
+    fn network_decided(&mut self, id: &NetworkId, known: bool, reply: Reply<Network>) {
+        match self.network(id).filter(|_| known) {
+            None => drop(reply.send(Err(no_network()))),
+            Some(network) => {
+                self.networks_changed_then(Some(After::reply(reply, network)));
+                self.tell_network(id);
+                if let Some(sp) = self.spaces.get_mut(&SpaceId::commons(id)) {
+                    sp.dirty = true;
+                }
+            }
         }
-        self.networks_changed();
-        self.tell_network(id);
-        self.network(id).ok_or_else(no_network)
     }
 
-    fn keep_apart(&mut self, id: &NetworkId) -> Result<Network, ApiError> {
-        if !self.networks.keep_apart(id) {
-            return Err(no_network());
-        }
-        self.networks_changed();
-        self.tell_network(id);
-        self.network(id).ok_or_else(no_network)
-    }
-
-    fn name_network(&mut self, id: &NetworkId, name: &str) -> Result<Network, ApiError> {
-        let name = clean_name(name).ok_or_else(bad_name)?;
+    fn name_network(&mut self, id: &NetworkId, name: &str, reply: Reply<Network>) {
+        let Some(name) = clean_name(name) else { return drop(reply.send(Err(bad_name()))) };
         let hlc = self.stamp();
-        if !self.networks.name(id, &name, hlc) {
-            return Err(no_network());
-        }
-        self.networks_changed();
-        self.tell_network(id);
-        if let Some(sp) = self.spaces.get_mut(&SpaceId::commons(id)) {
-            sp.dirty = true;
-        }
-        self.network(id).ok_or_else(no_network)
+        let known = self.networks.name(id, &name, hlc);
+        self.network_decided(id, known, reply);
     }
 
+    /// Names a device; answers once that is kept.
     fn set_petname(&mut self, device: DeviceId, name: Option<String>, reply: Reply<Peer>) {
-        let result = self.petname(device, name.as_deref());
-        let _ = reply.send(result);
+        match self.petname(device, name.as_deref()) {
+            Err(e) => drop(reply.send(Err(e))),
+            Ok((entry, peer)) => {
+                let writes = vec![Write::Append { entry: entry.clone(), received: self.wiring.env.now_ms() }];
+                self.wiring.emit(crate::api::Event::Peer(Box::new(peer.clone())));
+                self.commit(writes, Ticket::Own(entry, Some(After::reply(reply, peer))));
+            }
+        }
     }
 
-    fn petname(&mut self, device: DeviceId, name: Option<&str>) -> Result<Peer, ApiError> {
+    fn petname(&mut self, device: DeviceId, name: Option<&str>) -> Result<(Arc<Entry>, Peer), ApiError> {
         let no_peer = || ApiError::new("no_such_peer", "no such device is known here");
         self.wiring.people.peer(&device).ok_or_else(no_peer)?;
         let petname = name.map(|n| clean_name(n).ok_or_else(bad_name)).transpose()?;
@@ -271,15 +274,12 @@ impl DocumentsState {
             .own
             .write_contact(&wiring.key, wiring.store.as_ref(), hlc, &device, &contact)
             .map_err(|e| ApiError::new("not_written", e.to_string()))?;
-        let writes = vec![Write::Append { entry: entry.clone(), received: wiring.env.now_ms() }];
-        self.commit(writes, Ticket::Own(entry, None));
         wiring.people.update(device, |r| r.petname = petname);
         for sp in self.spaces.values_mut() {
             sp.dirty |= sp.kind == SpaceKind::Direct(device);
         }
         let peer = wiring.people.peer(&device).ok_or_else(no_peer)?;
-        wiring.emit(crate::api::Event::Peer(Box::new(peer.clone())));
-        Ok(peer)
+        Ok((entry, peer))
     }
 }
 

@@ -1,5 +1,7 @@
 //! What two nodes say to each other on the control lane, in postcard, and how their messages are checked.
 
+use std::net::{IpAddr, SocketAddr};
+
 use cairn_crdt::ids::{DeviceId, Incarnation, SpaceId, domain_hash};
 use cairn_crdt::network::Claim;
 use serde::{Deserialize, Serialize};
@@ -26,6 +28,29 @@ pub struct Hello {
     pub port: u16,
 }
 
+/// A device that a peer has a session with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Neighbour {
+    /// Who.
+    pub device: DeviceId,
+    /// Where it is reached, if that says something to others.
+    pub address: Option<SocketAddr>,
+}
+
+impl Neighbour {
+    /// A neighbour at the address of its session. Loopback and link-local addresses say nothing to others.
+    #[must_use]
+    pub fn new(device: DeviceId, address: SocketAddr) -> Self {
+        let tells = match address.ip() {
+            IpAddr::V4(ip) => !(ip.is_loopback() || ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast()),
+            IpAddr::V6(ip) => {
+                !(ip.is_loopback() || ip.is_unspecified() || ip.is_multicast() || ip.is_unicast_link_local())
+            }
+        };
+        Self { device, address: tells.then_some(address) }
+    }
+}
+
 /// A frame of the control lane.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Control {
@@ -44,8 +69,8 @@ pub enum Control {
     Claims(Vec<Claim>),
     /// Sessions that the sender gained and lost.
     Neighbours {
-        /// Gained.
-        up: Vec<DeviceId>,
+        /// Gained, with where each is reached.
+        up: Vec<Neighbour>,
         /// Lost.
         down: Vec<DeviceId>,
     },
@@ -200,7 +225,7 @@ mod tests {
         assert_eq!(Control::decode(&bytes[..bytes.len() - 1]), Err(ControlError::Unreadable));
         assert_eq!(Control::decode(&[bytes.as_slice(), &[0]].concat()), Err(ControlError::Unreadable));
         assert_eq!(Control::decode(&Control::Name("a\nb".into()).encode()), Err(ControlError::BadName));
-        let crowd = Control::Neighbours { up: vec![DeviceId([0; 32]); SESSIONS_MAX + 1], down: vec![] };
+        let crowd = Control::Neighbours { up: vec![], down: vec![DeviceId([0; 32]); SESSIONS_MAX + 1] };
         assert_eq!(Control::decode(&crowd.encode()), Err(ControlError::TooMuch));
     }
 

@@ -1,5 +1,7 @@
 //! Whole nodes in one process: on a simulated LAN with a paused clock, and on real sockets and a real store.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod hostile;
 mod lan;
 mod real;

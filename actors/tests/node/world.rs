@@ -51,6 +51,7 @@ impl Sim {
             discovery: Box::new(move |w| discovery_args(w, io.clone(), epoch, vec![], true)),
             discovering: true,
             keep: Box::new(()),
+            troubles: vec![],
         };
         let node = Node::start(parts).await.unwrap();
         Self { id: key.id(), store, at, node, seed }

@@ -60,12 +60,15 @@ pub enum Output {
     Blame(DeviceId, Rejection),
 }
 
+/// What a peer still lacks of a document: logs, each from a sequence number up to another.
+type Lacking = VecDeque<(LogId, u64, u64)>;
+
 #[derive(Debug, Default)]
 struct PeerSync {
     /// Devices that the peer has sessions with.
     neighbours: BTreeSet<DeviceId>,
     /// Documents it asked for, with what is still to be sent.
-    serving: VecDeque<(DocumentId, VecDeque<(LogId, u64, u64)>)>,
+    serving: VecDeque<(DocumentId, Lacking)>,
     /// A read or a batch is under way for it.
     busy: bool,
     /// It could not keep up.

@@ -245,7 +245,7 @@ fn links_that_come_and_go_lose_nothing() {
                 1 => c.cut(a, b),
                 _ => c.say(a, &format!("m{k}")),
             }
-            if c.rng.next_u32() % 5 == 0 {
+            if c.rng.next_u32().is_multiple_of(5) {
                 c.settle();
             }
         }

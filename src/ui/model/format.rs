@@ -116,17 +116,6 @@ pub fn delivery_sentence(m: &Message) -> String {
     }
 }
 
-/// What a state of a message at one member is called.
-#[must_use]
-pub fn receipt(state: DeliveryState) -> &'static str {
-    match state {
-        DeliveryState::Queued => "waiting",
-        DeliveryState::Carried => "carried",
-        DeliveryState::Delivered => "has it",
-        DeliveryState::Read => "read",
-    }
-}
-
 /// Whether somebody is here.
 #[must_use]
 pub fn presence(state: PeerState) -> &'static str {

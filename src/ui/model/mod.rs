@@ -318,13 +318,8 @@ impl Model {
             Update::Conversations(list) => {
                 self.conversations = list;
                 self.listed = true;
-                if self.open.is_none()
-                    && let Some(first) = self.conversations.first().map(|c| c.id)
-                {
-                    // The room of one's network is what one most likely wants to see; narrow windows show the list.
-                    let out = self.open(first);
-                    self.list_on_top = true;
-                    return out;
+                if self.open.is_none() {
+                    return self.open_first();
                 }
                 // After lost events the open history may lack messages too.
                 return self.open.and_then(|id| self.read_again(id)).into_iter().collect();
@@ -386,7 +381,10 @@ impl Model {
                 }
                 return out;
             }
-            Event::Conversation(c) => self.conversation_changed(*c),
+            Event::Conversation(c) => {
+                self.conversation_changed(*c);
+                return self.open_first();
+            }
             Event::Network(n) => match self.networks.iter_mut().find(|o| o.id == n.id) {
                 Some(old) => *old = *n,
                 None => self.networks.push(*n),
@@ -413,9 +411,21 @@ impl Model {
         if open && mine { self.ask_receipts(id).into_iter().collect() } else { Vec::new() }
     }
 
+    /// With nothing open, opens the room of one's network, which is what one most likely wants to see; narrow windows
+    /// go on showing the list.
+    fn open_first(&mut self) -> Vec<Command> {
+        let first = self.conversations.first().filter(|c| self.open.is_none() && c.network.is_some()).map(|c| c.id);
+        let Some(id) = first else { return Vec::new() };
+        let (view, search) = (self.view, self.wants_focus);
+        let out = self.open(id);
+        (self.view, self.list_on_top) = (view, true);
+        self.wants_focus = search.or(self.wants_focus).filter(|_| matches!(view, View::Chat | View::People));
+        out
+    }
+
     fn conversation_changed(&mut self, c: Conversation) {
         self.conversations.retain(|o| o.id != c.id);
-        let rank = |c: &Conversation| (c.peer.is_some(), std::cmp::Reverse(c.last.as_ref().map(|l| l.sent)));
+        let rank = |c: &Conversation| std::cmp::Reverse(c.last.as_ref().map(|l| l.sent));
         // Everyone rooms keep the node's order (the primary one first); the others go by their newest message.
         let at = if c.network.is_some() {
             let primary = self.networks.iter().any(|n| n.primary && n.conversation == c.id);

@@ -124,6 +124,19 @@ fn a_network_asks_once() {
 }
 
 #[test]
+fn the_first_room_opens_by_itself() {
+    let mut m = Model::new(Preferences::default());
+    assert_eq!(m.apply(Update::Conversations(Vec::new())), []);
+    let room = sample::conversations().remove(0);
+    let asked = m.apply(Update::Event(Box::new(Event::Conversation(Box::new(room.clone())))));
+    assert_eq!((m.open, m.list_on_top), (Some(room.id), true));
+    assert_eq!(asked, [Command::Page(room.id, PageAt::Newest, history::PAGE)]);
+    let other = sample::conversations().remove(1);
+    assert_eq!(m.apply(Update::Event(Box::new(Event::Conversation(Box::new(other))))), []);
+    assert_eq!(m.open, Some(room.id), "once");
+}
+
+#[test]
 fn several_rooms_say_whose_they_are() {
     let mut m = sample::model();
     assert_eq!(m.title(&m.conversations[0]), "Everyone");

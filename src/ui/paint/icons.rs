@@ -26,8 +26,6 @@ pub enum Icon {
     Details,
     /// Look here.
     Warning,
-    /// Copy.
-    Copy,
 }
 
 /// Draws an icon into a square.
@@ -91,10 +89,6 @@ pub fn icon(painter: &Painter, rect: Rect, which: Icon, color: Color32) {
             painter.add(egui::Shape::closed_line(outline.iter().map(|p| at(p.0, p.1)).collect(), stroke));
             lines(&[(12.0, 10.0), (12.0, 14.2)]);
             painter.circle_filled(at(12.0, 16.8), 1.1 * k, color);
-        }
-        Icon::Copy => {
-            painter.rect_stroke(Rect::from_min_max(at(8.5, 8.5), at(19.5, 19.5)), 2.5 * k, stroke, StrokeKind::Middle);
-            lines(&[(5.0, 15.5), (4.5, 15.0), (4.5, 5.5), (5.5, 4.5), (15.0, 4.5), (15.5, 5.0)]);
         }
     }
 }

@@ -45,12 +45,6 @@ struct Placed {
     layout: RowLayout,
 }
 
-/// Whether the open history is at its newest message.
-#[must_use]
-pub fn at_newest(ui: &Ui, id: &SpaceId) -> bool {
-    ui.data(|d| d.get_temp::<Place>(place_id(id))).unwrap_or_default().anchor.is_none()
-}
-
 fn place_id(id: &SpaceId) -> Id {
     Id::unique(("history", id.0))
 }

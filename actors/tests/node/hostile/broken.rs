@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cairn_actors::limits::{BAN, HANDSHAKE_TIMEOUT, SESSIONS_MAX};
 use cairn_actors::link::Lane;
-use cairn_actors::proto::session::{Control, Hello, space_tag};
+use cairn_actors::proto::session::{Control, Hello, Neighbour, space_tag};
 use cairn_crdt::ids::{DeviceId, NetworkId, SpaceId};
 use cairn_crdt::sync::frame::Frame;
 
@@ -50,7 +50,7 @@ const OFFENCES: [Offence; 12] = [
     ("a control frame that cannot be read", |_, _| vec![(Lane::Control, Vec::new())]),
     ("a name that is not a name", |_, _| vec![(Lane::Control, Control::Name("a\u{202e}b".into()).encode())]),
     ("a control frame with too much in it", |_, _| {
-        let up = vec![DeviceId([1; 32]); SESSIONS_MAX + 1];
+        let up = vec![Neighbour { device: DeviceId([1; 32]), address: None }; SESSIONS_MAX + 1];
         vec![(Lane::Control, Control::Neighbours { up, down: vec![] }.encode())]
     }),
     ("a frame that cannot be read", |o, a| tagged(a, &o.commons(), &[0xee; 300])),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cairn_actors::api::{DeliveryState, NetworkState, PeerState};
 use cairn_actors::limits::SESSION_QUEUE_BYTES;
 use cairn_actors::link::Lane;
-use cairn_actors::proto::session::{Control, MAX_CLAIMS};
+use cairn_actors::proto::session::{Control, MAX_CLAIMS, Neighbour};
 use cairn_crdt::hlc::Hlc;
 use cairn_crdt::ids::{DeviceId, DocumentId, LogId, NetworkId};
 use cairn_crdt::network::{Claim, MAX_ASKING, MAX_NETWORKS};
@@ -45,8 +45,12 @@ async fn floods_of_control_frames_delay_nobody_else() {
         &two,
         Lane::Control,
         (0..2_000).map(|n| {
-            let many = |salt| (0..512).map(|i| DeviceId(id(n * 512 + i, salt))).collect();
-            Control::Neighbours { up: many(1), down: many(2) }.encode()
+            let many = |salt| (0..512).map(move |i| DeviceId(id(n * 512 + i, salt)));
+            // Addresses of nobody, of this machine and of everybody.
+            let addresses = ["10.77.200.1:9", "127.0.0.1:9", "239.255.47.47:9", "255.255.255.255:9"];
+            let at = |i: usize| addresses.get(i % 4).and_then(|a| a.parse().ok());
+            let up = many(1).enumerate().map(|(i, device)| Neighbour { device, address: at(i) }).collect();
+            Control::Neighbours { up, down: many(2).collect() }.encode()
         }),
     );
     flood(
