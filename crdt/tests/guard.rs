@@ -299,7 +299,7 @@ fn a_conflict_within_a_text_splits_memory_from_disk() {
             }
             tx.commit();
             let found = check(&guard, doc.get_last_local_change().unwrap().raw_bytes());
-            assert_eq!(found.err(), conflict.then_some(OVER_TEXT), "one of the two already is void");
+            assert_eq!(found.err(), conflict.then_some(OVER_TEXT), "a put is void, typing is not");
         }
         a.merge(&mut b).unwrap();
         let mut tx = a.transaction();
