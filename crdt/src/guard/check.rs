@@ -393,6 +393,11 @@ fn action(action: &OpType, obj: Object, insert: bool) -> Res<(Kind, Action)> {
                 return Err(Refusal::Forbidden("an element of a text"));
             }
             let kind = if matches!(value, ScalarValue::Counter(_)) { Kind::Counter } else { Kind::Value };
+            // Two who put over one element at once make a conflict there. Automerge's `join_block` and `replace_block`
+            // delete only its winner, and their document then lacks the loser, which every other copy shows.
+            if text && !insert {
+                return Err(Refusal::Forbidden("a value put over an element of a text"));
+            }
             scalar(value)?;
             (kind, Action::Put(value.clone()))
         }

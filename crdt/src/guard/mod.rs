@@ -13,7 +13,7 @@
 //! 7. all that it names lies in its own causal past,
 //! 8. at places and in objects of the right type;
 //! 9. it overwrites only what was put or made at the same place;
-//! 10. texts hold text;
+//! 10. texts hold text, inserted and deleted but never put over;
 //! 11. nothing is overwritten twice, one's own value always;
 //! 12. marks end after they begin;
 //! 13. counters stay small.
