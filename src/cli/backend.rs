@@ -102,7 +102,7 @@ pub enum Opened {
     /// A running node.
     Node(Client),
     /// No node: the store, for this one command.
-    Offline(Offline),
+    Offline(Box<Offline>),
 }
 
 /// How often a folder that is in use is tried again: no event tells when another process lets go of it.
@@ -132,7 +132,7 @@ pub async fn retry_in_use<T>(mut attempt: impl AsyncFnMut() -> Result<T, ApiErro
 pub async fn open(data: &Path) -> Result<Opened, ApiError> {
     retry_in_use(async || match Client::connect(data).await? {
         Some(client) => Ok(Opened::Node(client)),
-        None => Offline::open(data).map(Opened::Offline),
+        None => Offline::open(data).map(|store| Opened::Offline(Box::new(store))),
     })
     .await
 }

@@ -135,7 +135,7 @@ async fn one_shot(data: &Path, out: &mut Out, verb: Verb) -> Result<(), Failure>
             if !matches!(verb, Verb::Say { .. }) {
                 note(&format!("cairn: no node runs here: asking the store in {}", data.display()));
             }
-            perform(&mut store, out, verb).await
+            perform(store.as_mut(), out, verb).await
         }
     }
 }
