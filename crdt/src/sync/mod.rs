@@ -8,7 +8,7 @@
 //!    sender cannot see itself.
 //! 4. A peer whose queue is full is "behind": it gets nothing more until it has room, then step 1.
 //! 5. A peer that offers documents and then brings nothing holds nobody up: every peer has its own places for fetches,
-//!    and what it does not bring in [`fetch::PATIENCE`] seconds is fetched from another.
+//!    and what it does not bring in `fetch::PATIENCE` seconds is fetched from another.
 
 mod fetch;
 pub mod frame;
