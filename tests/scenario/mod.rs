@@ -12,6 +12,7 @@ mod full_disk;
 mod full_mesh;
 mod heavy_loss;
 mod joining;
+mod long_partition;
 mod noise;
 mod one_host;
 mod partition;
@@ -88,6 +89,9 @@ pub static ALL: &[Scenario] = &[
     scenario("join_two", "a second node is seen, session open both ways, at once", true, joining::two),
     scenario("join_ten", "the tenth node on a LAN of ten sees all others at once", true, joining::ten),
     scenario("partition", "two sides of a pulled trunk agree soon after it is back", true, partition::run),
+    scenario("long_partition", "a minute apart with much said, then equal at once", true, long_partition::long),
+    scenario("three_partitions", "three partitions that overlap merge", true, long_partition::overlapping),
+    scenario("courier", "a carried laptop keeps two LANs that never meet up to date", true, long_partition::courier),
     scenario(
         "two_networks",
         "two groups that talked apart ask, and hold both rooms after six yeses",
