@@ -270,6 +270,103 @@ fn large_and_missing_payloads() {
     });
 }
 
+fn truncate(author: &Author, from: u64) -> Write {
+    Write::Truncate { space: author.space, log: author.log, from }
+}
+
+fn erase(author: &Author, from: u64, upto: u64) -> Write {
+    Write::Erase { space: author.space, log: author.log, from, upto }
+}
+
+/// Sequence numbers of the entries of a log, with a minus where the payload is gone.
+fn shape(store: &dyn Store, author: &Author) -> Vec<i64> {
+    let entries = store.entries(&author.space, &author.log, 1, ALL).unwrap();
+    let seq = |s: &super::Stored| i64::try_from(s.entry.header().seq).unwrap();
+    entries.iter().map(|s| if s.entry.payload.is_some() { seq(s) } else { -seq(s) }).collect()
+}
+
+#[test]
+fn a_log_is_cut_and_goes_on_from_there() {
+    both(|s| {
+        let (mut author, mut other) = (Author::new(1, 1, 1), Author::new(1, 2, 2));
+        let mut batch = author.appends(6, 50);
+        batch.extend(other.appends(2, 50));
+        s.store().commit(&batch).unwrap();
+        let Write::Append { entry: third, .. } = &batch[2] else { panic!() };
+        let third = Tip { seq: 3, hash: third.hash(), hlc: third.header().hlc };
+        // The other branch follows in the same batch.
+        let mut branch = Author { tip: Some(third), ..Author::new(1, 1, 1) };
+        let mut cut = vec![truncate(&author, 4), put(Table::Forks, b"log", b"proof")];
+        cut.extend(branch.appends(2, 9));
+        s.store().commit(&cut).unwrap();
+        assert_eq!(shape(s.store(), &author), [1, 2, 3, 4, 5]);
+        assert_eq!(s.store().tips(&author.space).unwrap()[0], (author.log, branch.tip.unwrap()));
+        // The first branch does not follow any more.
+        assert_eq!(s.store().commit(&[author.append(b"7")]), Err(StoreError::Gap));
+        s.store().commit(&[truncate(&author, 3)]).unwrap();
+        s.restart();
+        assert_eq!(shape(s.store(), &author), [1, 2]);
+        for nothing in [truncate(&author, 3), truncate(&author, 9), truncate(&author, u64::MAX)] {
+            s.store().commit(&[nothing]).unwrap();
+            assert_eq!(shape(s.store(), &author), [1, 2]);
+        }
+        assert_eq!(shape(s.store(), &other), [1, 2], "the neighbour is as it was");
+    });
+}
+
+#[test]
+fn a_log_that_is_cut_to_nothing_is_gone() {
+    both(|s| {
+        let mut author = Author::new(1, 1, 1);
+        for from in [1, 0] {
+            author.tip = None;
+            s.store().commit(&author.appends(3, 50)).unwrap();
+            s.store().commit(&[truncate(&author, from)]).unwrap();
+            assert_eq!((s.store().spaces().unwrap(), s.store().tips(&author.space).unwrap()), (vec![], vec![]));
+            assert_eq!(shape(s.store(), &author), [0; 0]);
+        }
+        // Removed, begun anew and cut again within one batch.
+        author.tip = None;
+        let first = author.appends(4, 20);
+        s.store().commit(&first).unwrap();
+        author.tip = None;
+        let mut batch = vec![truncate(&author, 1)];
+        batch.extend(author.appends(3, 30));
+        batch.push(truncate(&author, 2));
+        s.store().commit(&batch).unwrap();
+        s.restart();
+        assert_eq!(shape(s.store(), &author), [1]);
+        // Within a batch that is refused, nothing is cut.
+        let before = dump(s.store());
+        assert_eq!(s.store().commit(&[truncate(&author, 1), first[3].clone()]), Err(StoreError::Gap));
+        assert_eq!(dump(s.store()), before);
+    });
+}
+
+#[test]
+fn erased_payloads_leave_the_chain() {
+    both(|s| {
+        let mut author = Author::new(1, 1, 1);
+        s.store().commit(&author.appends(6, 50)).unwrap();
+        let tips = s.store().tips(&author.space).unwrap();
+        s.store().commit(&[erase(&author, 2, 3)]).unwrap();
+        assert_eq!(shape(s.store(), &author), [1, -2, -3, 4, 5, 6]);
+        s.store().commit(&[erase(&author, 3, 5), erase(&author, 9, 12), erase(&author, 5, 4)]).unwrap();
+        s.restart();
+        assert_eq!(shape(s.store(), &author), [1, -2, -3, -4, -5, 6]);
+        assert_eq!(s.store().tips(&author.space).unwrap(), tips);
+        let entries = s.store().entries(&author.space, &author.log, 1, ALL).unwrap();
+        assert!(entries.iter().all(|e| e.entry.signed.verify() && e.received == e.entry.header().seq));
+        // Only what is there is erased, not what follows.
+        s.store().commit(&[erase(&author, 0, u64::MAX), author.append(b"seven")]).unwrap();
+        s.store().commit(&[author.append(b"eight"), erase(&author, 8, 8)]).unwrap();
+        assert_eq!(shape(s.store(), &author), [-1, -2, -3, -4, -5, -6, 7, -8]);
+        let nobody = Author::new(3, 3, 3);
+        s.store().commit(&[erase(&nobody, 1, 9), truncate(&nobody, 1)]).unwrap();
+        assert_eq!(s.store().spaces().unwrap(), [author.space]);
+    });
+}
+
 #[test]
 fn random_batches_leave_both_stores_alike() {
     use rand::{RngExt, SeedableRng};
@@ -279,19 +376,34 @@ fn random_batches_leave_both_stores_alike() {
     let memory = MemoryStore::new();
     for seed in 0..20 {
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
-        let mut authors: Vec<_> = (0..4).map(|n| Author::new(n % 2, seed as u32, n)).collect();
+        // The tips of each author's log after each entry, to go on from after a cut.
+        let mut authors: Vec<_> = (0..4).map(|n| (Author::new(n % 2, seed as u32, n), vec![None::<Tip>])).collect();
         for _ in 0..6 {
             let batch: Vec<_> = (0..rng.random_range(1..30))
-                .map(|_| match rng.random_range(0..4) {
-                    0 => put(Table::Durable, &[rng.random_range(0..9)], &[rng.random()]),
-                    1 => Write::Delete(Table::Durable, vec![rng.random_range(0..9)]),
-                    _ => {
-                        let len = rng.random_range(0..900);
-                        authors[rng.random_range(0..4)].append(&vec![1; len])
+                .map(|_| {
+                    let (author, tips) = &mut authors[rng.random_range(0..4)];
+                    let at = rng.random_range(0..tips.len() + 2) as u64;
+                    match rng.random_range(0..12) {
+                        0..3 => put(Table::Durable, &[rng.random_range(0..9)], &[rng.random()]),
+                        3..5 => Write::Delete(Table::Durable, vec![rng.random_range(0..9)]),
+                        5 => {
+                            tips.truncate((at as usize).max(1));
+                            author.tip = *tips.last().unwrap();
+                            truncate(author, at)
+                        }
+                        6 => erase(author, at, rng.random_range(0..tips.len() + 2) as u64),
+                        _ => {
+                            let len = rng.random_range(0..900);
+                            let write = author.append(&vec![len as u8; len]);
+                            tips.push(author.tip);
+                            write
+                        }
                     }
                 })
                 .collect();
-            assert_eq!(disk.store().commit(&batch), memory.commit(&batch), "seed {seed}");
+            assert_eq!(disk.store().commit(&batch), Ok(()), "seed {seed}");
+            memory.commit(&batch).unwrap();
+            assert!(disk.store.as_ref().unwrap().holds(&batch).unwrap(), "seed {seed}: seen as kept");
         }
         if seed % 5 == 0 {
             disk.restart();

@@ -77,6 +77,61 @@ impl MemoryStore {
     }
 }
 
+/// A log as a batch under way leaves it: so many of the entries it had, and the tips of those appended.
+struct Draft {
+    old: usize,
+    new: Vec<Tip>,
+}
+
+impl Disk {
+    /// Whether every append of the batch follows its log.
+    fn check(&self, batch: &[Write]) -> Result<(), StoreError> {
+        let mut drafts: BTreeMap<(SpaceId, LogId), Draft> = BTreeMap::new();
+        let log = |id: &(SpaceId, LogId)| self.logs.get(id).map_or(&[][..], Vec::as_slice);
+        for write in batch {
+            let id = match write {
+                Write::Append { entry, .. } => (entry.header().space, entry.header().log),
+                Write::Truncate { space, log, .. } => (*space, *log),
+                _ => continue,
+            };
+            let draft = drafts.entry(id).or_insert_with(|| Draft { old: log(&id).len(), new: Vec::new() });
+            match write {
+                Write::Append { entry, .. } => {
+                    let old = log(&id).get(..draft.old).and_then(tip_of);
+                    draft.new.push(super::follow(draft.new.last().or(old.as_ref()), entry)?);
+                }
+                Write::Truncate { from, .. } => {
+                    draft.new.truncate(before(*from).saturating_sub(draft.old));
+                    draft.old = draft.old.min(before(*from));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn truncate(&mut self, id: (SpaceId, LogId), from: u64) {
+        if let Some(log) = self.logs.get_mut(&id) {
+            log.truncate(before(from));
+            if log.is_empty() {
+                self.logs.remove(&id);
+            }
+        }
+    }
+
+    fn erase(&mut self, id: (SpaceId, LogId), from: u64, upto: u64) {
+        let log = self.logs.get_mut(&id).map_or(&mut [][..], Vec::as_mut_slice);
+        for stored in log.iter_mut().take(usize::try_from(upto).unwrap_or(usize::MAX)).skip(before(from)) {
+            Arc::make_mut(&mut stored.entry).payload = None;
+        }
+    }
+}
+
+/// Entries before the one numbered `from`.
+fn before(from: u64) -> usize {
+    usize::try_from(from.saturating_sub(1)).unwrap_or(usize::MAX)
+}
+
 impl Shared {
     fn fault(&mut self) -> Result<(), StoreError> {
         if self.full {
@@ -96,13 +151,7 @@ impl Store for MemoryStore {
         }
         super::check_reserved(batch)?;
         let mut shared = self.lock();
-        let mut tips: BTreeMap<(SpaceId, LogId), Tip> = BTreeMap::new();
-        for write in batch {
-            let Write::Append { entry, .. } = write else { continue };
-            let id = (entry.header().space, entry.header().log);
-            let tip = tips.get(&id).copied().or_else(|| shared.disk.logs.get(&id).and_then(|log| tip_of(log)));
-            tips.insert(id, super::follow(tip.as_ref(), entry)?);
-        }
+        shared.disk.check(batch)?;
         shared.fault()?;
         for write in batch {
             match write {
@@ -110,6 +159,8 @@ impl Store for MemoryStore {
                     let log = shared.disk.logs.entry((entry.header().space, entry.header().log)).or_default();
                     log.push(Stored { entry: entry.clone(), received: *received });
                 }
+                Write::Truncate { space, log, from } => shared.disk.truncate((*space, *log), *from),
+                Write::Erase { space, log, from, upto } => shared.disk.erase((*space, *log), *from, *upto),
                 Write::Put(table, key, value) => {
                     shared.disk.small.insert((*table, key.clone()), value.clone());
                 }
@@ -137,10 +188,9 @@ impl Store for MemoryStore {
     fn entries(&self, space: &SpaceId, log: &LogId, from: u64, max_bytes: usize) -> Result<Vec<Stored>, StoreError> {
         let shared = self.lock();
         let Some(entries) = shared.disk.logs.get(&(*space, *log)) else { return Ok(Vec::new()) };
-        let from = usize::try_from(from.max(1).saturating_sub(1)).unwrap_or(usize::MAX);
         let mut total = 0usize;
         let mut answer: Vec<Stored> = Vec::new();
-        for stored in entries.get(from..).unwrap_or_default() {
+        for stored in entries.get(before(from)..).unwrap_or_default() {
             total = total.saturating_add(super::encoded_len(&stored.entry));
             if total > max_bytes && !answer.is_empty() {
                 break;

@@ -1,27 +1,54 @@
 //! Brings a store to the schema of this build, one numbered step after the other. A step runs in one transaction
-//! together with the new version number, so a crash leaves it done or not begun; running it again changes nothing.
+//! together with the new version number, so a crash leaves it done or not begun.
 
-use redb::{Database, Durability, ReadableDatabase, WriteTransaction};
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
 
 use super::StoreError;
+use super::Table;
 use super::fault::Fault;
-use super::tables::{self, SCHEMA, SCHEMA_KEY};
-use super::{Table, tables::small};
+use super::tables::{self, EntryKey, LogRow, SCHEMA, SCHEMA_KEY, small};
 
 /// A step; the one at index `n` leads from schema `n` to `n + 1`.
 type Step = fn(&WriteTransaction) -> Result<(), Fault>;
 
-const STEPS: [Step; SCHEMA as usize] = [create];
+const STEPS: [Step; SCHEMA as usize] = [create, count_bytes];
 
-/// Schema 1: all tables.
+/// Schema 1: logs, entries, and the first small tables.
 fn create(txn: &WriteTransaction) -> Result<(), Fault> {
-    txn.open_table(tables::LOGS)?;
+    txn.open_table(tables::LOGS_1)?;
     txn.open_table(tables::LOG_NUMBERS)?;
     txn.open_table(tables::ENTRIES)?;
     txn.open_table(tables::PAYLOADS)?;
-    for table in tables::SMALL {
+    let small_ones =
+        [Table::Meta, Table::Networks, Table::Peers, Table::Durable, Table::Outbox, Table::Void, Table::Said];
+    for table in small_ones {
         txn.open_table(small(table))?;
     }
+    Ok(())
+}
+
+/// Schema 2: what each log takes; statements, proofs of forks, what was retired, briefings.
+fn count_bytes(txn: &WriteTransaction) -> Result<(), Fault> {
+    for table in [Table::Statements, Table::Forks, Table::Retired, Table::Briefings] {
+        txn.open_table(small(table))?;
+    }
+    {
+        let (old, mut new) = (txn.open_table(tables::LOGS_1)?, txn.open_table(tables::LOGS_NEW)?);
+        let (entries, payloads) = (txn.open_table(tables::ENTRIES)?, txn.open_table(tables::PAYLOADS)?);
+        for row in old.iter()? {
+            let (key, value) = row?;
+            let key = key.value();
+            let mut row = LogRow::decode_1(key, value.value()).map_err(Fault::undecodable("a log"))?;
+            let (first, last) = (tables::entry_key(row.number, 0), tables::entry_key(row.number, u64::MAX));
+            for value in entries.range::<&EntryKey>(&first..=&last)?.chain(payloads.range::<&EntryKey>(&first..=&last)?)
+            {
+                row.bytes = row.bytes.saturating_add(value?.1.value().len() as u64);
+            }
+            new.insert(key, &row.encode(key))?;
+        }
+    }
+    txn.delete_table(tables::LOGS_1)?;
+    txn.rename_table(tables::LOGS_NEW, tables::LOGS)?;
     Ok(())
 }
 

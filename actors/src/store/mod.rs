@@ -8,9 +8,11 @@ pub mod memory;
 pub mod redb;
 pub mod tables;
 
+mod batch;
 mod fault;
 mod migrations;
 mod open;
+mod walk;
 
 #[cfg(test)]
 mod conformance;
@@ -41,9 +43,17 @@ pub enum Table {
     Void,
     /// Messages said here: (space, message) to the segment they are in, so that a retry says nothing twice.
     Said,
+    /// The latest signed statement of each device: (space, device) to the statement.
+    Statements,
+    /// Logs that forked: (space, log) to the proof.
+    Forks,
+    /// Documents whose payloads were given up: (space, document) to when and why.
+    Retired,
+    /// What was written for people when sides met again: id to record.
+    Briefings,
 }
 
-/// One write of a batch.
+/// One write of a batch. The writes of a batch count in their order.
 #[derive(Debug, Clone)]
 pub enum Write {
     /// Appends an entry to its log: its sequence number must be the tip's plus one.
@@ -52,6 +62,28 @@ pub enum Write {
         entry: std::sync::Arc<Entry>,
         /// When it was received, milliseconds since 1970.
         received: u64,
+    },
+    /// Cuts a log: it keeps the entries before `from`, and its tip is the last of them; `from` 1 removes the log. The
+    /// cut entries are gone with their payloads. Changes nothing where the log is shorter or not there.
+    Truncate {
+        /// The log's space.
+        space: SpaceId,
+        /// The log.
+        log: LogId,
+        /// Sequence number of the first entry to go.
+        from: u64,
+    },
+    /// Erases the payloads of entries `from` to `upto`, both included, that are in the log by then; the entries stay,
+    /// and the chain with them. Changes nothing where there is nothing to erase.
+    Erase {
+        /// The log's space.
+        space: SpaceId,
+        /// The log.
+        log: LogId,
+        /// Sequence number of the first entry.
+        from: u64,
+        /// Sequence number of the last one.
+        upto: u64,
     },
     /// Sets a key.
     Put(Table, Vec<u8>, Vec<u8>),
@@ -183,6 +215,12 @@ fn encoded_len(entry: &Entry) -> usize {
     let header = entry.header();
     let lists = header.deps.len().saturating_mul(88).saturating_add(header.control_heads.len().saturating_mul(32));
     FIXED_LEN.saturating_add(lists).saturating_add(entry.payload.as_ref().map_or(0, Vec::len))
+}
+
+/// What an entry takes in the store: the lengths of its row and of its payload.
+fn stored_len(entry: &Entry) -> u64 {
+    // Instead of the flag: when received, has payload, check.
+    encoded_len(entry).saturating_add(16) as u64
 }
 
 /// What every encoded entry has: header without lists, signature, flag.

@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase};
 
 use super::fault::{Fault, guarded, io_error};
-use super::{StoreError, migrations, redb as reads};
+use super::{StoreError, migrations, walk as reads};
 use crate::limits::STORE_CACHE;
 
 /// Opens the database in a file: redb's own way, or in tests one whose medium fails when told to.
@@ -125,7 +125,7 @@ impl Medium {
     pub(super) fn close(&self) {
         let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
         slot.closed = true;
-        slot.db = None;
+        put_down(slot.db.take());
     }
 
     /// Opens again, unless somebody did so since `generation`.
@@ -137,13 +137,8 @@ impl Medium {
         if slot.generation != generation {
             return Ok(());
         }
-        let old = slot.db.take();
-        let opened = guarded(|| {
-            drop(old);
-            Ok(())
-        })
-        .and_then(|()| self.opener.open(&self.path))
-        .and_then(|db| reads::glance(&db).map(|()| db));
+        put_down(slot.db.take());
+        let opened = self.opener.open(&self.path).and_then(|db| reads::glance(&db).map(|()| db));
         slot.db = Some(opened.map_err(|fault| self.report(fault))?);
         slot.generation = slot.generation.wrapping_add(1);
         Ok(())
@@ -159,6 +154,24 @@ impl Medium {
             }
         }
         error
+    }
+}
+
+impl Drop for Medium {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Closes a database. redb writes what it knows of free pages when it is closed, and panics where that is damaged; by
+/// then everything that was committed is at rest.
+fn put_down(db: Option<Database>) {
+    let closed = guarded(|| {
+        drop(db);
+        Ok(())
+    });
+    if let Err(fault) = closed {
+        tracing::warn!(?fault, "the store did not close in order");
     }
 }
 

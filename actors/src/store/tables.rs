@@ -3,20 +3,29 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | `logs` | space 32 · document 18 · device 32 · incarnation 16 | number u64 · tip: seq u64 · hash 32 · hlc u64 · check 8 |
+//! | `logs` | space 32 · document 18 · device 32 · incarnation 16 | number u64 · tip: seq u64 · hash 32 · hlc u64 · bytes u64 · check 8 |
 //! | `log_numbers` | number u64 | key of `logs` |
 //! | `entries` | log number u64 · seq u64 | received u64 · has payload u8 · check u64 · header (canonical, variable) · signature 64 |
 //! | `payloads` | log number u64 · seq u64 | payload; absent once erased |
 //! | `meta` | text | `schema`: u32, the version of this schema; everything else is its owner's business |
-//! | `networks`, `peers`, `durable`, `outbox`, `void` | owner's | owner's |
+//! | `networks`, `peers`, `durable`, `outbox`, `void`, `said` | owner's | owner's |
+//! | `statements` | space 32 · device 32 | owner's: the latest signed statement |
+//! | `forks` | space 32 · log 66 | owner's: the proof |
+//! | `retired` | space 32 · document 18 | owner's: when and why |
+//! | `briefings` | id | owner's: the record |
 //!
-//! A log is written about by number, which saves 90 bytes an entry and keeps the entries of a log together. Numbers
-//! start at 1, go up by one and are never used again. The payload stands apart, so that erasing it rewrites no chain.
+//! A log is written about by number, which saves 90 bytes an entry and keeps the entries of a log together. A new log
+//! gets the greatest number plus one, from 1 on. The payload stands apart, so that erasing it rewrites no chain: only
+//! the mark `has payload` of its entry goes. Erased bytes lie in free pages of the file until those are written again
+//! or the file is compacted.
+//!
+//! `bytes` in `logs` is what the log takes: the lengths of the values of its entries and payloads together, so that
+//! what a space, a document or an author takes is known without reading entries.
 //!
 //! redb does not check what it reads, so rows that matter carry a check: in `logs` the front of a hash over key and
 //! row; in `entries` the front of the entry's hash, which is computed anyway, mixed with the two fields before it.
 //!
-//! This is schema 1. A change of any format above is a new schema and a step in `migrations`.
+//! This is schema 2; schema 1 had no `bytes` and lacked the last four tables. A change of any format above is a new schema and a step in `migrations`.
 
 use cairn_crdt::codec::{DecodeError, Reader, Writer};
 use cairn_crdt::entry::SignedHeader;
@@ -27,28 +36,49 @@ use redb::TableDefinition;
 use super::{Table, Tip};
 
 /// The schema that this build writes.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 /// Key of [`Table::Meta`] that holds the schema; the store's own, no batch may write it.
 pub const SCHEMA_KEY: &[u8] = b"schema";
 
 /// Length of a key of `logs`.
 pub const LOG_KEY: usize = 32 + LogId::LEN;
 /// Length of a value of `logs`.
-pub const LOG_ROW: usize = 8 + 8 + 32 + 8 + 8;
+pub const LOG_ROW: usize = 8 + 8 + 32 + 8 + 8 + 8;
 
+/// Length of a value of `logs` in schema 1.
+pub(super) const LOG_ROW_1: usize = 8 + 8 + 32 + 8 + 8;
+
+pub(super) type LogKey = [u8; LOG_KEY];
+pub(super) type EntryKey = [u8; 16];
 pub(super) type Small = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
-pub(super) const LOGS: TableDefinition<'static, &'static [u8; LOG_KEY], &'static [u8; LOG_ROW]> =
+pub(super) const LOGS: TableDefinition<'static, &'static LogKey, &'static [u8; LOG_ROW]> = TableDefinition::new("logs");
+/// `logs` of schema 1.
+pub(super) const LOGS_1: TableDefinition<'static, &'static LogKey, &'static [u8; LOG_ROW_1]> =
     TableDefinition::new("logs");
-pub(super) const LOG_NUMBERS: TableDefinition<'static, &'static [u8; 8], &'static [u8; LOG_KEY]> =
+/// Where `logs` is built anew before it takes the place of the old one.
+pub(super) const LOGS_NEW: TableDefinition<'static, &'static LogKey, &'static [u8; LOG_ROW]> =
+    TableDefinition::new("logs_new");
+pub(super) const LOG_NUMBERS: TableDefinition<'static, &'static [u8; 8], &'static LogKey> =
     TableDefinition::new("log_numbers");
-pub(super) const ENTRIES: TableDefinition<'static, &'static [u8; 16], &'static [u8]> = TableDefinition::new("entries");
-pub(super) const PAYLOADS: TableDefinition<'static, &'static [u8; 16], &'static [u8]> =
+pub(super) const ENTRIES: TableDefinition<'static, &'static EntryKey, &'static [u8]> = TableDefinition::new("entries");
+pub(super) const PAYLOADS: TableDefinition<'static, &'static EntryKey, &'static [u8]> =
     TableDefinition::new("payloads");
 
 /// Every small table.
-pub const SMALL: [Table; 7] =
-    [Table::Meta, Table::Networks, Table::Peers, Table::Durable, Table::Outbox, Table::Void, Table::Said];
+pub const SMALL: [Table; 11] = [
+    Table::Meta,
+    Table::Networks,
+    Table::Peers,
+    Table::Durable,
+    Table::Outbox,
+    Table::Void,
+    Table::Said,
+    Table::Statements,
+    Table::Forks,
+    Table::Retired,
+    Table::Briefings,
+];
 
 /// The redb table behind a small table.
 pub(super) const fn small(table: Table) -> Small {
@@ -60,6 +90,10 @@ pub(super) const fn small(table: Table) -> Small {
         Table::Outbox => "outbox",
         Table::Void => "void",
         Table::Said => "said",
+        Table::Statements => "statements",
+        Table::Forks => "forks",
+        Table::Retired => "retired",
+        Table::Briefings => "briefings",
     })
 }
 
@@ -68,6 +102,8 @@ pub(super) const fn small(table: Table) -> Small {
 pub(super) struct LogRow {
     pub number: u64,
     pub tip: Tip,
+    /// Lengths of the values of its entries and payloads together.
+    pub bytes: u64,
 }
 
 impl LogRow {
@@ -77,8 +113,9 @@ impl LogRow {
         row[8..16].copy_from_slice(&self.tip.seq.to_be_bytes());
         row[16..48].copy_from_slice(&self.tip.hash.0);
         row[48..56].copy_from_slice(&self.tip.hlc.0.to_be_bytes());
-        let check = log_check(key, &row[..56]);
-        row[56..].copy_from_slice(&check);
+        row[56..64].copy_from_slice(&self.bytes.to_be_bytes());
+        let check = log_check(key, &row[..64]);
+        row[64..].copy_from_slice(&check);
         row
     }
 
@@ -86,11 +123,24 @@ impl LogRow {
         let mut r = Reader::new(row);
         let number = r.u64()?;
         let tip = Tip { seq: r.u64()?, hash: EntryHash(r.array()?), hlc: Hlc(r.u64()?) };
+        let bytes = r.u64()?;
+        if r.array::<8>()? != log_check(key, &row[..64]) || number == 0 || tip.seq == 0 {
+            return Err(DecodeError::Invalid("row of a log"));
+        }
+        r.finish()?;
+        Ok(Self { number, tip, bytes })
+    }
+
+    /// A row of schema 1, without bytes.
+    pub(super) fn decode_1(key: &[u8; LOG_KEY], row: &[u8; LOG_ROW_1]) -> Result<Self, DecodeError> {
+        let mut r = Reader::new(row);
+        let number = r.u64()?;
+        let tip = Tip { seq: r.u64()?, hash: EntryHash(r.array()?), hlc: Hlc(r.u64()?) };
         if r.array::<8>()? != log_check(key, &row[..56]) || number == 0 || tip.seq == 0 {
             return Err(DecodeError::Invalid("row of a log"));
         }
         r.finish()?;
-        Ok(Self { number, tip })
+        Ok(Self { number, tip, bytes: 0 })
     }
 }
 
@@ -182,7 +232,7 @@ mod tests {
     #[test]
     fn rows_and_keys_round_trip_and_sort_as_numbers() {
         let tip = Tip { seq: 7, hash: EntryHash([3; 32]), hlc: Hlc(99) };
-        let row = LogRow { number: 258, tip };
+        let row = LogRow { number: 258, tip, bytes: 4711 };
         let key = [5; LOG_KEY];
         assert_eq!(LogRow::decode(&key, &row.encode(&key)), Ok(row));
         assert!(LogRow::decode(&key, &[0; LOG_ROW]).is_err());

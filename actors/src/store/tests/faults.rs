@@ -111,13 +111,22 @@ fn failing(plan: &Arc<Plan>) -> Opener {
     })
 }
 
-/// A batch that makes the file grow, between two small ones.
+/// A batch that makes the file grow, cuts a log, erases payloads and removes a log, between two small ones.
 pub(super) fn batches() -> (Vec<Write>, Vec<Write>, Vec<Write>) {
-    let mut author = Author::new(1, 1, 1);
+    let (mut author, mut forked, mut removed) = (Author::new(1, 1, 1), Author::new(1, 1, 2), Author::new(1, 1, 3));
     let mut first = author.appends(3, 100);
     first.push(put(Table::Peers, b"k", b"old"));
+    first.extend(removed.appends(2, 100));
+    first.extend(forked.appends(2, 100));
+    let common = forked.tip;
+    first.extend(forked.appends(20, 3_000));
     let mut second = author.appends(100, 20_000);
     second.push(put(Table::Peers, b"k", b"new"));
+    second.push(Write::Truncate { space: forked.space, log: forked.log, from: 3 });
+    forked.tip = common;
+    second.extend(forked.appends(3, 200));
+    second.push(Write::Erase { space: author.space, log: author.log, from: 2, upto: 50 });
+    second.push(Write::Truncate { space: removed.space, log: removed.log, from: 1 });
     let third = author.appends(1, 10);
     (first, second, third)
 }

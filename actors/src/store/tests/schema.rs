@@ -1,16 +1,17 @@
-//! Versions of the schema: a store of schema 1 as it was written then, and one from the future.
+//! Versions of the schema: stores of every schema as they were written then, and one from the future.
 
 use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadableDatabase};
 
 use super::super::conformance::{ALL, Author, dump, put};
-use super::super::tables::{SCHEMA_KEY, small};
-use super::super::{RedbStore, Store, StoreError, Table, Write};
+use super::super::tables::{SCHEMA, SCHEMA_KEY, small};
+use super::super::{MemoryStore, RedbStore, Store, StoreError, Table, Write};
 use super::filled;
 
-/// A store of schema 1 as `pack` writes it. It is never written again: later builds must read it.
+/// Stores as `pack` writes them. They are never written again: later builds must read them.
 const SCHEMA_1: &[u8] = include_bytes!("../fixtures/schema1.bin");
+const SCHEMA_2: &[u8] = include_bytes!("../fixtures/schema2.bin");
 
 const BLOCK: usize = 64;
 
@@ -35,8 +36,8 @@ fn unpack(packed: &[u8]) -> Vec<u8> {
     file
 }
 
-/// What the fixture holds.
-fn contents() -> Vec<Write> {
+/// What the fixture of schema 1 holds.
+fn contents_1() -> Vec<Write> {
     let (mut ann, mut bob) = (Author::new(1, 2900, 1), Author::new(2, 2901, 2));
     let mut writes = vec![
         put(Table::Meta, b"port", &27475u16.to_be_bytes()),
@@ -53,34 +54,76 @@ fn contents() -> Vec<Write> {
     writes
 }
 
-fn unpacked() -> (tempfile::TempDir, PathBuf) {
+/// What the fixture of schema 2 holds, committed in this order: what was in schema 1, rows of the new tables, erased
+/// payloads, a log that was cut and went on, and one that was removed.
+fn contents_2() -> Vec<Vec<Write>> {
+    let (mut cut, mut gone) = (Author::new(2, 2902, 3), Author::new(3, 2903, 4));
+    let mut more = vec![
+        put(Table::Said, b"s", b"said"),
+        put(Table::Statements, b"st", b"statement"),
+        put(Table::Forks, b"f", b"proof"),
+        put(Table::Retired, b"r", b"retired"),
+        put(Table::Briefings, b"b", b"briefing"),
+        cut.append(b"eins"),
+    ];
+    let common = cut.tip;
+    more.extend([cut.append(b"zwei"), gone.append(b"un"), gone.append(b"deux")]);
+    cut.tip = common;
+    let bob = Author::new(2, 2901, 2);
+    let last = vec![
+        Write::Truncate { space: cut.space, log: cut.log, from: 2 },
+        cut.append(b"andere zwei"),
+        Write::Truncate { space: gone.space, log: gone.log, from: 1 },
+        Write::Erase { space: bob.space, log: bob.log, from: 1, upto: 1 },
+        Write::Erase { space: cut.space, log: cut.log, from: 1, upto: 1 },
+    ];
+    vec![contents_1(), more, last]
+}
+
+fn unpacked(fixture: &[u8]) -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("cairn.redb");
-    std::fs::write(&path, unpack(SCHEMA_1)).unwrap();
+    std::fs::write(&path, unpack(fixture)).unwrap();
     (dir, path)
 }
 
-#[test]
-fn schema_1_is_read() {
-    let (_dir, path) = unpacked();
-    let old = RedbStore::open(&path).unwrap();
-    old.verify().unwrap();
-    let memory = super::super::MemoryStore::new();
-    memory.commit(&contents()).unwrap();
-    assert_eq!(dump(&old), dump(&memory));
-    let ann = Author::new(1, 2900, 1);
-    assert_eq!(old.entries(&ann.space, &ann.log, 3, ALL).unwrap()[0].received, 1_795_224_667_000);
+fn in_memory(batches: &[Vec<Write>]) -> MemoryStore {
+    let memory = MemoryStore::new();
+    batches.iter().for_each(|batch| memory.commit(batch).unwrap());
+    memory
 }
 
 #[test]
-fn schema_1_goes_on() {
-    let (_dir, path) = unpacked();
-    let old = RedbStore::open(&path).unwrap();
-    let mut ann = Author::new(1, 2900, 1);
-    ann.tip = Some(old.tips(&ann.space).unwrap()[0].1);
-    let mut new = Author::new(1, 2900, 3);
-    old.commit(&[ann.append(b"four"), new.append(b"one")]).unwrap();
-    old.verify().unwrap();
+fn every_schema_is_read() {
+    for (fixture, batches) in [(SCHEMA_1, vec![contents_1()]), (SCHEMA_2, contents_2())] {
+        let (_dir, path) = unpacked(fixture);
+        for round in ["as it was written", "after the migration"] {
+            let old = RedbStore::open(&path).unwrap();
+            old.verify().unwrap();
+            assert_eq!(dump(&old), dump(&in_memory(&batches)), "{round}");
+            let ann = Author::new(1, 2900, 1);
+            assert_eq!(old.entries(&ann.space, &ann.log, 3, ALL).unwrap()[0].received, 1_795_224_667_000);
+        }
+    }
+}
+
+#[test]
+fn every_schema_goes_on() {
+    for fixture in [SCHEMA_1, SCHEMA_2] {
+        let (_dir, path) = unpacked(fixture);
+        let old = RedbStore::open(&path).unwrap();
+        let mut ann = Author::new(1, 2900, 1);
+        ann.tip = Some(old.tips(&ann.space).unwrap()[0].1);
+        let mut new = Author::new(1, 2900, 3);
+        old.commit(&[ann.append(b"four"), new.append(b"one")]).unwrap();
+        let erase = Write::Erase { space: ann.space, log: ann.log, from: 1, upto: 3 };
+        old.commit(&[erase, put(Table::Forks, b"f", b"new"), put(Table::Briefings, b"b", b"new")]).unwrap();
+        let cut = Write::Truncate { space: ann.space, log: ann.log, from: 3 };
+        old.commit(&[cut, put(Table::Statements, b"s", b"new"), put(Table::Retired, b"r", b"new")]).unwrap();
+        old.verify().unwrap();
+        let left = old.entries(&ann.space, &ann.log, 1, ALL).unwrap();
+        assert!(left.len() == 2 && left.iter().all(|stored| stored.entry.payload.is_none()));
+    }
 }
 
 #[test]
@@ -88,10 +131,12 @@ fn schema_1_goes_on() {
 fn write_the_fixture() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("cairn.redb");
-    RedbStore::open(&path).unwrap().commit(&contents()).unwrap();
+    let store = RedbStore::open(&path).unwrap();
+    contents_2().iter().for_each(|batch| store.commit(batch).unwrap());
+    drop(store);
     let file = std::fs::read(&path).unwrap();
     assert_eq!(unpack(&pack(&file)), file);
-    let name = format!("src/store/fixtures/schema{}.bin", super::super::tables::SCHEMA);
+    let name = format!("src/store/fixtures/schema{SCHEMA}.bin");
     std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(name), pack(&file)).unwrap();
 }
 
@@ -111,16 +156,17 @@ fn set_schema(path: &Path, value: Option<&[u8]>) {
 #[test]
 fn a_store_of_a_newer_cairn_is_left_alone() {
     let (dir, path, author) = filled();
-    set_schema(&path, Some(&2u32.to_be_bytes()));
+    let newer = (SCHEMA + 1).to_be_bytes();
+    set_schema(&path, Some(&newer));
     let error = RedbStore::open(&path).unwrap_err();
-    assert_eq!(error, StoreError::Newer { found: 2, known: 1 });
+    assert_eq!(error, StoreError::Newer { found: SCHEMA + 1, known: SCHEMA });
     assert!(error.to_string().contains("newer Cairn"));
     assert_eq!(super::names(dir.path()), ["cairn.redb"]);
     let db = Database::open(&path).unwrap();
     let value = db.begin_read().unwrap().open_table(small(Table::Meta)).unwrap().get(SCHEMA_KEY).unwrap();
-    assert_eq!(value.unwrap().value(), 2u32.to_be_bytes());
+    assert_eq!(value.unwrap().value(), newer);
     drop(db);
-    set_schema(&path, Some(&1u32.to_be_bytes()));
+    set_schema(&path, Some(&SCHEMA.to_be_bytes()));
     assert_eq!(RedbStore::open(&path).unwrap().tips(&author.space).unwrap().len(), 1);
 }
 

@@ -1,0 +1,126 @@
+//! Walking through the file and checking what is read: redb hands out what is there, whatever became of it.
+
+use std::sync::Arc;
+
+use cairn_crdt::entry::{Entry, payload_hash};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
+
+use super::fault::{Fault, guarded};
+use super::tables::{self, ENTRIES, EntryRow, LOG_NUMBERS, LOGS, LogRow, PAYLOADS, SCHEMA_KEY, small};
+use super::{Stored, Table};
+
+/// Damaged branch pages can lead in circles: keys must ascend, so that no walk is endless.
+pub(super) fn ascending<K: Ord>(before: &mut Option<K>, key: K) -> Result<(), Fault> {
+    match before {
+        Some(before) if *before >= key => Err(out_of_order()),
+        _ => {
+            *before = Some(key);
+            Ok(())
+        }
+    }
+}
+
+pub(super) fn out_of_order() -> Fault {
+    Fault::Damaged("its keys are out of order".into())
+}
+
+pub(super) fn row_of(key: &[u8; tables::LOG_KEY], value: &[u8; tables::LOG_ROW]) -> Result<LogRow, Fault> {
+    LogRow::decode(key, value).map_err(Fault::undecodable("a log"))
+}
+
+/// Hands the entries of a log from `from` on to `each` until it answers false. Entries and payloads are walked side by
+/// side, since looking up each payload would cost more than reading it.
+pub(super) fn walk(
+    txn: &ReadTransaction,
+    log: &LogRow,
+    from: u64,
+    mut each: impl FnMut(Stored) -> Result<bool, Fault>,
+) -> Result<(), Fault> {
+    let number = log.number;
+    let (first, last) = (tables::entry_key(number, from.max(1)), tables::entry_key(number, u64::MAX));
+    let (entries, payloads) = (txn.open_table(ENTRIES)?, txn.open_table(PAYLOADS)?);
+    let mut payloads = payloads.range::<&[u8; 16]>(&first..=&last)?;
+    let mut ahead = payloads.next().transpose()?;
+    let mut expected = from.max(1);
+    for row in entries.range::<&[u8; 16]>(&first..=&last)? {
+        let (key, value) = row?;
+        let EntryRow { received, has_payload, signed } =
+            tables::decode_entry(value.value()).map_err(Fault::undecodable("an entry"))?;
+        let payload = match &ahead {
+            Some((of, bytes)) if of.value() == key.value() => {
+                let bytes = bytes.value().to_vec();
+                ahead = payloads.next().transpose()?;
+                Some(bytes)
+            }
+            _ => None,
+        };
+        if signed.header.seq != expected
+            || tables::entry_key(number, expected) != *key.value()
+            || payload.is_some() != has_payload
+            || payload.as_ref().is_some_and(|p| payload_hash(p) != signed.header.payload_hash)
+        {
+            return Err(Fault::Damaged("an entry is not what was written".into()));
+        }
+        expected = expected.saturating_add(1);
+        if !each(Stored { entry: Arc::new(Entry { signed, payload }), received })? {
+            return Ok(());
+        }
+    }
+    if expected <= log.tip.seq {
+        return Err(Fault::Damaged("entries are missing".into()));
+    }
+    Ok(())
+}
+
+/// Reads the row of every log: little, but enough to know that the file is ours and in order.
+pub(super) fn glance(db: &Database) -> Result<(), Fault> {
+    guarded(|| {
+        let txn = db.begin_read()?;
+        let mut before = None;
+        for row in txn.open_table(LOGS)?.iter()? {
+            let (key, value) = row?;
+            ascending(&mut before, *key.value())?;
+            row_of(key.value(), value.value())?;
+        }
+        txn.open_table(ENTRIES)?;
+        txn.open_table(PAYLOADS)?;
+        txn.open_table(LOG_NUMBERS)?;
+        for table in tables::SMALL {
+            txn.open_table(small(table))?;
+        }
+        txn.open_table(small(Table::Meta))?.get(SCHEMA_KEY)?;
+        Ok(())
+    })
+}
+
+/// Reads and checks everything.
+pub(super) fn verify(txn: &ReadTransaction) -> Result<(), Fault> {
+    let mut before = None;
+    for row in txn.open_table(LOGS)?.iter()? {
+        let (key, value) = row?;
+        ascending(&mut before, *key.value())?;
+        let (space, log) = tables::log_of(key.value()).map_err(Fault::undecodable("a log"))?;
+        let row = row_of(key.value(), value.value())?;
+        let (mut tip, mut bytes) = (None, 0u64);
+        walk(txn, &row, 1, |stored| {
+            let header = stored.entry.header();
+            if (header.space, header.log) != (space, log) {
+                return Err(Fault::Damaged("an entry stands in another log".into()));
+            }
+            let next = super::follow(tip.as_ref(), &stored.entry);
+            tip = Some(next.map_err(|_| Fault::Damaged("a log is not a chain".into()))?);
+            bytes = bytes.saturating_add(super::stored_len(&stored.entry));
+            Ok(true)
+        })?;
+        if (tip, bytes) != (Some(row.tip), row.bytes) {
+            return Err(Fault::Damaged("a log does not end where it should".into()));
+        }
+    }
+    for table in tables::SMALL {
+        let mut before = None;
+        for row in txn.open_table(small(table))?.iter()? {
+            ascending(&mut before, row?.0.value().to_vec())?;
+        }
+    }
+    Ok(())
+}
