@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::period::MAX_SLOT;
+
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// Text that is not an id.
@@ -309,20 +311,32 @@ impl DocumentId {
     /// week, then part.
     #[must_use]
     pub fn chat(week: u32, part: u16) -> Self {
+        Self::chat_slot(week, part, 0)
+    }
+
+    /// The chat segment of a slot of a week: the whole of it, a day or an hour ([`crate::period`]).
+    #[must_use]
+    pub fn chat_slot(week: u32, part: u16, slot: u8) -> Self {
         let mut name = [0u8; 16];
         name[..4].copy_from_slice(&week.to_be_bytes());
         name[4..6].copy_from_slice(&part.to_be_bytes());
+        name[6] = slot;
         Self::new(Kind::Chat, name)
     }
 
     /// Week and part of a chat segment, if it is one in canonical form.
     #[must_use]
     pub fn chat_week(&self) -> Option<(u32, u16)> {
-        if self.kind() != Kind::Chat || self.0[8..].iter().any(|&b| b != 0) {
+        if self.kind() != Kind::Chat || self.slot() > MAX_SLOT || self.0[9..].iter().any(|&b| b != 0) {
             return None;
         }
         let week = u32::from_be_bytes([self.0[2], self.0[3], self.0[4], self.0[5]]);
         Some((week, u16::from_be_bytes([self.0[6], self.0[7]])))
+    }
+
+    /// The slot of a chat segment.
+    pub(crate) fn slot(&self) -> u8 {
+        self.0[8]
     }
 
     /// The profile of a device.

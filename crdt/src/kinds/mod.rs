@@ -5,6 +5,7 @@
 
 pub mod chat;
 pub mod contacts;
+pub mod control;
 pub mod order;
 mod own;
 pub mod profile;
@@ -13,6 +14,7 @@ pub mod read_marks;
 use crate::guard::OpView;
 use crate::hlc::Hlc;
 use crate::ids::{DeviceId, DocumentId, Incarnation, Kind};
+use crate::period::period_of;
 
 /// Who writes the change that a rule judges, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,10 +58,11 @@ pub trait Rule: std::fmt::Debug + Send {
 #[must_use]
 pub fn rule_of(id: &DocumentId) -> Option<Box<dyn Rule>> {
     match id.kind() {
-        Kind::Chat => Some(Box::new(chat::rule::ChatRule::new(id.chat_week()?.0))),
+        Kind::Chat => Some(Box::new(chat::rule::ChatRule::new(period_of(id)?))),
+        Kind::Control => Some(Box::new(control::rule::ControlRule::default())),
         Kind::Profile => Some(Box::new(own::OwnRule::new(own::Schema::Profile(*id)))),
         Kind::Contacts => Some(Box::new(own::OwnRule::new(own::Schema::Contacts))),
         Kind::ReadMarks => Some(Box::new(own::OwnRule::new(own::Schema::ReadMarks))),
-        Kind::Control | Kind::Unknown(_) => None,
+        Kind::Unknown(_) => None,
     }
 }

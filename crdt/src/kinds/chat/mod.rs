@@ -17,9 +17,10 @@
 //! Blocks hold only new messages: nothing in them is ever overwritten, and a message's fields come in the change that
 //! makes it. Fields that this build does not know are let through within bounds.
 //!
-//! A week is a whole number of 7 x 86,400,000 ms since 1970-01-01T00:00Z, a Thursday, so weeks begin on Thursdays. A
-//! message lies in the segment of its own stamp's week, and the stamps of a log only grow; both are rules, so that the
-//! span of a segment that is not in memory is known from the first and last stamps of its logs.
+//! A week is a whole number of 7 x 86,400,000 ms since 1970-01-01T00:00Z, a Thursday, so weeks begin on Thursdays.
+//! Where messages are kept for a short time only, a segment is a day or an hour of a week ([`crate::period`]). A message
+//! lies in a segment whose time holds its own stamp, and the stamps of a log only grow; both are rules, so that the span
+//! of a segment that is not in memory is known from the first and last stamps of its logs.
 
 mod compose;
 mod conversation;
@@ -33,6 +34,7 @@ pub use segment::{Applied, ChatSegment};
 pub use store::MessageView;
 
 use crate::ids::{DocumentId, Incarnation};
+pub use crate::period::WEEK_MS;
 
 /// Messages in a block.
 pub const BLOCK_MESSAGES: u32 = 512;
@@ -40,8 +42,6 @@ pub const BLOCK_MESSAGES: u32 = 512;
 pub const PART_MESSAGES: u64 = 16_384;
 /// Largest body in bytes.
 pub const MAX_BODY: usize = 64 * 1024;
-/// Milliseconds in a week.
-pub const WEEK_MS: u64 = 7 * 86_400_000;
 /// The kind of a plain message.
 pub const TEXT: &str = "text";
 

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use automerge::ScalarValue;
 
-use super::{BLOCK_MESSAGES, MAX_BODY, block_key, week_of};
+use super::{BLOCK_MESSAGES, MAX_BODY, block_key};
 use crate::guard::{Action, Key, OpView};
 use crate::hlc::Hlc;
 use crate::ids::{DeviceId, Incarnation, MessageId};
 use crate::kinds::order::OrderKey;
 use crate::kinds::own::scalar_len;
 use crate::kinds::{Rule, Writing};
+use crate::period::Period;
 
 /// Operations of one change.
 const MAX_OPS: u32 = 512;
@@ -60,15 +61,15 @@ struct Change {
 /// The rule of a segment.
 #[derive(Debug)]
 pub(crate) struct ChatRule {
-    week: u32,
+    period: Period,
     authors: BTreeMap<(DeviceId, Incarnation), Progress>,
     change: Option<Change>,
 }
 
 impl ChatRule {
-    /// The rule of the segment of a week.
-    pub(crate) fn new(week: u32) -> Self {
-        Self { week, authors: BTreeMap::new(), change: None }
+    /// The rule of a segment of that time.
+    pub(crate) fn new(period: Period) -> Self {
+        Self { period, authors: BTreeMap::new(), change: None }
     }
 }
 
@@ -95,8 +96,8 @@ impl Rule for ChatRule {
     fn end(&mut self) -> Result<(), &'static str> {
         let mut change = self.change.take().ok_or("no change was begun")?;
         change.finish_message()?;
-        if week_of(change.by.hlc.ms()) != self.week {
-            return Err("the stamp lies in another week than the segment");
+        if !self.period.holds(change.by.hlc.ms()) {
+            return Err("the stamp lies in another week, day or hour than the segment");
         }
         if change.by.hlc <= change.progress.stamp {
             return Err("the stamp is not past the author's previous one");

@@ -1,0 +1,130 @@
+//! The control log of a space: signed operations about the space itself. Today how long messages are kept; membership
+//! comes into the same log.
+//!
+//! Schema. The root holds maps keyed `{incarnation}.{number}`, the incarnation in its text form and the number as six
+//! digits, from 000000 on without gaps; an incarnation writes only at keys of its own, one map an entry, and nothing is
+//! ever overwritten. So an operation is known by the hash of its entry.
+//! ```text
+//! {incarnation}.{number} -> {
+//!     op: str   what it does, always the first field
+//!     at: int   the entry's HLC, always the second
+//!     …         what the operation needs
+//! }
+//! op "retention"   keep: int         messages are kept for so many milliseconds; 0: for ever
+//!                  over: {hash: true} the settings that its author knew and that it takes the place of; at most 64
+//! op "retire"      from, upto: int   what is about a time in here, in milliseconds since 1970, may go
+//! ```
+//! An operation that this build does not know is kept and passed on like any other; fields that it does not know are
+//! let through within bounds.
+//!
+//! The entries form a graph: each names the ends of the graph that its author had seen (`control_heads`) beside the
+//! author's previous entry. What follows an operation in it was written by somebody who knew it.
+//!
+//! **Retention.** Either side of a direct space may set it. Of the settings that no other takes the place of, the one with
+//! the highest (stamp, hash) counts, so that whoever has seen a setting can always put another in its place, whatever
+//! the clocks say. A `retire` alone hides nothing: it says, signed, that its author's clock was past a time, and what the
+//! setting that counts calls too old *at the stamp of the retire* is hidden ([`ControlLog::retired`]). So who sets a
+//! longer time brings back what has not been erased yet, and a retire by a clock that is ahead does nothing before it
+//! would have been right.
+
+mod log;
+pub(crate) mod rule;
+
+pub use log::{ControlLog, Setting};
+
+use crate::author::{Author, AuthorError};
+use crate::hlc::Hlc;
+use crate::ids::PrincipalId;
+use crate::period::{DAY_MS, HOUR_MS, Unit};
+use crate::replica::Access;
+
+/// The shortest time that messages can be kept for, in milliseconds.
+pub const MIN_KEEP_MS: u64 = DAY_MS;
+/// The longest one short of for ever: ten years of 366 days.
+pub const MAX_KEEP_MS: u64 = 10 * 366 * DAY_MS;
+/// How far a retire may be ahead of the time here and count: as far as clocks of machines that agree may be apart.
+pub const SLACK_MS: u64 = HOUR_MS;
+
+/// The name of [`Operation::Retention`].
+pub(crate) const RETENTION: &str = "retention";
+/// The name of [`Operation::Retire`].
+pub(crate) const RETIRE: &str = "retire";
+
+/// An operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Messages are kept for so many milliseconds, a multiple of an hour from [`MIN_KEEP_MS`] to [`MAX_KEEP_MS`];
+    /// `None`: for ever.
+    Retention {
+        /// How long.
+        keep: Option<u64>,
+    },
+    /// What is about this time may go; both are multiples of an hour in milliseconds since 1970.
+    Retire {
+        /// From.
+        from: u64,
+        /// Up to, not included; at least [`MIN_KEEP_MS`] before the stamp.
+        upto: u64,
+    },
+}
+
+/// Who may do what: either side of a direct space all that is about retention; in a commons nobody anything, since each
+/// device decides for itself how long it keeps what everybody said; in one's own space oneself.
+#[must_use]
+pub fn may(access: &Access, who: &PrincipalId, operation: &Operation) -> bool {
+    match (access, operation) {
+        (Access::Commons, _) => false,
+        (Access::Direct(a, b), Operation::Retention { .. } | Operation::Retire { .. }) => who == a || who == b,
+        (Access::Own(a), Operation::Retention { .. } | Operation::Retire { .. }) => who == a,
+    }
+}
+
+/// Whether a time to keep messages for is within the bounds: see [`Operation::Retention`].
+#[must_use]
+pub fn is_keep(ms: u64) -> bool {
+    (MIN_KEEP_MS..=MAX_KEEP_MS).contains(&ms) && ms.is_multiple_of(HOUR_MS)
+}
+
+/// How long the segments of a conversation are whose messages are kept for so long: at most about a quarter of it.
+#[must_use]
+pub fn unit_for(keep: Option<u64>) -> Unit {
+    match keep {
+        Some(ms) if ms < 4 * DAY_MS => Unit::Hour,
+        Some(ms) if ms < 28 * DAY_MS => Unit::Day,
+        _ => Unit::Week,
+    }
+}
+
+/// Writes an operation on top of what is known. Returns the payload of the next entry, whose stamp must be `hlc` and
+/// whose control heads are [`ControlLog::heads`].
+///
+/// # Errors
+/// [`AuthorError`]; nothing is written then.
+pub fn write(author: &mut Author, hlc: Hlc, operation: &Operation, log: &ControlLog) -> Result<Vec<u8>, AuthorError> {
+    let int = |n: u64| i64::try_from(n).map_err(|_| AuthorError::Rule("the number is too large"));
+    let number = u32::try_from(author.seq()).map_err(|_| AuthorError::Rule(rule::FULL))?;
+    let key = super::chat::block_key(&author.log().incarnation, number);
+    let mut ops = author.new_ops();
+    let map = ops.make_map(&automerge::legacy::ObjectId::Root, &key);
+    let name = match operation {
+        Operation::Retention { .. } => RETENTION,
+        Operation::Retire { .. } => RETIRE,
+    };
+    ops.put(&map, "op", name);
+    ops.put(&map, "at", int(hlc.0)?);
+    match operation {
+        Operation::Retention { keep } => {
+            ops.put(&map, "keep", int(keep.unwrap_or(0))?);
+            let over = log.replaceable();
+            if !over.is_empty() {
+                let list = ops.make_map(&map, "over");
+                over.iter().for_each(|hash| ops.put(&list, &hash.to_string(), true));
+            }
+        }
+        Operation::Retire { from, upto } => {
+            ops.put(&map, "from", int(*from)?);
+            ops.put(&map, "upto", int(*upto)?);
+        }
+    }
+    author.commit_new(hlc, ops)
+}

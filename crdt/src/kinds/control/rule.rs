@@ -1,0 +1,208 @@
+//! Who may write what in a control log. Whether an operation counts is another question, and another file's: what is
+//! written by somebody who may not stays in the log and does nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use automerge::ScalarValue;
+
+use super::{MIN_KEEP_MS, RETENTION, RETIRE, is_keep};
+use crate::entry::MAX_CONTROL_HEADS;
+use crate::guard::{Action, Key, OpView};
+use crate::hlc::Hlc;
+use crate::ids::{DeviceId, EntryHash, Incarnation};
+use crate::kinds::chat::block_key;
+use crate::kinds::own::scalar_len;
+use crate::kinds::{Rule, Writing};
+use crate::period::HOUR_MS;
+
+/// Operations of one change: room for what a removal from a large group has to list.
+const MAX_OPS: u32 = 4096;
+/// Bytes of keys and values of one change.
+const MAX_BYTES: usize = 128 * 1024;
+/// Longest key in bytes: an id in its text form and some more.
+const MAX_KEY: usize = 160;
+/// Longest name of an operation in bytes.
+const MAX_NAME: usize = 32;
+/// Deepest path.
+const MAX_DEPTH: usize = 8;
+/// Largest number of an operation, the most that six digits can say.
+const MAX_NUMBER: u32 = 999_999;
+/// Why nothing more can be written.
+pub(crate) const FULL: &str = "this start of the device has written all the control entries that it can";
+
+/// How far an incarnation has come.
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    written: u32,
+    stamp: Hlc,
+}
+
+/// Fields of the operation being judged.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Fields {
+    pub name: String,
+    pub numbers: BTreeMap<String, i64>,
+    pub over: BTreeSet<EntryHash>,
+}
+
+/// The change being judged.
+#[derive(Debug)]
+struct Change {
+    by: Writing,
+    key: String,
+    progress: Progress,
+    made: bool,
+    at: bool,
+    ops: u32,
+    bytes: usize,
+    fields: Fields,
+}
+
+/// The rule of a control log.
+#[derive(Debug, Default)]
+pub(crate) struct ControlRule {
+    authors: BTreeMap<(DeviceId, Incarnation), Progress>,
+    change: Option<Change>,
+}
+
+impl Rule for ControlRule {
+    fn begin(&mut self, by: &Writing) {
+        let progress = self.authors.get(&(by.device, by.incarnation)).copied().unwrap_or_default();
+        self.change = Some(Change {
+            by: *by,
+            key: block_key(&by.incarnation, progress.written),
+            progress,
+            made: false,
+            at: false,
+            ops: 0,
+            bytes: 0,
+            fields: Fields::default(),
+        });
+    }
+
+    fn op(&mut self, op: &OpView) -> Result<(), &'static str> {
+        self.change.as_mut().ok_or("no change was begun")?.op(op)
+    }
+
+    fn end(&mut self) -> Result<(), &'static str> {
+        let change = self.change.take().ok_or("no change was begun")?;
+        let Change { by, progress, made, at, fields, .. } = change;
+        if !made || fields.name.is_empty() || !at {
+            return Err("a control entry is one operation with op and at");
+        }
+        if by.hlc <= progress.stamp {
+            return Err("the stamp is not past the author's previous one");
+        }
+        judge(&fields, by.hlc)?;
+        let written = progress.written.saturating_add(1);
+        self.authors.insert((by.device, by.incarnation), Progress { written, stamp: by.hlc });
+        Ok(())
+    }
+}
+
+/// The fields of the operations that this build knows.
+fn judge(fields: &Fields, hlc: Hlc) -> Result<(), &'static str> {
+    let number = |field: &str| fields.numbers.get(field).and_then(|n| u64::try_from(*n).ok());
+    match fields.name.as_str() {
+        RETENTION => match number("keep") {
+            Some(0) => Ok(()),
+            Some(ms) if is_keep(ms) => Ok(()),
+            _ => Err("keep is not a time within the bounds"),
+        },
+        RETIRE => match number("from").zip(number("upto")) {
+            Some((from, upto)) if !from.is_multiple_of(HOUR_MS) || !upto.is_multiple_of(HOUR_MS) || from >= upto => {
+                Err("from and upto are not a stretch of whole hours")
+            }
+            Some((_, upto)) if upto.saturating_add(MIN_KEEP_MS) > hlc.ms() => {
+                Err("what is retired is not a day old by the author's own clock")
+            }
+            Some(_) => Ok(()),
+            None => Err("a retire has from and upto"),
+        },
+        _ => Ok(()),
+    }
+}
+
+impl Change {
+    fn op(&mut self, op: &OpView) -> Result<(), &'static str> {
+        self.ops = self.ops.saturating_add(1);
+        if self.ops > MAX_OPS || op.path.len() > MAX_DEPTH {
+            return Err("too many operations or too deep");
+        }
+        if op.overwrites {
+            return Err("nothing in a control log is overwritten or deleted");
+        }
+        let Some((Key::Map(root), rest)) = op.path.split_first() else { return Err("not at a key") };
+        if *root != self.key || self.progress.written > MAX_NUMBER {
+            return Err("not the author's next key");
+        }
+        self.bound(op)?;
+        match rest {
+            [] if op.action == Action::MakeMap && !self.made => {
+                self.made = true;
+                Ok(())
+            }
+            [] => Err("an operation is one map"),
+            [Key::Map(field)] => self.field(field, &op.action),
+            [Key::Map(field), Key::Map(hash)] if field == "over" && self.fields.name == RETENTION => {
+                let known = hash.parse().ok().filter(|h: &EntryHash| h.to_string() == *hash);
+                self.fields.over.insert(known.ok_or("over names what is no entry")?);
+                if self.fields.over.len() > MAX_CONTROL_HEADS { Err("over names too many") } else { Ok(()) }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn field(&mut self, field: &str, action: &Action) -> Result<(), &'static str> {
+        match (field, action) {
+            ("op", Action::Put(ScalarValue::Str(name))) if self.ops == 2 && (1..=MAX_NAME).contains(&name.len()) => {
+                self.fields.name = name.to_string();
+                Ok(())
+            }
+            ("op", _) => Err("op is not a short text in front of all else"),
+            ("at", Action::Put(ScalarValue::Int(at))) if self.ops == 3 && u64::try_from(*at) == Ok(self.by.hlc.0) => {
+                self.at = true;
+                Ok(())
+            }
+            ("at", _) => Err("at is not the entry's stamp, after op"),
+            (field, Action::Put(ScalarValue::Int(n))) => {
+                self.fields.numbers.insert(field.to_owned(), *n);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whatever it is: maps, lists and scalars, within bounds.
+    fn bound(&mut self, op: &OpView) -> Result<(), &'static str> {
+        let value = match &op.action {
+            Action::MakeMap | Action::MakeList => 0,
+            Action::Put(v) => scalar_len(v).ok_or("a value of this type has no place here")?,
+            Action::MakeText | Action::Delete | Action::Increment(_) | Action::Mark => {
+                return Err("texts, counters and marks have no place here");
+            }
+        };
+        let key = match op.path.last() {
+            Some(Key::Map(k)) => k.len(),
+            _ => 0,
+        };
+        self.bytes = self.bytes.saturating_add(value).saturating_add(key);
+        if key > MAX_KEY || self.bytes > MAX_BYTES { Err("too large") } else { Ok(()) }
+    }
+}
+
+/// What an operation says, read from a change that passed guard and rule.
+pub(crate) fn read(ops: &[OpView]) -> Fields {
+    let mut fields = Fields::default();
+    for op in ops {
+        match (op.path.as_slice(), &op.action) {
+            ([_, Key::Map(field)], Action::Put(ScalarValue::Str(name))) if field == "op" => {
+                fields.name = name.to_string();
+            }
+            ([_, Key::Map(field)], Action::Put(ScalarValue::Int(n))) => drop(fields.numbers.insert(field.clone(), *n)),
+            ([_, Key::Map(field), Key::Map(hash)], _) if field == "over" => fields.over.extend(hash.parse::<EntryHash>()),
+            _ => {}
+        }
+    }
+    fields
+}
