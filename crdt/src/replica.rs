@@ -13,6 +13,10 @@ use std::sync::Arc;
 use crate::entry::Entry;
 use crate::hlc::Hlc;
 use crate::ids::{DeviceId, DocumentId, EntryHash, Incarnation, Kind, LogId, PrincipalId, SpaceId, domain_hash};
+use crate::spans::Spans;
+
+mod gone;
+pub use gone::lies_in;
 
 /// Who may write to a space, as far as admission asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +97,8 @@ pub enum Admitted {
     Known,
     /// Entries before it are missing here.
     Gap,
+    /// It is about a time that is gone here: neither taken nor anybody's fault.
+    Gone,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -113,6 +119,9 @@ pub struct Replica {
     space: SpaceId,
     access: Access,
     docs: BTreeMap<DocumentId, DocState>,
+    /// Documents about a time that is gone: in no digest, in no frontier.
+    hidden: BTreeMap<DocumentId, DocState>,
+    gone: Spans,
     digest: Option<[u8; 32]>,
 }
 
@@ -120,7 +129,7 @@ impl Replica {
     /// An empty replica.
     #[must_use]
     pub fn new(space: SpaceId, access: Access) -> Self {
-        Self { space, access, docs: BTreeMap::new(), digest: None }
+        Self { space, access, docs: BTreeMap::new(), hidden: BTreeMap::new(), gone: Spans::EMPTY, digest: None }
     }
 
     /// The space.
@@ -131,7 +140,7 @@ impl Replica {
 
     /// Takes a log's tip from the store, at start.
     pub fn restore(&mut self, log: &LogId, tip: Tip) {
-        let doc = self.docs.entry(log.document).or_default();
+        let doc = self.doc(&log.document);
         doc.logs.insert((log.device, log.incarnation), LogState { admitted: tip, durable: tip });
         doc.digest = None;
         self.digest = None;
@@ -149,6 +158,9 @@ impl Replica {
         }
         if !self.access.admits(&log.device) {
             return Err(Rejection::NotAMember);
+        }
+        if self.is_gone(&log.document) {
+            return Ok(Admitted::Gone);
         }
         for (a, b) in run.iter().zip(run.iter().skip(1)) {
             let h = b.header();
@@ -187,8 +199,8 @@ impl Replica {
     }
 
     fn set_admitted(&mut self, log: &LogId, tip: Tip) {
-        let doc = self.docs.entry(log.document).or_default();
-        doc.logs
+        self.doc(&log.document)
+            .logs
             .entry((log.device, log.incarnation))
             .or_insert(LogState { admitted: Tip::EMPTY, durable: Tip::EMPTY })
             .admitted = tip;
@@ -197,7 +209,8 @@ impl Replica {
     /// An admitted entry is durable.
     pub fn committed(&mut self, entry: &Entry) {
         let log = entry.header().log;
-        let Some(doc) = self.docs.get_mut(&log.document) else { return };
+        let docs = if self.is_gone(&log.document) { &mut self.hidden } else { &mut self.docs };
+        let Some(doc) = docs.get_mut(&log.document) else { return };
         let Some(state) = doc.logs.get_mut(&(log.device, log.incarnation)) else { return };
         if entry.header().seq > state.durable.seq {
             state.durable = Tip::of(entry);
@@ -208,13 +221,14 @@ impl Replica {
 
     /// A commit failed: forgets what was admitted but is not durable.
     pub fn roll_back(&mut self) {
-        for doc in self.docs.values_mut() {
+        for doc in self.docs.values_mut().chain(self.hidden.values_mut()) {
             doc.logs.retain(|_, l| {
                 l.admitted = l.durable;
                 l.durable.seq > 0
             });
         }
         self.docs.retain(|_, d| !d.logs.is_empty());
+        self.hidden.retain(|_, d| !d.logs.is_empty());
     }
 
     /// The admitted tip of a log.

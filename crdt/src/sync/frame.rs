@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::entry::Entry;
 use crate::ids::{DeviceId, DocumentId, EntryHash, Incarnation, LogId};
+use crate::spans::Spans;
 
 /// Most documents in one frame.
 pub const MAX_DOCS: usize = 8_192;
@@ -13,6 +14,9 @@ pub const MAX_DOCS: usize = 8_192;
 pub const MAX_LOGS: usize = 8_192;
 /// Most entries in one frame.
 pub const MAX_ENTRIES: usize = 4_096;
+
+/// Most stretches of time in one frame.
+pub const MAX_SPANS: usize = 64;
 
 /// A log's durable end as told to a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +65,8 @@ pub enum Frame {
     Served(DocumentId),
     /// "These logs are durable here up to there."
     Durable(Vec<(LogId, u64)>),
+    /// "What is about these times is gone here: leave it out."
+    Window(Spans),
 }
 
 impl Frame {
@@ -101,6 +107,12 @@ impl Frame {
                 w.u8(6).u32(logs.len() as u32);
                 for (log, seq) in logs {
                     w.bytes(&log.to_bytes()).u64(*seq);
+                }
+            }
+            Self::Window(spans) => {
+                w.u8(24).u32(spans.len() as u32);
+                for (from, upto) in spans.iter() {
+                    w.u64(from).u64(upto);
                 }
             }
         }
@@ -165,6 +177,19 @@ impl Frame {
                     logs.push((LogId::from_bytes(&r.array()?), r.u64()?));
                 }
                 Self::Durable(logs)
+            }
+            24 => {
+                let n = count(&mut r, MAX_SPANS, 16, "number of stretches of time")?;
+                let mut list: Vec<(u64, u64)> = Vec::with_capacity(n);
+                for _ in 0..n {
+                    list.push((r.u64()?, r.u64()?));
+                }
+                let spans = Spans::from(list.clone());
+                // One form each: ascending, and none that overlap or touch.
+                if Vec::from(spans.clone()) != list {
+                    return Err(DecodeError::Invalid("stretches of time"));
+                }
+                Self::Window(spans)
             }
             _ => return Err(DecodeError::Invalid("frame type")),
         };

@@ -7,11 +7,13 @@
 //! 3. A committed entry goes at once to every connected peer; one that just came in goes on to those peers that the
 //!    sender cannot see itself.
 //! 4. A peer whose queue is full is "behind": it gets nothing more until it has room, then step 1.
-//! 5. A peer that offers documents and then brings nothing holds nobody up: every peer has its own places for fetches,
+//! 5. What is gone at either of two peers is left out of what they compare and exchange (`window`).
+//! 6. A peer that offers documents and then brings nothing holds nobody up: every peer has its own places for fetches,
 //!    and what it does not bring in `fetch::PATIENCE` seconds is fetched from another.
 
 mod fetch;
 pub mod frame;
+mod window;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -19,8 +21,10 @@ use std::sync::Arc;
 use crate::entry::Entry;
 use crate::ids::{DeviceId, DocumentId, LogId};
 use crate::replica::{Admitted, Rejection, Replica, counts};
+use crate::spans::Spans;
 use fetch::{Fetch, ends};
 use frame::{Frame, LogEnd, MAX_DOCS};
+use window::First;
 
 /// Documents that one peer may have asked for and not yet got.
 const SERVES: usize = 1_024;
@@ -87,6 +91,10 @@ struct PeerSync {
     penance: u32,
     /// How often in a row it did not bring what it offered.
     strikes: u32,
+    /// What is gone there.
+    window: Spans,
+    /// How far the control log has come with it.
+    first: First,
 }
 
 /// Replication of a space with all its connected peers.
@@ -156,6 +164,9 @@ impl SpaceSync {
     /// A session opened.
     pub fn opened(&mut self, peer: DeviceId) {
         self.peers.insert(peer, PeerSync::default());
+        if !self.replica.gone().is_empty() {
+            self.send_window(peer);
+        }
         self.send_digest(peer);
     }
 
@@ -212,7 +223,7 @@ impl SpaceSync {
         }
         match frame {
             Frame::Digest(d) => {
-                if d == self.replica.digest() {
+                if d == self.digest_for(&peer) {
                     self.out.push(Output::Send(peer, Frame::Same(d)));
                     self.out.push(Output::Equal(peer));
                 } else {
@@ -220,7 +231,7 @@ impl SpaceSync {
                 }
             }
             Frame::Same(d) => {
-                if d == self.replica.digest() {
+                if d == self.digest_for(&peer) {
                     self.out.push(Output::Equal(peer));
                 }
             }
@@ -232,6 +243,7 @@ impl SpaceSync {
             }
             Frame::Served(document) => self.served(peer, document),
             Frame::Durable(logs) => self.out.push(Output::Durable(peer, logs)),
+            Frame::Window(spans) => self.take_window(peer, spans),
         }
     }
 
@@ -295,6 +307,9 @@ impl SpaceSync {
             p.busy = false;
             return;
         };
+        // What was erased cannot be brought, nor what follows it; what is gone is not.
+        let whole = entries.iter().take_while(|e| e.payload.is_some()).count();
+        entries.truncate(if self.replica.is_gone(&log.document) { 0 } else { whole });
         // A relay ends each run at a signature that it has verified itself.
         while entries.last().is_some_and(|e| !e.signed.verify()) {
             entries.pop();
@@ -325,7 +340,7 @@ impl SpaceSync {
     }
 
     fn send_digest(&mut self, peer: DeviceId) {
-        let d = self.replica.digest();
+        let d = self.digest_for(&peer);
         if let Some(p) = self.peers.get_mut(&peer) {
             p.compare = false;
             self.out.push(Output::Send(peer, Frame::Digest(d)));
@@ -339,7 +354,8 @@ impl SpaceSync {
                 return;
             }
         }
-        let all = self.replica.document_digests();
+        let window = self.window(&peer);
+        let all = self.replica.document_digests_without(&window);
         if all.is_empty() {
             self.out.push(Output::Send(peer, Frame::Docs { more: false, ask, docs: Vec::new() }));
         }
@@ -357,9 +373,13 @@ impl SpaceSync {
                 self.send_docs(peer, false);
             }
         }
+        if self.control_first(peer, more, &docs) {
+            self.fetch_more();
+            return;
+        }
         // Newest first: chat segments sort by week, and what is on screen is most often the last.
         for (document, theirs) in docs.into_iter().rev() {
-            if !counts(&document) || theirs == self.replica.document_digest(&document) {
+            if !counts(&document) || self.replica.is_gone(&document) || theirs == self.replica.document_digest(&document) {
                 continue;
             }
             self.want(peer, document);
@@ -432,7 +452,7 @@ impl SpaceSync {
             }
             match came {
                 Ok(Admitted::New(new)) => fresh.extend(new),
-                Ok(Admitted::Known) => {}
+                Ok(Admitted::Known | Admitted::Gone) => {}
                 Ok(Admitted::Gap) => gap = true,
                 // The author's fault, not the messenger's: the rest may be good.
                 Err(Rejection::Fork) => forked = true,

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+mod gone;
+
 use super::frame::Frame;
 use super::{Output, SpaceSync};
 use crate::entry::{Entry, Header, PAYLOAD_VERSION, SignedHeader, VERSION, payload_hash};

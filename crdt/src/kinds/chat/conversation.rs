@@ -8,11 +8,14 @@ use std::collections::BTreeMap;
 
 use super::segment::{Applied, ChatSegment};
 use super::store::MessageView;
-use super::{PART_MESSAGES, is_ahead, week_of};
+use super::is_ahead;
 use crate::entry::Entry;
 use crate::hlc::Hlc;
 use crate::ids::{DeviceId, DocumentId, MessageId, PrincipalId};
 use crate::kinds::order::{OrderKey, latest_stamp};
+use crate::period::Unit;
+use crate::replica::lies_in;
+use crate::spans::Spans;
 
 /// What is known of a segment without its messages. The stamps of a log only grow, so first and last are those of the
 /// first and last entries of its logs.
@@ -68,8 +71,10 @@ pub struct Page<'a> {
 #[derive(Debug, Default)]
 pub struct Conversation {
     now_ms: u64,
-    spans: BTreeMap<DocumentId, Span>,
-    segments: BTreeMap<DocumentId, ChatSegment>,
+    pub(super) spans: BTreeMap<DocumentId, Span>,
+    pub(super) segments: BTreeMap<DocumentId, ChatSegment>,
+    pub(super) gone: Spans,
+    pub(super) unit: Unit,
 }
 
 impl Conversation {
@@ -87,13 +92,14 @@ impl Conversation {
 
     /// Tells of a segment that is not in memory, or what became of it since. Ids of other kinds are ignored.
     pub fn note(&mut self, id: DocumentId, span: Span) {
-        if id.chat_week().is_some() && !self.segments.contains_key(&id) {
-            self.spans.insert(id, span);
+        if id.chat_week().is_some() && !self.segments.contains_key(&id) && !lies_in(&id, &self.gone) {
+            self.spans.insert(id, self.without_gone(span));
         }
     }
 
     /// Takes a loaded segment.
-    pub fn insert(&mut self, segment: ChatSegment) {
+    pub fn insert(&mut self, mut segment: ChatSegment) {
+        segment.hide(&self.gone);
         self.spans.remove(&segment.id());
         self.segments.insert(segment.id(), segment);
     }
@@ -132,7 +138,9 @@ impl Conversation {
             if self.spans.contains_key(&id) {
                 return None;
             }
-            self.segments.insert(id, ChatSegment::new(id)?);
+            let mut segment = ChatSegment::new(id)?;
+            segment.hide(&self.gone);
+            self.segments.insert(id, segment);
         }
         let mut applied = self.segments.get_mut(&id)?.apply(entries, received);
         if self.segments.len() > 1 {
@@ -144,16 +152,7 @@ impl Conversation {
         Some(applied)
     }
 
-    /// Where a message stamped `hlc` goes: the first part of its week that holds fewer than [`PART_MESSAGES`].
-    #[must_use]
-    pub fn target(&self, hlc: Hlc) -> DocumentId {
-        let week = week_of(hlc.ms());
-        let full = |part: &u16| self.count_of(&DocumentId::chat(week, *part)) >= PART_MESSAGES;
-        let part = (0..u16::MAX).find(|part| !full(part)).unwrap_or(u16::MAX);
-        DocumentId::chat(week, part)
-    }
-
-    fn count_of(&self, id: &DocumentId) -> u64 {
+    pub(super) fn count_of(&self, id: &DocumentId) -> u64 {
         match self.segments.get(id) {
             Some(segment) => segment.len() as u64,
             None => self.spans.get(id).map_or(0, |s| s.count),

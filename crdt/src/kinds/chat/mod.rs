@@ -24,6 +24,7 @@
 
 mod compose;
 mod conversation;
+mod gone;
 pub(crate) mod rule;
 mod segment;
 mod store;

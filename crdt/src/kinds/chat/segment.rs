@@ -31,7 +31,7 @@ pub struct Applied {
 #[derive(Debug)]
 pub struct ChatSegment {
     judge: Judge,
-    messages: Messages,
+    pub(super) messages: Messages,
     stamps: Option<(Hlc, Hlc)>,
 }
 

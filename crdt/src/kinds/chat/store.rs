@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::hlc::Hlc;
 use crate::ids::{DeviceId, DocumentId, Incarnation, LogId, MessageId, PrincipalId};
 use crate::kinds::order::OrderKey;
+use crate::spans::Spans;
 
 use super::TEXT;
 
@@ -88,20 +89,20 @@ impl MessageView<'_> {
 }
 
 #[derive(Debug)]
-struct Row {
+pub(super) struct Row {
     id: MessageId,
     log: u32,
     stamp: Hlc,
-    sent: Hlc,
+    pub(super) sent: Hlc,
     received: u64,
     seq: u64,
-    body: Box<str>,
-    extra: Option<Box<Extra>>,
+    pub(super) body: Box<str>,
+    pub(super) extra: Option<Box<Extra>>,
 }
 
 /// What few messages have.
 #[derive(Debug)]
-struct Extra {
+pub(super) struct Extra {
     kind: Option<String>,
     reply_to: Option<MessageId>,
 }
@@ -115,11 +116,13 @@ struct LogInfo {
 /// The messages of a segment.
 #[derive(Debug, Default)]
 pub(crate) struct Messages {
-    rows: Vec<Row>,
+    pub(super) rows: Vec<Row>,
     /// Rows by key.
-    order: Vec<u32>,
+    pub(super) order: Vec<u32>,
     /// Rows by id and principal.
-    ids: BTreeMap<(MessageId, u32), u32>,
+    pub(super) ids: BTreeMap<(MessageId, u32), u32>,
+    /// What was written then is not shown.
+    pub(super) hidden: Spans,
     logs: Vec<LogInfo>,
     log_numbers: BTreeMap<LogId, u32>,
     principals: BTreeMap<PrincipalId, u32>,
@@ -134,6 +137,9 @@ impl Messages {
     /// Takes in a message. Appending in order costs O(log n) for the id and nothing else; out of order, a move of 4
     /// bytes for each later message.
     pub(crate) fn insert(&mut self, log: LogId, m: Incoming) -> Inserted {
+        if self.hidden.holds(m.sent.ms()) {
+            return Inserted::Hidden;
+        }
         let log_number = self.log_number(log);
         let principal = self.logs.get(log_number as usize).map_or(0, |l| l.principal);
         let key = OrderKey::of(m.sent, m.after, log.device, m.id);

@@ -107,7 +107,9 @@ impl ControlLog {
         }
         match operation {
             Operation::Retention { keep } => {
-                self.settings.retain(|old, _| !fields.over.contains(old));
+                for old in &fields.over {
+                    self.settings.remove(old);
+                }
                 self.replaced.extend(fields.over.iter().copied());
                 if !self.replaced.contains(&hash) {
                     self.settings.insert(hash, Setting { keep, by, at, entry: hash });
