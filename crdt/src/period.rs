@@ -103,7 +103,11 @@ mod tests {
                 let at = noon + step * HOUR_MS;
                 let id = segment(unit, at, 0);
                 let period = period_of(&id).unwrap();
-                assert!(period.holds(at) && period.end - period.start == unit.ms() && period.start % unit.ms() == 0);
+                assert!(
+                    period.holds(at)
+                        && period.end - period.start == unit.ms()
+                        && period.start.is_multiple_of(unit.ms())
+                );
                 assert_eq!(id.chat_week().map(|(w, _)| w), Some((at / WEEK_MS) as u32));
                 assert!(last.is_none_or(|l| l <= id));
                 last = Some(id);

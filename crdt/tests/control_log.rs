@@ -40,12 +40,7 @@ fn access() -> Access {
 impl Pen {
     fn new(device: u8, incarnation: u8) -> Self {
         let person = Person::new(device, incarnation);
-        Self {
-            author: Author::new(person.log(ID())),
-            writer: person.pen(ID()),
-            person,
-            log: ControlLog::new(access()),
-        }
+        Self { author: Author::new(person.log(ID())), writer: person.pen(ID()), person, log: ControlLog::new(access()) }
     }
 
     fn try_write(&mut self, ms: u64, operation: Operation) -> Result<Arc<Entry>, AuthorError> {

@@ -379,7 +379,10 @@ impl SpaceSync {
         }
         // Newest first: chat segments sort by week, and what is on screen is most often the last.
         for (document, theirs) in docs.into_iter().rev() {
-            if !counts(&document) || self.replica.is_gone(&document) || theirs == self.replica.document_digest(&document) {
+            if !counts(&document)
+                || self.replica.is_gone(&document)
+                || theirs == self.replica.document_digest(&document)
+            {
                 continue;
             }
             self.want(peer, document);

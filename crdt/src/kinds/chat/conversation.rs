@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 
+use super::is_ahead;
 use super::segment::{Applied, ChatSegment};
 use super::store::MessageView;
-use super::is_ahead;
 use crate::entry::Entry;
 use crate::hlc::Hlc;
 use crate::ids::{DeviceId, DocumentId, MessageId, PrincipalId};

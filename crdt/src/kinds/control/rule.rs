@@ -200,7 +200,9 @@ pub(crate) fn read(ops: &[OpView]) -> Fields {
                 fields.name = name.to_string();
             }
             ([_, Key::Map(field)], Action::Put(ScalarValue::Int(n))) => drop(fields.numbers.insert(field.clone(), *n)),
-            ([_, Key::Map(field), Key::Map(hash)], _) if field == "over" => fields.over.extend(hash.parse::<EntryHash>()),
+            ([_, Key::Map(field), Key::Map(hash)], _) if field == "over" => {
+                fields.over.extend(hash.parse::<EntryHash>())
+            }
             _ => {}
         }
     }

@@ -26,7 +26,7 @@ fn put(c: &mut Cluster, who: DeviceId, e: &Arc<Entry>) {
     let n = c.nodes.get_mut(&who).unwrap();
     n.sync.replica_mut().admit_own(e);
     n.disk.entry(e.header().log).or_default().push(e.clone());
-    n.sync.committed(None, true, &[e.clone()]);
+    n.sync.committed(None, true, std::slice::from_ref(e));
     c.step_outputs(who);
 }
 
@@ -157,7 +157,9 @@ impl Two {
                                     self.sides[at].sent(to);
                                 }
                             }
-                            Output::Push(_, entries) => wire.push_back((1 - at, Frame::Entries { live: true, entries })),
+                            Output::Push(_, entries) => {
+                                wire.push_back((1 - at, Frame::Entries { live: true, entries }))
+                            }
                             Output::Commit { from, live, entries } => self.taken(at, Some(from), live, &entries),
                             Output::Read { to, log, from, .. } => {
                                 let all = self.disk[at][&log][from as usize - 1..].to_vec();
