@@ -4,6 +4,7 @@
 //! printed beside the table.
 
 mod binary;
+mod catchup;
 mod cold;
 mod discovery;
 mod echo;
@@ -24,7 +25,7 @@ use figures::Table;
 /// What can go wrong in a bench is shown and ends it.
 type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-const NAMES: &[&str] = &["bare", "ircd", "discovery", "say", "room", "throughput", "memory", "cold"];
+const NAMES: &[&str] = &["bare", "ircd", "discovery", "say", "room", "throughput", "memory", "cold", "catchup"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -58,6 +59,7 @@ async fn run(name: &str, table: &mut Table) -> Outcome {
         "throughput" => throughput::bench(table).await,
         "memory" => memory::bench(table).await,
         "cold" => cold::bench(table).await,
+        "catchup" => catchup::bench(table).await,
         _ => Ok(()),
     }
 }

@@ -2,6 +2,7 @@
 //! knows how a node is started.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use cairn_actors::api::{ConversationKind, Event, NodeOptions, PeerState};
@@ -26,8 +27,9 @@ pub struct Running {
     pub id: DeviceId,
     /// Where its sessions end.
     pub address: SocketAddr,
+    /// Where it lies, if it goes with the node.
+    folder: Option<tempfile::TempDir>,
     _node: Node,
-    _folder: tempfile::TempDir,
 }
 
 /// Starts a node that knows these peers and sends no beacons; with a beacon port it knows nobody and finds them.
@@ -36,8 +38,22 @@ pub struct Running {
 /// What the node answers.
 pub async fn start(name: &str, peers: Vec<SocketAddr>, beacon_port: Option<u16>) -> Result<Running, Error> {
     let folder = tempfile::tempdir()?;
+    let mut node = start_on(name, folder.path(), peers, beacon_port).await?;
+    node.folder = Some(folder);
+    Ok(node)
+}
+
+/// Starts a node on a folder that stays; it knows these peers and sends no beacons.
+///
+/// # Errors
+/// What the node answers.
+pub async fn start_in(name: &str, data: &Path, peers: Vec<SocketAddr>) -> Result<Running, Error> {
+    start_on(name, data, peers, None).await
+}
+
+async fn start_on(name: &str, data: &Path, peers: Vec<SocketAddr>, beacon_port: Option<u16>) -> Result<Running, Error> {
     let options = NodeOptions {
-        data: folder.path().to_owned(),
+        data: data.to_owned(),
         name: Some(name.to_owned()),
         peers,
         no_discovery: beacon_port.is_none(),
@@ -49,7 +65,7 @@ pub async fn start(name: &str, peers: Vec<SocketAddr>, beacon_port: Option<u16>)
     let handle = node.handle.clone();
     let status = handle.status().await?;
     let address = (Ipv4Addr::LOCALHOST, status.port).into();
-    Ok(Running { handle, id: status.id, address, _node: node, _folder: folder })
+    Ok(Running { handle, id: status.id, address, folder: None, _node: node })
 }
 
 /// So many nodes that all see each other, in one network; and its Everyone room.

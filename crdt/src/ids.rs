@@ -10,6 +10,17 @@ use serde::{Deserialize, Serialize};
 use crate::period::MAX_SLOT;
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+/// The value of each character, capitals too; 255 for what is none. Ids are read for every message.
+const VALUES: [u8; 256] = {
+    let mut values = [u8::MAX; 256];
+    let mut v = 0;
+    while v < 32 {
+        values[ALPHABET[v] as usize] = v as u8;
+        values[ALPHABET[v].to_ascii_uppercase() as usize] = v as u8;
+        v += 1;
+    }
+    values
+};
 
 /// Text that is not an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,9 +59,11 @@ pub fn from_base32<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut out = [0u8; N];
     let (mut acc, mut bits, mut at) = (0u32, 0u32, 0usize);
     for c in text.bytes() {
-        let c = c.to_ascii_lowercase();
-        let v = ALPHABET.iter().position(|&a| a == c)?;
-        acc = (acc << 5) | u32::try_from(v).ok()?;
+        let v = VALUES[usize::from(c)];
+        if v > 31 {
+            return None;
+        }
+        acc = (acc << 5) | u32::from(v);
         bits += 5;
         if bits >= 8 {
             bits -= 8;

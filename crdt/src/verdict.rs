@@ -16,6 +16,7 @@ use crate::entry::{Entry, PAYLOAD_VERSION};
 use crate::guard::{Checked, Facts, Guard, OpView, Refusal};
 use crate::hlc::Hlc;
 use crate::ids::{DeviceId, DocumentId, EntryHash, EpochId, Incarnation, LogId};
+use crate::kinds::chat::plain::Plain;
 use crate::kinds::{Rule, Writing, rule_of};
 
 /// Why an entry is void.
@@ -64,6 +65,15 @@ impl Outcome {
     pub fn is_valid(&self) -> bool {
         matches!(self, Self::Valid { .. })
     }
+}
+
+/// What a valid entry says.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    /// A plain message.
+    Plain(Plain),
+    /// Its operations, in order.
+    Ops(Vec<OpView>),
 }
 
 /// What became of an entry that later ones may build on.
@@ -160,13 +170,44 @@ impl Judge {
     /// Judges one entry and remembers the verdict for those that build on it.
     pub(crate) fn take(&mut self, entry: &Entry) -> Result<Checked, Outcome> {
         let verdict = self.judge(entry);
-        let state = match &verdict {
-            Ok(checked) => {
-                self.guard.accept(checked);
-                State::Applied(checked.change.hash())
+        if let Ok(checked) = &verdict {
+            self.guard.accept(checked);
+        }
+        self.remember(entry, verdict.as_ref().map(|c| c.change.hash()));
+        verdict
+    }
+
+    /// The same for a read model that needs no change, only what it says.
+    pub(crate) fn take_said(&mut self, entry: &Entry) -> Result<Taken, Outcome> {
+        let Some((plain, actor)) = self.plain(entry) else { return self.take(entry).map(|c| Taken::Ops(c.ops)) };
+        let hash = ChangeHash(plain.hash);
+        self.guard.accept_unseen(&actor, hash, plain.ops);
+        self.remember(entry, Ok(hash));
+        Ok(Taken::Plain(plain))
+    }
+
+    /// The message of an entry that is in order for certain.
+    fn plain(&mut self, entry: &Entry) -> Option<(Plain, [u8; 32])> {
+        let header = entry.header();
+        let next = header.log.document == self.id && header.payload_version == PAYLOAD_VERSION;
+        let alone = header.epoch == EpochId::NONE && header.deps.is_empty() && header.deps_on_prev;
+        let seen = self.logs.get(&(header.log.device, header.log.incarnation))?;
+        match seen.tail.last() {
+            Some((prev, State::Applied(last)))
+                if next && alone && Some(header.seq) == seen.len.checked_add(1) && *prev == header.prev =>
+            {
+                self.rule.as_mut()?.plain(header, &last.0, entry.payload.as_deref()?)
             }
+            _ => None,
+        }
+    }
+
+    /// Remembers the verdict on an entry, if it is one on the next of its log.
+    fn remember(&mut self, entry: &Entry, verdict: Result<ChangeHash, &Outcome>) {
+        let state = match verdict {
+            Ok(hash) => State::Applied(hash),
             Err(Outcome::Void(VoidReason::Elsewhere) | Outcome::Known | Outcome::Waiting | Outcome::Valid { .. }) => {
-                return verdict;
+                return;
             }
             Err(Outcome::Void(_)) => State::Void,
             Err(Outcome::Unsupported) => State::Unsupported,
@@ -175,7 +216,6 @@ impl Judge {
         let log = entry.header().log;
         let last_only = self.rule.as_ref().is_none_or(|r| r.single_writer());
         self.logs.entry((log.device, log.incarnation)).or_default().push(entry.hash(), state, last_only);
-        verdict
     }
 
     fn judge(&mut self, entry: &Entry) -> Result<Checked, Outcome> {

@@ -65,7 +65,7 @@ struct Span {
     start: u32,
     /// How many operations it has.
     len: u32,
-    /// The dense number of the first.
+    /// The dense number of the first; [`NONE`] where the operations are not kept.
     first: u32,
 }
 
@@ -83,6 +83,8 @@ struct Author {
     clock: BTreeMap<u32, u32>,
     /// How the clock grew: own seq, other author, its seq; in order of own seq.
     log: Vec<(u32, u32, u32)>,
+    /// The last change, if its operations are not kept: only the next one needs its hash.
+    unseen: Option<ChangeHash>,
 }
 
 /// The index.
@@ -165,6 +167,9 @@ impl Index {
         let at = changes.partition_point(|c| c.start <= counter).checked_sub(1)?;
         let c = changes.get(at)?;
         let offset = counter.checked_sub(c.start)?;
+        if c.first == NONE {
+            return None;
+        }
         (offset < c.len).then_some((c.first.checked_add(offset)?, at as u32 + 1))
     }
 
@@ -241,26 +246,16 @@ impl Index {
 
     /// Takes in a checked change.
     pub(super) fn accept(&mut self, next: &Rows, hash: ChangeHash, actor: &ActorId, views: &[OpView]) {
-        let author = match self.by_actor.get(actor) {
-            Some(&a) => a,
-            None => {
-                let a = self.authors.len() as u32;
-                self.by_actor.insert(actor.clone(), a);
-                self.authors.push(Author {
-                    actor: actor.clone(),
-                    changes: Vec::new(),
-                    clock: BTreeMap::new(),
-                    log: Vec::new(),
-                });
-                a
-            }
-        };
+        let author = self.author_or_new(actor);
         let base = self.ops.len() as u32;
         let Some(me) = self.authors.get_mut(author as usize) else { return };
         if me.changes.len() as u32 != next.seq.saturating_sub(1) {
             return;
         }
         me.changes.push(Span { start: next.start, len: next.ops.len() as u32, first: base });
+        if let Some(last) = me.unseen.take() {
+            self.by_hash.remove(&last);
+        }
         for (&who, &seq) in &next.past.fresh {
             me.clock.insert(who, seq);
             me.log.push((next.seq, who, seq));
@@ -282,6 +277,35 @@ impl Index {
             }
         }
         self.over.extend(next.over.iter().map(|&(what, by)| (global(what), global(by))));
+    }
+
+    /// Takes in a change on top of its author's last one alone, without its operations.
+    pub(super) fn accept_unseen(&mut self, actor: &ActorId, hash: ChangeHash, ops: u32) {
+        let author = self.author_or_new(actor);
+        let Some(me) = self.authors.get_mut(author as usize) else { return };
+        let start = me.changes.last().map_or(1, |c| c.start.saturating_add(c.len));
+        me.changes.push(Span { start, len: ops, first: NONE });
+        let seq = me.changes.len() as u32;
+        if let Some(last) = me.unseen.replace(hash) {
+            self.by_hash.remove(&last);
+        }
+        self.by_hash.insert(hash, (author, seq));
+    }
+
+    fn author_or_new(&mut self, actor: &ActorId) -> u32 {
+        if let Some(&a) = self.by_actor.get(actor) {
+            return a;
+        }
+        let a = self.authors.len() as u32;
+        self.by_actor.insert(actor.clone(), a);
+        self.authors.push(Author {
+            actor: actor.clone(),
+            changes: Vec::new(),
+            clock: BTreeMap::new(),
+            log: Vec::new(),
+            unseen: None,
+        });
+        a
     }
 
     fn intern(&mut self, key: &str) -> u32 {

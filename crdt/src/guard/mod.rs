@@ -31,6 +31,7 @@ use automerge::{ActorId, Change, ChangeHash};
 
 use check::Checker;
 use index::{BadPast, Index, Rows};
+pub(crate) use scan::{Bytes, MAGIC};
 pub use scan::{Scan, scan};
 
 /// What the entry says about the change that it carries.
@@ -175,6 +176,13 @@ impl Guard {
     pub fn accept(&mut self, checked: &Checked) {
         let change = &checked.change;
         self.index.accept(&checked.rows, change.hash(), change.actor_id(), &checked.ops);
+    }
+
+    /// Takes in a change that a rule knows to be in order without [`Guard::check`], and of whose operations no later
+    /// change that the rule lets through names one: they are counted, not kept. It must be its author's next, made on
+    /// top of the last one alone, in a kind where changes depend on nothing else.
+    pub(crate) fn accept_unseen(&mut self, actor: &[u8; 32], hash: ChangeHash, ops: u32) {
+        self.index.accept_unseen(&ActorId::from(actor.as_slice()), hash, ops);
     }
 
     /// Whether a change was accepted.

@@ -13,7 +13,7 @@ use super::limits::{
     MAX_START_OP, MAX_TIME,
 };
 
-const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
+pub(crate) const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
 /// Magic, checksum and type.
 const FRONT: usize = 4 + 4 + 1;
 const CHANGE: u8 = 1;
@@ -36,10 +36,14 @@ pub struct Scan {
 
 /// A reader of LEB128 numbers.
 #[derive(Clone, Copy)]
-struct Bytes<'a>(&'a [u8]);
+pub(crate) struct Bytes<'a>(&'a [u8]);
 
 impl<'a> Bytes<'a> {
-    fn take(&mut self, n: usize) -> Res<&'a [u8]> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn take(&mut self, n: usize) -> Res<&'a [u8]> {
         let (head, tail) = self.0.split_at_checked(n).ok_or(Refusal::Malformed("it ends too early"))?;
         self.0 = tail;
         Ok(head)
@@ -51,7 +55,7 @@ impl<'a> Bytes<'a> {
         Ok(b)
     }
 
-    fn unsigned(&mut self) -> Res<u64> {
+    pub(crate) fn unsigned(&mut self) -> Res<u64> {
         let mut out = 0u64;
         for shift in (0..64).step_by(7) {
             let b = self.byte()?;
@@ -67,7 +71,7 @@ impl<'a> Bytes<'a> {
         Err(Refusal::Malformed("a number is too long"))
     }
 
-    fn signed(&mut self) -> Res<i64> {
+    pub(crate) fn signed(&mut self) -> Res<i64> {
         let mut out = 0i64;
         for shift in (0..64).step_by(7) {
             let b = self.byte()?;
@@ -85,7 +89,7 @@ impl<'a> Bytes<'a> {
         Err(Refusal::Malformed("a number is too long"))
     }
 
-    fn sized(&mut self, max: usize, what: &'static str) -> Res<&'a [u8]> {
+    pub(crate) fn sized(&mut self, max: usize, what: &'static str) -> Res<&'a [u8]> {
         let n = self.unsigned()?;
         match usize::try_from(n) {
             Ok(n) if n <= max => self.take(n),
@@ -93,7 +97,7 @@ impl<'a> Bytes<'a> {
         }
     }
 
-    fn done(&self) -> bool {
+    pub(crate) fn done(&self) -> bool {
         self.0.is_empty()
     }
 }

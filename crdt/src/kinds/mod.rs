@@ -11,10 +11,12 @@ mod own;
 pub mod profile;
 pub mod read_marks;
 
+use crate::entry::Header;
 use crate::guard::OpView;
 use crate::hlc::Hlc;
 use crate::ids::{DeviceId, DocumentId, Incarnation, Kind};
 use crate::period::period_of;
+use chat::plain::Plain;
 
 /// Who writes the change that a rule judges, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +54,13 @@ pub trait Rule: std::fmt::Debug + Send {
     /// # Errors
     /// Why the whole is not allowed.
     fn end(&mut self) -> Result<(), &'static str>;
+
+    /// The message of a change that guard and rule would let through for certain, which is then taken over as by
+    /// [`Rule::end`]. `last` is the hash of the author's last change, the only one that this one may depend on.
+    /// `None` says nothing about the change: it is judged.
+    fn plain(&mut self, _header: &Header, _last: &[u8; 32], _raw: &[u8]) -> Option<(Plain, [u8; 32])> {
+        None
+    }
 }
 
 /// The rule of a document, or `None` for a kind that this build does not know or that holds no Automerge document.

@@ -25,6 +25,7 @@
 mod compose;
 mod conversation;
 mod gone;
+pub(crate) mod plain;
 pub(crate) mod rule;
 mod segment;
 mod store;

@@ -1,10 +1,12 @@
 //! Who may write what in a chat segment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use automerge::ScalarValue;
 
+use super::plain::{Chain, Plain, Room, recognise};
 use super::{BLOCK_MESSAGES, MAX_BODY, block_key};
+use crate::entry::Header;
 use crate::guard::{Action, Key, OpView};
 use crate::hlc::Hlc;
 use crate::ids::{DeviceId, Incarnation, MessageId};
@@ -34,6 +36,20 @@ struct Progress {
     blocks: u32,
     in_last: u32,
     stamp: Hlc,
+    /// Operations so far: they are numbered from 1 without gaps.
+    ops: u64,
+    /// The operation that made the last block.
+    block: u64,
+}
+
+/// An incarnation.
+#[derive(Debug, Default)]
+struct Writer {
+    progress: Progress,
+    /// The messages of the last block.
+    ids: BTreeSet<MessageId>,
+    /// Its Automerge actor, once it was needed.
+    actor: Option<[u8; 32]>,
 }
 
 /// The message being made.
@@ -56,26 +72,31 @@ struct Change {
     extra: usize,
     messages: u32,
     making: Option<Making>,
+    /// Whether it opened a block.
+    opened: bool,
+    /// The messages that it made in the last block.
+    ids: Vec<MessageId>,
 }
 
 /// The rule of a segment.
 #[derive(Debug)]
 pub(crate) struct ChatRule {
     period: Period,
-    authors: BTreeMap<(DeviceId, Incarnation), Progress>,
+    authors: BTreeMap<(DeviceId, Incarnation), Writer>,
     change: Option<Change>,
+    room: Room,
 }
 
 impl ChatRule {
     /// The rule of a segment of that time.
     pub(crate) fn new(period: Period) -> Self {
-        Self { period, authors: BTreeMap::new(), change: None }
+        Self { period, authors: BTreeMap::new(), change: None, room: Room::default() }
     }
 }
 
 impl Rule for ChatRule {
     fn begin(&mut self, by: &Writing) {
-        let progress = self.authors.get(&(by.device, by.incarnation)).copied().unwrap_or_default();
+        let progress = self.authors.get(&(by.device, by.incarnation)).map(|w| w.progress).unwrap_or_default();
         let last_block = progress.blocks.checked_sub(1).map(|b| block_key(&by.incarnation, b)).unwrap_or_default();
         self.change = Some(Change {
             by: *by,
@@ -86,11 +107,14 @@ impl Rule for ChatRule {
             extra: 0,
             messages: 0,
             making: None,
+            opened: false,
+            ids: Vec::new(),
         });
     }
 
     fn op(&mut self, op: &OpView) -> Result<(), &'static str> {
-        self.change.as_mut().ok_or("no change was begun")?.op(op)
+        let change = self.change.as_mut().ok_or("no change was begun")?;
+        change.op(op, self.authors.get(&(change.by.device, change.by.incarnation)))
     }
 
     fn end(&mut self) -> Result<(), &'static str> {
@@ -103,13 +127,39 @@ impl Rule for ChatRule {
             return Err("the stamp is not past the author's previous one");
         }
         change.progress.stamp = change.by.hlc;
-        self.authors.insert((change.by.device, change.by.incarnation), change.progress);
+        change.progress.ops = change.progress.ops.saturating_add(change.ops.into());
+        let writer = self.authors.entry((change.by.device, change.by.incarnation)).or_default();
+        writer.progress = change.progress;
+        if change.opened {
+            writer.ids.clear();
+        }
+        writer.ids.extend(change.ids);
         Ok(())
+    }
+
+    fn plain(&mut self, header: &Header, last: &[u8; 32], raw: &[u8]) -> Option<(Plain, [u8; 32])> {
+        let writer = self.authors.get_mut(&(header.log.device, header.log.incarnation))?;
+        let p = &mut writer.progress;
+        let room = p.blocks > 0 && p.in_last < BLOCK_MESSAGES;
+        if !room || !self.period.holds(header.hlc.ms()) || header.hlc <= p.stamp {
+            return None;
+        }
+        let actor = writer.actor.get_or_insert_with(|| header.log.automerge_actor());
+        let start = p.ops.checked_add(1)?;
+        let chain = Chain { actor, seq: header.seq, start, last, block: p.block, hlc: header.hlc };
+        let plain = recognise(raw, &chain, &mut self.room)?;
+        if !writer.ids.insert(plain.id) {
+            return None;
+        }
+        p.in_last = p.in_last.saturating_add(1);
+        p.ops = p.ops.saturating_add(plain.ops.into());
+        p.stamp = header.hlc;
+        Some((plain, *actor))
     }
 }
 
 impl Change {
-    fn op(&mut self, op: &OpView) -> Result<(), &'static str> {
+    fn op(&mut self, op: &OpView, writer: Option<&Writer>) -> Result<(), &'static str> {
         self.ops = self.ops.saturating_add(1);
         if self.ops > MAX_OPS || op.path.len() > MAX_DEPTH {
             return Err("too many operations or too deep");
@@ -126,7 +176,7 @@ impl Change {
         }
         match rest {
             [] => self.open_block(root, op),
-            [Key::Map(id)] => self.open_message(root, id, op),
+            [Key::Map(id)] => self.open_message(root, id, op, writer),
             [Key::Map(id), Key::Map(field)] if self.makes(root, id) => self.field(field, op),
             [Key::Map(id), Key::Map(_), ..] if self.makes(root, id) => self.other(op),
             _ => Err("not in the message that the change makes"),
@@ -144,23 +194,29 @@ impl Change {
         }
         self.progress.blocks = self.progress.blocks.saturating_add(1);
         self.progress.in_last = 0;
+        self.progress.block = self.progress.ops.saturating_add(self.ops.into());
         self.last_block = next;
+        self.opened = true;
+        self.ids.clear();
         Ok(())
     }
 
-    fn open_message(&mut self, root: &str, id: &str, op: &OpView) -> Result<(), &'static str> {
+    fn open_message(&mut self, root: &str, id: &str, op: &OpView, writer: Option<&Writer>) -> Result<(), &'static str> {
         self.finish_message()?;
         if op.action != Action::MakeMap || root != self.last_block {
             return Err("not a message in the author's last block");
         }
-        if !is_canonical_id(id) {
-            return Err("not a message id");
+        let Some(message) = canonical_id(id) else { return Err("not a message id") };
+        // What the guard does not keep of plain messages is held here: nothing is put over one.
+        if self.ids.contains(&message) || (!self.opened && writer.is_some_and(|w| w.ids.contains(&message))) {
+            return Err("the message is there already");
         }
         if self.progress.in_last >= BLOCK_MESSAGES || self.messages >= MAX_MESSAGES {
             return Err("the block is full");
         }
         self.progress.in_last = self.progress.in_last.saturating_add(1);
         self.messages = self.messages.saturating_add(1);
+        self.ids.push(message);
         self.making = Some(Making { id: id.to_owned(), sent: false, kind: false, body: false });
         Ok(())
     }
@@ -199,7 +255,7 @@ impl Change {
                 .filter(|t| t.parse::<OrderKey>().is_ok_and(|k| k.to_string() == *t))
                 .map(|_| ())
                 .ok_or("after is not an order key"),
-            "reply_to" => text.filter(|t| is_canonical_id(t)).map(|_| ()).ok_or("reply_to is not a message id"),
+            "reply_to" => text.and_then(canonical_id).map(|_| ()).ok_or("reply_to is not a message id"),
             "attachments" if op.action != Action::MakeList => Err("attachments is not a list"),
             _ => self.other(op),
         }
@@ -235,6 +291,6 @@ fn is_block(text: &str) -> bool {
     text.len() == 6 && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-fn is_canonical_id(text: &str) -> bool {
-    text.parse::<MessageId>().is_ok() && !text.bytes().any(|b| b.is_ascii_uppercase())
+fn canonical_id(text: &str) -> Option<MessageId> {
+    if text.bytes().any(|b| b.is_ascii_uppercase()) { None } else { text.parse().ok() }
 }

@@ -8,13 +8,14 @@ use automerge::ScalarValue;
 
 use super::TEXT;
 use super::conversation::Span;
+use super::plain::Plain;
 use super::store::{Incoming, Inserted, MessageView, Messages};
 use crate::entry::{Entry, Header};
 use crate::guard::{Action, Key, OpView};
 use crate::hlc::Hlc;
 use crate::ids::{DocumentId, LogId, MessageId, PrincipalId};
 use crate::kinds::order::OrderKey;
-use crate::verdict::{Judge, Outcome};
+use crate::verdict::{Judge, Outcome, Taken};
 
 /// What a batch of entries changed.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -57,21 +58,38 @@ impl ChatSegment {
 
     /// Judges and applies a batch. `received` says when an entry became durable here (milliseconds since 1970).
     pub fn apply<E: AsRef<Entry>>(&mut self, entries: &[E], received: impl Fn(&E) -> u64) -> Applied {
-        let mut out = Applied { outcomes: self.judge.apply(entries), ..Applied::default() };
-        for (entry, outcome) in entries.iter().zip(&mut out.outcomes) {
-            let Outcome::Valid { ops } = outcome else { continue };
+        let mut out = Applied { outcomes: Vec::with_capacity(entries.len()), ..Applied::default() };
+        for entry in entries {
+            let outcome = self.judge.take_said(entry.as_ref());
             let header = entry.as_ref().header();
-            let (first, last) = self.stamps.unwrap_or((header.hlc, header.hlc));
-            self.stamps = Some((first.min(header.hlc), last.max(header.hlc)));
-            for message in read(header, &std::mem::take(ops), received(entry)) {
-                match self.messages.insert(header.log, message) {
-                    Inserted::New(key) => out.shown.push(key),
-                    Inserted::Replaced { old, new } => out.moved.push((old, new)),
-                    Inserted::Hidden => {}
-                }
+            if outcome.is_ok() {
+                let (first, last) = self.stamps.unwrap_or((header.hlc, header.hlc));
+                self.stamps = Some((first.min(header.hlc), last.max(header.hlc)));
             }
+            let outcome = match outcome {
+                Ok(Taken::Plain(plain)) => {
+                    self.insert(header.log, Incoming::of(header, plain, received(entry)), &mut out);
+                    Outcome::Valid { ops: Vec::new() }
+                }
+                Ok(Taken::Ops(ops)) => {
+                    for message in read(header, &ops, received(entry)) {
+                        self.insert(header.log, message, &mut out);
+                    }
+                    Outcome::Valid { ops: Vec::new() }
+                }
+                Err(outcome) => outcome,
+            };
+            out.outcomes.push(outcome);
         }
         out
+    }
+
+    fn insert(&mut self, log: LogId, message: Incoming, out: &mut Applied) {
+        match self.messages.insert(log, message) {
+            Inserted::New(key) => out.shown.push(key),
+            Inserted::Replaced { old, new } => out.moved.push((old, new)),
+            Inserted::Hidden => {}
+        }
     }
 
     /// How many messages are shown.
@@ -139,6 +157,13 @@ impl ChatSegment {
     }
 }
 
+impl Incoming {
+    fn of(header: &Header, plain: Plain, received: u64) -> Self {
+        let Plain { id, body, after, reply_to, .. } = plain;
+        Self { id, seq: header.seq, sent: header.hlc, after, received, kind: None, body, reply_to }
+    }
+}
+
 /// The messages of a change that passed guard and rule.
 fn read(header: &Header, ops: &[OpView], received: u64) -> Vec<Incoming> {
     let mut out: Vec<Incoming> = Vec::with_capacity(1);
@@ -152,7 +177,7 @@ fn read(header: &Header, ops: &[OpView], received: u64) -> Vec<Incoming> {
                     sent: header.hlc,
                     after: None,
                     received,
-                    kind: TEXT.to_owned(),
+                    kind: None,
                     body: Box::default(),
                     reply_to: None,
                 });
@@ -162,7 +187,7 @@ fn read(header: &Header, ops: &[OpView], received: u64) -> Vec<Incoming> {
             {
                 let Some(message) = out.last_mut() else { continue };
                 match field.as_str() {
-                    "kind" if text.as_str() != TEXT => message.kind = text.to_string(),
+                    "kind" if text.as_str() != TEXT => message.kind = Some(text.to_string()),
                     "body" => message.body = text.as_str().into(),
                     "after" => message.after = text.parse::<OrderKey>().ok().map(|k| k.stamp),
                     "reply_to" => message.reply_to = text.parse().ok(),

@@ -18,7 +18,8 @@ pub(crate) struct Incoming {
     pub sent: Hlc,
     pub after: Option<Hlc>,
     pub received: u64,
-    pub kind: String,
+    /// `None` for a plain message.
+    pub kind: Option<String>,
     pub body: Box<str>,
     pub reply_to: Option<MessageId>,
 }
@@ -143,8 +144,8 @@ impl Messages {
         let log_number = self.log_number(log);
         let principal = self.logs.get(log_number as usize).map_or(0, |l| l.principal);
         let key = OrderKey::of(m.sent, m.after, log.device, m.id);
-        let kind = (m.kind != TEXT).then_some(m.kind);
-        let extra = (kind.is_some() || m.reply_to.is_some()).then(|| Box::new(Extra { kind, reply_to: m.reply_to }));
+        let extra =
+            (m.kind.is_some() || m.reply_to.is_some()).then(|| Box::new(Extra { kind: m.kind, reply_to: m.reply_to }));
         let row = Row {
             id: m.id,
             log: log_number,
