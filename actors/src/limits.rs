@@ -40,6 +40,8 @@ pub const DIAL_BURST: u32 = 64;
 pub const DISCOVERY_IDS: usize = 20_000;
 /// Longest random wait before a newcomer is dialled.
 pub const DIAL_JITTER: Duration = Duration::from_millis(20);
+/// The random wait is at most this long for each device that is here or being dialled: who is alone dials at once.
+pub const DIAL_JITTER_EACH: Duration = Duration::from_millis(1);
 /// How long a fresh device listens before it mints a network of its own.
 pub const NETWORK_SILENCE: Duration = Duration::from_secs(1);
 /// Configured peers and interfaces, each.

@@ -62,6 +62,8 @@ pub struct Parts {
     pub key: DeviceKey,
     /// The store.
     pub store: Arc<dyn Store>,
+    /// What is to be kept before anything is signed.
+    pub first: Vec<Write>,
     /// How the writer runs.
     pub writer: WriterMode,
     /// The transport.
@@ -111,14 +113,15 @@ impl Node {
     /// # Errors
     /// [`StartError`].
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { env, key, store, writer, transport, settings, name, data, discovery, discovering, keep, troubles } =
-            parts;
+        let Parts { env, key, store, mut first, writer, transport, settings, name, .. } = parts;
+        let Parts { data, discovery, discovering, keep, troubles, .. } = parts;
         let me = key.id();
         let incarnation = Incarnation(env.random());
         let people = People::load(me, store.as_ref())?;
         // Written before anything is signed: how often this device has started, and when.
         let started = [&b"incarnation/"[..], &incarnation.0].concat();
-        store.commit(&[Write::Put(Table::Meta, started, env.now_ms().to_be_bytes().to_vec())])?;
+        first.push(Write::Put(Table::Meta, started, env.now_ms().to_be_bytes().to_vec()));
+        store.commit(&first)?;
         let about = Me { name, named: settings.0.named, interfaces: Vec::new(), discovery: discovering, data };
         let wiring = Arc::new(Wiring::new(env, key, incarnation, store, transport, people, about));
         *wiring.keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(keep);

@@ -96,7 +96,10 @@ pub async fn start(options: NodeOptions) -> Result<Node, StartError> {
     };
     let transport = Arc::new(QuicTransport::bind(&key, &quic).map_err(|e| StartError::Transport(e.to_string()))?);
     let port = transport.port();
-    store.commit(&[Write::Put(Table::Meta, PORT_KEY.to_vec(), port.to_be_bytes().to_vec())])?;
+    let mut first = Vec::new();
+    if quic.remembered != Some(port) {
+        first.push(Write::Put(Table::Meta, PORT_KEY.to_vec(), port.to_be_bytes().to_vec()));
+    }
     let wanted = Wanted { names: options.interfaces.clone(), loopback_only: options.loopback_only };
     let io: Arc<dyn BeaconIo> = if options.no_discovery {
         Arc::new(Silent)
@@ -110,6 +113,7 @@ pub async fn start(options: NodeOptions) -> Result<Node, StartError> {
         env: Env::system().map_err(StartError::System)?,
         key,
         store,
+        first,
         writer: WriterMode::Thread,
         transport,
         settings: (settings, Some(settings_file)),

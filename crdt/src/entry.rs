@@ -15,7 +15,7 @@
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::hlc::Hlc;
 use crate::identity::{DeviceKey, verify};
-use crate::ids::{DeviceId, DocumentId, EntryHash, EpochId, Incarnation, LogId, SpaceId, domain_hash};
+use crate::ids::{DeviceId, DocumentId, Domain, EntryHash, EpochId, Incarnation, LogId, SpaceId};
 
 /// The version of the envelope.
 pub const VERSION: u8 = 1;
@@ -220,21 +220,26 @@ impl SignedHeader {
     /// # Errors
     /// [`DecodeError`] where the bytes are not canonical.
     pub fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut from = r.clone();
         let header = Header::decode(r)?;
+        // A header has one encoding: what was read is what would be written.
+        let bytes = from.take(from.remaining().saturating_sub(r.remaining()))?;
         let signature = r.array()?;
-        let hash = hash_of(&header.encode(), &signature);
+        let hash = hash_of(bytes, &signature);
         Ok(Self { header, signature, hash })
     }
 }
 
 fn hash_of(header: &[u8], signature: &[u8; 64]) -> EntryHash {
-    EntryHash(domain_hash("cairn 2026 entry hash", &[header, signature]))
+    static DOMAIN: Domain = Domain::new("cairn 2026 entry hash");
+    EntryHash(DOMAIN.hash(&[header, signature]))
 }
 
 /// The hash that a header gives for its payload.
 #[must_use]
 pub fn payload_hash(payload: &[u8]) -> [u8; 32] {
-    domain_hash("cairn 2026 payload", &[payload])
+    static DOMAIN: Domain = Domain::new("cairn 2026 payload");
+    DOMAIN.hash(&[payload])
 }
 
 /// A signed header with its payload, or without where the payload was erased.

@@ -39,6 +39,9 @@ pub async fn up(options: NodeOptions) -> Result<(RunningNode, Server), ApiError>
     }
 }
 
+/// Longest wait for what conversations there are, before a message is told without what kind its is.
+const ANSWER: Duration = Duration::from_millis(100);
+
 /// Runs a node until it is told to stop.
 ///
 /// # Errors
@@ -76,10 +79,7 @@ pub async fn attend(
             printer.print(line, json);
         }
     }
-    // A fresh node answers only once it is in a network; what it joins then is told by events.
-    let known = tokio::time::timeout(Duration::from_millis(100), node.handle.conversations()).await;
-    let mut kinds: BTreeMap<SpaceId, ConversationKind> =
-        known.into_iter().flatten().flatten().map(|c| (c.id, c.kind)).collect();
+    let mut kinds: BTreeMap<SpaceId, ConversationKind> = BTreeMap::new();
     let mut told = std::pin::pin!(told);
     let mut asked = false;
     let by_itself = loop {
@@ -91,8 +91,14 @@ pub async fn attend(
         match event {
             Ok(Event::Ready(_)) => {}
             Ok(event) => {
-                if let Event::Conversation(c) = &event {
-                    kinds.insert(c.id, c.kind);
+                match &event {
+                    Event::Conversation(c) => drop(kinds.insert(c.id, c.kind)),
+                    // Asked when it matters: a fresh node answers only once it is in a network.
+                    Event::Message(m) if json && !kinds.contains_key(&m.conversation) => {
+                        let all = tokio::time::timeout(ANSWER, node.handle.conversations()).await;
+                        kinds.extend(all.into_iter().flatten().flatten().map(|c| (c.id, c.kind)));
+                    }
+                    _ => {}
                 }
                 asked |= event == Event::Stopping;
                 if let Some(line) = line_of(&event, &kinds, json) {

@@ -9,6 +9,7 @@ pub mod redb;
 pub mod tables;
 
 mod batch;
+mod blank;
 mod fault;
 mod migrations;
 mod open;

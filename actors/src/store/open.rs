@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase};
 
 use super::fault::{Fault, guarded, io_error};
-use super::{StoreError, migrations, walk as reads};
+use super::{StoreError, blank, migrations, walk as reads};
 use crate::limits::STORE_CACHE;
 
 /// Opens the database in a file: redb's own way, or in tests one whose medium fails when told to.
@@ -46,24 +46,29 @@ impl Opener {
         guarded(|| Ok((self.0)(file)?))
     }
 
-    /// Makes a database that is whole before it has its name.
-    fn create(&self, path: &Path) -> Result<(), Fault> {
-        let new = beside(path, ".new");
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&new).map_err(redb::Error::Io)?;
-        let made = guarded(|| migrations::migrate(&(self.0)(file)?))
-            .and_then(|()| std::fs::rename(&new, path).map_err(|e| redb::Error::Io(e).into()));
-        if let Err(fault) = made {
-            // Half a file is of no use, and on a full disk in the way. The error that matters is the first one.
-            let _ = std::fs::remove_file(&new);
-            return Err(fault);
-        }
-        crate::data::sync_folder(path).map_err(redb::Error::Io)?;
-        Ok(())
+}
+
+/// Makes a store that is whole before it has its name.
+fn create(path: &Path) -> Result<(), Fault> {
+    let image = blank::image()?;
+    let new = beside(path, ".new");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let made = options
+        .open(&new)
+        .and_then(|mut file| {
+            file.write_all(&image)?;
+            file.sync_all()
+        })
+        .and_then(|()| std::fs::rename(&new, path));
+    if let Err(error) = made {
+        // Half a file is of no use, and on a full disk in the way. The error that matters is the first one.
+        let _ = std::fs::remove_file(&new);
+        return Err(redb::Error::Io(error).into());
     }
+    Ok(crate::data::sync_folder(path).map_err(redb::Error::Io)?)
 }
 
 /// The file, open or to be opened again.
@@ -177,7 +182,7 @@ fn put_down(db: Option<Database>) {
 
 fn first_open(path: &Path, opener: &Opener) -> Result<Database, Fault> {
     match path.symlink_metadata() {
-        Err(e) if e.kind() == ErrorKind::NotFound => opener.create(path)?,
+        Err(e) if e.kind() == ErrorKind::NotFound => create(path)?,
         Err(e) => return Err(redb::Error::Io(e).into()),
         Ok(_) => {}
     }

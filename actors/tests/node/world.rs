@@ -43,6 +43,7 @@ impl Sim {
             env: Env::simulated(EPOCH_MS, nonce),
             key: key.clone(),
             store: Arc::new(store.clone()),
+            first: Vec::new(),
             writer: WriterMode::Inline,
             transport: at.transport.clone(),
             settings: (Settings::default(), None),

@@ -126,6 +126,11 @@ impl Dials {
         Some((first, dial.addr))
     }
 
+    /// Dials that wait or run.
+    pub(super) fn len(&self) -> usize {
+        self.dials.len()
+    }
+
     /// When [`Dials::next`] gives something, if nothing else happens.
     pub(super) fn next_wake(&self, now: Duration) -> Option<Duration> {
         let first = self.dials.values().filter_map(|d| d.due).min()?;

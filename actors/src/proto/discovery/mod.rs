@@ -22,7 +22,7 @@ use self::table::{Standing, Table};
 use crate::limits::{
     ANSWER_AFTER, BACKOFF, BAN, BEACON_ADDRESSES, BEACON_BURST, BEACON_BURST_PER_ADDRESS, BEACON_INTERVAL,
     BEACON_PEERS_PER_SECOND, BEACON_VERIFICATIONS, BEACONS_PER_ADDRESS, CONFIGURED_BACKOFF_MAX, DIAL_BURST,
-    DIAL_JITTER, DIALS_PER_SECOND, DIALS_WAITING, DISCOVERY_IDS, MISSING_FOR, MISSING_INTERVAL, RESCAN,
+    DIAL_JITTER, DIAL_JITTER_EACH, DIALS_PER_SECOND, DIALS_WAITING, DISCOVERY_IDS, MISSING_FOR, MISSING_INTERVAL, RESCAN,
 };
 use crate::proto::beacon::{Beacon, BeaconError};
 use crate::proto::bucket::{Bucket, Buckets};
@@ -150,6 +150,8 @@ pub struct Discovery {
     rng: ChaCha8Rng,
     counter: u64,
     table: Table,
+    /// Devices that a session is open with.
+    sessions: u32,
     dials: Dials,
     by_address: Buckets,
     verifications: Bucket,
@@ -174,6 +176,7 @@ impl Discovery {
             rng: ChaCha8Rng::from_seed(config.seed),
             counter: 0,
             table: Table::new(DISCOVERY_IDS),
+            sessions: 0,
             dials: Dials::new(now),
             by_address: Buckets::new(BEACONS_PER_ADDRESS, BEACON_BURST_PER_ADDRESS, BEACON_ADDRESSES),
             verifications: Bucket::new(BEACON_VERIFICATIONS, BEACON_VERIFICATIONS, now),
@@ -197,7 +200,7 @@ impl Discovery {
                 device.reached_at(known.addr);
                 device.missing_until = Some(now.saturating_add(left));
             }
-            let due = now.saturating_add(this.jitter(DIAL_JITTER));
+            let due = now.saturating_add(this.dial_wait());
             this.dials.want(Target::Device(known.device), known.addr, Urgency::Other, due, now, true);
         }
         this.begin_burst(now);
@@ -319,7 +322,7 @@ impl Discovery {
             return;
         }
         let urgency = if missing { Urgency::Member } else { Urgency::Other };
-        let due = now.saturating_add(self.jitter(DIAL_JITTER));
+        let due = now.saturating_add(self.dial_wait());
         self.dials.want(Target::Device(id), addr, urgency, due, now, novelty.started || missing);
         if novelty.started {
             self.answer_later(id, from, now.saturating_add(ANSWER_AFTER));
@@ -351,6 +354,7 @@ impl Discovery {
         let device = self.table.touch(id, now);
         device.reached_at(addr);
         let incarnation = incarnation.or_else(|| device.incarnation());
+        self.sessions = self.sessions.saturating_add(u32::from(device.here.is_none()));
         (device.here, device.missing_until, device.proven) = (Some(incarnation), None, true);
         self.answers.remove(&id);
         self.dials.settle(Target::Device(id), now);
@@ -372,7 +376,7 @@ impl Discovery {
     /// for.
     pub fn peer_down(&mut self, id: DeviceId, missed: bool, now: Duration) {
         let device = self.table.touch(id, now);
-        device.here = None;
+        self.sessions = self.sessions.saturating_sub(u32::from(device.here.take().is_some()));
         let addr = device.addrs.first().copied();
         if missed {
             device.missing_until = Some(now.saturating_add(MISSING_FOR));
@@ -459,7 +463,7 @@ impl Discovery {
         };
         if missing {
             // A dial that waited for its timeout has itself probed all the while: the next one follows at once.
-            let soonest = now.saturating_add(self.jitter(DIAL_JITTER));
+            let soonest = now.saturating_add(self.dial_wait());
             let due = began.unwrap_or(now).saturating_add(self.jittered(MISSING_INTERVAL)).max(soonest);
             self.dials.want(target, next, Urgency::Other, due, now, true);
         } else if failures < TRIES_PER_BEACON {
@@ -479,7 +483,7 @@ impl Discovery {
         if id == self.me || here || self.ourselves.contains(&addr) {
             return;
         }
-        let due = now.saturating_add(self.jitter(DIAL_JITTER));
+        let due = now.saturating_add(self.dial_wait());
         self.dials.want(Target::Device(id), addr, Urgency::Other, due, now, false);
     }
 
@@ -553,7 +557,7 @@ impl Discovery {
             self.table.missing(now).filter_map(|(id, d)| d.addrs.first().map(|a| (*id, *a))).collect();
         for (id, addr) in missing {
             if !self.dials.is_busy(Target::Device(id), now) {
-                let due = now.saturating_add(self.jitter(DIAL_JITTER));
+                let due = now.saturating_add(self.dial_wait());
                 self.dials.want(Target::Device(id), addr, Urgency::Other, due, now, true);
             }
         }
@@ -565,6 +569,14 @@ impl Discovery {
                 self.dials.want(Target::Address(addr), addr, Urgency::Configured, now, now, true);
             }
         }
+    }
+
+    /// A beacon with somebody else's address makes everybody who hears it dial there: those who share this LAN with
+    /// many wait longer, so that no more than about one dial a millisecond comes of it. Who is here, and who is being
+    /// dialled because all start at once, tells how many hear it.
+    fn dial_wait(&mut self) -> Duration {
+        let others = u32::try_from(self.dials.len()).unwrap_or(u32::MAX).saturating_add(self.sessions);
+        self.jitter(DIAL_JITTER.min(DIAL_JITTER_EACH.saturating_mul(others)))
     }
 
     fn jitter(&mut self, most: Duration) -> Duration {

@@ -124,6 +124,36 @@ fn a_newcomer_is_dialled_once_within_the_jitter() {
 }
 
 #[test]
+fn who_is_alone_dials_at_once_and_many_spread_their_dials() {
+    let waits = |here: u8| {
+        let mut d = Discovery::new(config(1), Duration::ZERO);
+        for n in 0..here {
+            d.peer_up(key(u32::from(100 + n)).id(), at(100 + n), None, Duration::ZERO);
+        }
+        let each = (2..60u8).map(|n| {
+            let (id, now) = (u32::from(n), S * u32::from(n));
+            hear(&mut d, at(n), &beacon(id, n, 1), now);
+            let (t, addr, device) = dials(&run(&mut d, now, now + ms(50)))[0];
+            d.dial_ended(addr, device, Ok(key(id).id()), t);
+            t - now
+        });
+        each.collect::<Vec<_>>()
+    };
+    assert!(waits(0).iter().all(|w| *w == Duration::ZERO));
+    let (nine, many) = (waits(9), waits(100));
+    assert!(nine.iter().all(|w| *w <= DIAL_JITTER_EACH * 9) && nine.iter().any(|w| *w > DIAL_JITTER_EACH * 6));
+    assert!(many.iter().all(|w| *w <= DIAL_JITTER) && many.iter().any(|w| *w > DIAL_JITTER / 2));
+    // Whoever left is not counted any more.
+    let mut d = Discovery::new(config(1), Duration::ZERO);
+    d.peer_up(key(9).id(), at(9), None, Duration::ZERO);
+    d.peer_up(key(9).id(), at(9), None, Duration::ZERO);
+    d.peer_down(key(9).id(), false, S);
+    d.peer_down(key(9).id(), false, S);
+    hear(&mut d, at(2), &beacon(2, 2, 1), S * 2);
+    assert_eq!(dials(&run(&mut d, S * 2, S * 3))[0].0, S * 2);
+}
+
+#[test]
 fn whoever_can_not_be_dialled_is_answered_so_that_it_dials() {
     let mut d = Discovery::new(config(1), Duration::ZERO);
     run(&mut d, Duration::ZERO, S * 2);
