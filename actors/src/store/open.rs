@@ -45,7 +45,6 @@ impl Opener {
         }
         guarded(|| Ok((self.0)(file)?))
     }
-
 }
 
 /// Makes a store that is whole before it has its name.
