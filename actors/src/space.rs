@@ -163,6 +163,9 @@ impl Space {
     /// # Errors
     /// [`StoreError`] where the store cannot be read.
     pub fn ensure(&mut self, at: &At, n: usize, wiring: &Wiring) -> Result<(), StoreError> {
+        // Before and not in between: a page may need more segments than are kept, and one that went would be asked for
+        // again, without end.
+        self.make_room(wiring);
         while let Some(document) = self.chat.needs(at, n) {
             self.load_segment(document, wiring)?;
         }
@@ -184,15 +187,19 @@ impl Space {
         self.chat.insert(segment);
         self.recent.retain(|d| *d != document);
         self.recent.push(document);
-        let newest = self.chat.target(Hlc::from_ms(wiring.env.now_ms()));
-        while self.recent.len() > SEGMENTS_KEPT {
-            let oldest = self.recent.remove(0);
-            if oldest != newest && oldest != document {
-                self.chat.evict(&oldest);
-                self.own.retain(|(log, _), _| log.document != oldest);
-            }
-        }
         Ok(())
+    }
+
+    /// Lets go of segments that were read before the last few.
+    fn make_room(&mut self, wiring: &Wiring) {
+        let newest = self.chat.target(Hlc::from_ms(wiring.env.now_ms()));
+        while self.recent.len() > SEGMENTS_KEPT
+            && let Some(at) = self.recent.iter().position(|d| *d != newest)
+        {
+            let oldest = self.recent.remove(at);
+            self.chat.evict(&oldest);
+            self.own.retain(|(log, _), _| log.document != oldest);
+        }
     }
 
     /// Takes durable entries into the documents they belong to.
@@ -237,6 +244,7 @@ impl Space {
                 // Not in memory: a recent one is brought in whole (these entries included), an old one only counted.
                 let newest = self.chat.target(Hlc::from_ms(wiring.env.now_ms()));
                 if document >= newest {
+                    self.make_room(wiring);
                     let before = self.chat.total();
                     self.load_segment(document, wiring)?;
                     let n = usize::try_from(self.chat.total().saturating_sub(before)).unwrap_or(usize::MAX);
@@ -436,3 +444,6 @@ impl Space {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
