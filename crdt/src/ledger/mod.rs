@@ -1,0 +1,388 @@
+//! The ledger of a space: the latest statement of every device, and the arithmetic over them. Sans-IO: notes and commits
+//! go in, notes come out.
+//!
+//! 1. A device states, at most every half second, what it holds; what changed since its last statement travels beside
+//!    it. A receiver applies that to the frontier it knows of the device and believes it once the root is right. It
+//!    needs nothing where somebody else (itself, mostly) holds just the same, and asks for nodes where all else fails.
+//! 2. At the next tick a statement goes on to those peers that neither its device nor whoever brought it can see, so
+//!    that a device learns of one that it never met. A session begins with a hash over the statements known.
+//! 3. A device speaks for itself alone: what is not signed by it, is older than what is known, or takes back a floor, is
+//!    refused. Only what is signed badly is its messenger's fault.
+
+pub mod note;
+mod take;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::frontier::{Assembly, End, Pool, Tree};
+use crate::hlc::Hlc;
+use crate::ids::{DeviceId, Incarnation, LogId, SpaceId, domain_hash};
+use crate::kinds::order::OrderKey;
+use crate::replica::{Access, Replica};
+use crate::statement::{Signed, Statement, StatementError};
+use note::{MAX_CHANGES, MAX_TOLD, MAX_VECTOR, Note, Told};
+
+/// Most devices whose statements are kept in a space.
+pub const MAX_STATEMENTS: usize = 4_096;
+/// Floors of one device that wait for its entries to come.
+const WAITING: usize = 4;
+/// Ticks in which our own device's statements from elsewhere make us state ours again once.
+const RESTATE: u32 = 20;
+
+/// What the caller must do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Send a note to each of these; one that is behind may go without, since the next comparison mends it.
+    Send(Vec<DeviceId>, Note),
+    /// What a device holds, has read or has promised is known better than before.
+    News(DeviceId),
+    /// Something was not taken. [`StatementError::BadSignature`] is the fault of this peer, the rest of nobody here.
+    Refused(DeviceId, StatementError),
+    /// Others know a later statement of our own device than this node does: it was restored from a backup, or runs
+    /// elsewhere too. Nothing may be written below this floor.
+    Elsewhere(Hlc),
+}
+
+/// What is known of one device.
+#[derive(Debug)]
+struct Known {
+    signed: Signed,
+    /// Its frontier, as of the last statement whose root could be rebuilt.
+    tree: Tree,
+    /// Changes told since then.
+    pending: Vec<End>,
+    /// Ticks for which the frontier of the latest statement has been unknown.
+    unknown: Option<u32>,
+    /// Times that its nodes were asked for in vain.
+    vain: u32,
+    /// Who brought it.
+    from: DeviceId,
+    /// Not passed on yet, with the changes since it was.
+    fresh: Option<Vec<End>>,
+    unsaved: bool,
+    /// Came before this many others.
+    arrived: u64,
+    /// The greatest floor stated while all entries of the device below it were here.
+    safe: Hlc,
+    /// Floors stated, each with the tips of the device's own logs that go with it.
+    waiting: Vec<(Hlc, Vec<(LogId, u64)>)>,
+}
+
+/// A statement of our own on its way to the disk.
+#[derive(Debug)]
+struct Draft {
+    tree: Tree,
+    changes: BTreeMap<LogId, End>,
+}
+
+/// Nodes that are being asked for.
+#[derive(Debug)]
+struct Fetch {
+    device: DeviceId,
+    peer: DeviceId,
+    assembly: Assembly,
+    ticks: u32,
+}
+
+/// A row to store: who, what it said, its safe floor, its frontier.
+pub type Row = (DeviceId, Signed, Hlc, Tree);
+
+/// The ledger.
+#[derive(Debug)]
+pub struct Ledger {
+    space: SpaceId,
+    me: DeviceId,
+    access: Access,
+    pool: Pool,
+    mine: Tree,
+    /// Ends of ours that changed since our last statement.
+    changes: BTreeMap<LogId, End>,
+    draft: Option<Draft>,
+    counter: u64,
+    restate: bool,
+    restated: u32,
+    all: BTreeMap<DeviceId, Known>,
+    /// Devices with entries here: they keep their place in the ledger.
+    writers: BTreeSet<DeviceId>,
+    arrivals: u64,
+    /// Connected peers, and the devices that each has sessions with.
+    peers: BTreeMap<DeviceId, BTreeSet<DeviceId>>,
+    fetch: Option<Fetch>,
+    /// So many nodes are in use that somebody makes them up.
+    crowded: bool,
+    out: Vec<Output>,
+}
+
+impl Ledger {
+    /// An empty ledger.
+    #[must_use]
+    pub fn new(space: SpaceId, me: DeviceId, access: Access) -> Self {
+        Self {
+            space,
+            me,
+            access,
+            pool: Pool::default(),
+            mine: Tree::default(),
+            changes: BTreeMap::new(),
+            draft: None,
+            counter: 0,
+            restate: false,
+            restated: 0,
+            all: BTreeMap::new(),
+            writers: BTreeSet::new(),
+            arrivals: 0,
+            peers: BTreeMap::new(),
+            fetch: None,
+            crowded: false,
+            out: Vec::new(),
+        }
+    }
+
+    /// Whether floors are stated here and messages become final: wherever it is known who is a member.
+    #[must_use]
+    pub fn has_floors(&self) -> bool {
+        !matches!(self.access, Access::Commons)
+    }
+
+    /// Takes a statement from the store, with its safe floor and, where its nodes were kept, its frontier.
+    pub fn restore(&mut self, signed: Signed, safe: Hlc, tree: Option<Tree>) {
+        let device = signed.statement.device;
+        if device == self.me {
+            self.counter = self.counter.max(signed.statement.counter);
+        }
+        self.arrivals += 1;
+        let known = Known {
+            signed,
+            unknown: tree.is_none().then_some(0),
+            tree: tree.unwrap_or_default(),
+            pending: Vec::new(),
+            vain: 0,
+            from: device,
+            fresh: None,
+            unsaved: false,
+            arrived: self.arrivals,
+            safe,
+            waiting: Vec::new(),
+        };
+        self.all.insert(device, known);
+    }
+
+    /// The nodes of every frontier here.
+    pub fn pool(&mut self) -> &mut Pool {
+        &mut self.pool
+    }
+
+    /// What is to be done since the last call.
+    #[must_use]
+    pub fn take(&mut self) -> Vec<Output> {
+        std::mem::take(&mut self.out)
+    }
+
+    // --- Our own statement
+
+    /// Logs whose durable ends changed here; an end of zero entries: the log is gone.
+    pub fn update(&mut self, ends: &[End]) {
+        let mine = self.mine.with(&mut self.pool, ends);
+        if mine != self.mine {
+            self.mine = mine;
+            self.changes.extend(ends.iter().map(|e| (e.log, *e)));
+            self.writers.extend(ends.iter().map(|e| e.log.device));
+        }
+    }
+
+    /// What we hold.
+    #[must_use]
+    pub fn mine(&self) -> &Tree {
+        &self.mine
+    }
+
+    /// A statement to sign and store, if there is something to say: what we hold or have read changed, others know a
+    /// later one of our device, or `anyway`. Then [`Self::stated`] or [`Self::not_stated`] must follow. Nothing is
+    /// said of an empty space. A floor never goes back.
+    pub fn draft(
+        &mut self,
+        incarnation: Incarnation,
+        at: Hlc,
+        floor: Hlc,
+        read: Option<OrderKey>,
+        anyway: bool,
+    ) -> Option<Statement> {
+        let root = self.mine.root();
+        let last = self.all.get(&self.me).map(|k| &k.signed.statement);
+        let new = last.is_none_or(|l| l.root != root || l.read != read);
+        if self.draft.is_some() || self.mine.is_empty() || !(new || self.restate || anyway) {
+            return None;
+        }
+        let floor = if self.has_floors() { floor.max(last.map_or(Hlc(0), |l| l.floor)) } else { Hlc(0) };
+        self.restate = false;
+        self.counter = self.counter.saturating_add(1);
+        self.draft = Some(Draft { tree: self.mine.clone(), changes: std::mem::take(&mut self.changes) });
+        Some(Statement { device: self.me, incarnation, counter: self.counter, at, floor, root, read })
+    }
+
+    /// Our statement is durable: it goes to everybody.
+    pub fn stated(&mut self, signed: Signed) {
+        let Some(draft) = self.draft.take() else { return };
+        let safe = self.all.get(&self.me).map_or(Hlc(0), |k| k.safe).max(signed.statement.floor);
+        self.restore(signed, safe, Some(draft.tree));
+        self.out.push(Output::News(self.me));
+        let to: Vec<_> = self.peers.keys().copied().collect();
+        if !to.is_empty() {
+            let changes = short(draft.changes.into_values().collect());
+            self.out.push(Output::Send(to, Note::Told(vec![Told { signed, changes }])));
+        }
+    }
+
+    /// Our statement could not be stored: the next one says it all.
+    pub fn not_stated(&mut self) {
+        if let Some(mut draft) = self.draft.take() {
+            draft.changes.append(&mut self.changes);
+            self.changes = draft.changes;
+            self.restate = true;
+        }
+    }
+
+    // --- Peers
+
+    /// A session opened.
+    pub fn opened(&mut self, peer: DeviceId) {
+        self.peers.insert(peer, BTreeSet::new());
+        // It may have the nodes that nobody had.
+        self.all.values_mut().for_each(|k| k.vain = 0);
+        self.compare(peer);
+    }
+
+    /// A session closed.
+    pub fn closed(&mut self, peer: DeviceId) {
+        self.peers.remove(&peer);
+        if self.fetch.as_ref().is_some_and(|f| f.peer == peer) {
+            self.fetch = None;
+        }
+    }
+
+    /// The devices that a peer has sessions with.
+    pub fn neighbours(&mut self, peer: DeviceId, neighbours: BTreeSet<DeviceId>) {
+        if let Some(n) = self.peers.get_mut(&peer) {
+            *n = neighbours;
+        }
+    }
+
+    /// Time to compare with everybody.
+    pub fn compare_all(&mut self) {
+        for peer in self.peers.keys().copied().collect::<Vec<_>>() {
+            self.compare(peer);
+        }
+    }
+
+    /// A peer that may have missed something has room again.
+    pub fn compare(&mut self, peer: DeviceId) {
+        if !self.all.is_empty() {
+            let digest = self.digest();
+            self.out.push(Output::Send(vec![peer], Note::Digest(digest)));
+        }
+    }
+
+    fn digest(&self) -> [u8; 32] {
+        let mut bytes = Vec::with_capacity(self.all.len() * 40);
+        for (device, k) in &self.all {
+            bytes.extend_from_slice(&device.0);
+            bytes.extend_from_slice(&k.signed.statement.counter.to_be_bytes());
+        }
+        domain_hash("cairn 2026 statements known", &[&bytes])
+    }
+
+    fn vector(&self) -> Vec<(DeviceId, u64)> {
+        self.all.iter().map(|(d, k)| (*d, k.signed.statement.counter)).take(MAX_VECTOR).collect()
+    }
+
+    /// Half a second has passed: passes on what is new, looks again for frontiers and entries that were missing.
+    pub fn tick(&mut self, replica: &Replica) {
+        self.restated = self.restated.saturating_sub(1);
+        self.crowded = self.pool.crowded();
+        self.pass_on();
+        self.look_again(replica);
+        self.fetch_nodes();
+    }
+
+    /// New statements go to those peers that neither their device nor whoever brought them can see.
+    fn pass_on(&mut self) {
+        let mut for_peers: BTreeMap<Vec<DeviceId>, Vec<Told>> = BTreeMap::new();
+        for (device, k) in &mut self.all {
+            let Some(changes) = k.fresh.take() else { continue };
+            let sees = |who: &DeviceId, p: &DeviceId| self.peers.get(who).is_some_and(|n| n.contains(p));
+            let to: Vec<_> = self
+                .peers
+                .keys()
+                .filter(|p| *p != device && **p != k.from && !sees(device, p) && !sees(&k.from, p))
+                .copied()
+                .collect();
+            if !to.is_empty() {
+                for_peers.entry(to).or_default().push(Told { signed: k.signed, changes: short(changes) });
+            }
+        }
+        for (to, told) in for_peers {
+            for part in told.chunks(MAX_TOLD) {
+                self.out.push(Output::Send(to.clone(), Note::Told(part.to_vec())));
+            }
+        }
+    }
+
+    // --- The arithmetic
+
+    /// Whether a device is known to hold a log up to there.
+    #[must_use]
+    pub fn holds(&self, device: &DeviceId, log: &LogId, seq: u64) -> bool {
+        self.held(device, log) >= seq
+    }
+
+    /// How far a device is known to hold a log.
+    #[must_use]
+    pub fn held(&self, device: &DeviceId, log: &LogId) -> u64 {
+        if *device == self.me { self.mine.seq(log) } else { self.tree(device).map_or(0, |t| t.seq(log)) }
+    }
+
+    /// What a device is known to hold, if it ever said so.
+    #[must_use]
+    pub fn tree(&self, device: &DeviceId) -> Option<&Tree> {
+        self.all.get(device).map(|k| &k.tree)
+    }
+
+    /// The latest statement of a device.
+    #[must_use]
+    pub fn statement(&self, device: &DeviceId) -> Option<&Statement> {
+        self.all.get(device).map(|k| &k.signed.statement)
+    }
+
+    /// The latest statements of all devices.
+    pub fn statements(&self) -> impl Iterator<Item = &Statement> {
+        self.all.values().map(|k| &k.signed.statement)
+    }
+
+    /// The floor of a device below which we hold all that it wrote; zero before it stated one.
+    #[must_use]
+    pub fn safe(&self, device: &DeviceId) -> Hlc {
+        self.all.get(device).map_or(Hlc(0), |k| k.safe)
+    }
+
+    /// What the store does not have yet; it counts as stored now.
+    #[must_use]
+    pub fn unsaved(&mut self) -> Vec<Row> {
+        let row = |(d, k): (&DeviceId, &mut Known)| {
+            std::mem::take(&mut k.unsaved).then(|| (*d, k.signed, k.safe, k.tree.clone()))
+        };
+        self.all.iter_mut().filter_map(row).collect()
+    }
+
+    /// Every frontier here, for whoever keeps their nodes.
+    pub fn trees(&self) -> impl Iterator<Item = &Tree> {
+        self.all.values().map(|k| &k.tree)
+    }
+}
+
+/// Changes as they may travel: none where they would be too many.
+fn short(changes: Vec<End>) -> Vec<End> {
+    if changes.len() > MAX_CHANGES { Vec::new() } else { changes }
+}
+
+#[cfg(test)]
+mod tests;

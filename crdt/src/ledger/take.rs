@@ -1,0 +1,270 @@
+//! What others say: statements judged, their frontiers rebuilt, floors that wait for entries.
+
+use super::note::{MAX_CHANGES, MAX_NODES, MAX_TOLD, Note, Told};
+use super::{Fetch, Known, Ledger, MAX_STATEMENTS, Output, RESTATE, WAITING};
+use crate::frontier::{Assembly, MAX_ENDS, MAX_NODE, NodeHash, Tree};
+use crate::hlc::Hlc;
+use crate::ids::{DeviceId, LogId};
+use crate::replica::Replica;
+use crate::statement::{Signed, Statement, StatementError};
+
+/// Ticks that a frontier may be unknown before its nodes are asked for: most come right by themselves.
+const PATIENCE: u32 = 4;
+/// Ticks that a peer has to send nodes.
+const FETCH_TICKS: u32 = 20;
+/// How often the patience doubles while nodes are asked for in vain.
+const VAIN: u32 = 3;
+/// Changes kept for a frontier whose base is unknown.
+const PENDING: usize = MAX_CHANGES * 8;
+
+impl Ledger {
+    /// A note arrived.
+    pub fn received(&mut self, peer: DeviceId, note: Note) {
+        if !self.peers.contains_key(&peer) {
+            return;
+        }
+        match note {
+            // Both sides send a digest, and one of them answers: the lower, or whoever has nothing to compare.
+            Note::Digest(d) if d != self.digest() && (self.me < peer || self.all.is_empty()) => {
+                let all = self.vector();
+                self.out.push(Output::Send(vec![peer], Note::Vector { ask: true, all }));
+            }
+            Note::Digest(_) => {}
+            Note::Vector { ask, all } => self.compare_vector(peer, ask, &all),
+            Note::Told(told) => {
+                for t in told {
+                    if let Err(why) = self.told(peer, t) {
+                        self.out.push(Output::Refused(peer, why));
+                    }
+                }
+            }
+            Note::AskNodes(hashes) => {
+                let found = hashes.iter().filter_map(|h| self.pool.node(h)).filter(|n| n.len() <= MAX_NODE);
+                let nodes = found.take(MAX_NODES).collect();
+                self.out.push(Output::Send(vec![peer], Note::Nodes(nodes)));
+            }
+            Note::Nodes(nodes) => self.nodes(peer, &nodes),
+        }
+    }
+
+    fn compare_vector(&mut self, peer: DeviceId, ask: bool, theirs: &[(DeviceId, u64)]) {
+        let counter = |d: &DeviceId| theirs.binary_search_by(|(t, _)| t.cmp(d)).ok().and_then(|i| theirs.get(i));
+        let newer = self.all.iter().filter(|(d, k)| counter(d).is_none_or(|(_, c)| *c < k.signed.statement.counter));
+        let told: Vec<_> = newer.map(|(_, k)| Told { signed: k.signed, changes: Vec::new() }).collect();
+        for part in told.chunks(MAX_TOLD) {
+            self.out.push(Output::Send(vec![peer], Note::Told(part.to_vec())));
+        }
+        let lacks = |(d, c): &(DeviceId, u64)| self.all.get(d).is_none_or(|k| k.signed.statement.counter < *c);
+        if ask && theirs.iter().any(lacks) {
+            let all = self.vector();
+            self.out.push(Output::Send(vec![peer], Note::Vector { ask: false, all }));
+        }
+    }
+
+    /// Judges a statement and takes it.
+    fn told(&mut self, peer: DeviceId, told: Told) -> Result<(), StatementError> {
+        let Told { signed, changes } = told;
+        let new = signed.statement;
+        if !self.access.admits(&new.device) {
+            return Err(StatementError::NotAMember);
+        }
+        let known = self.all.get(&new.device).map(|k| &k.signed.statement);
+        let counter = if new.device == self.me { self.counter } else { known.map_or(0, |k| k.counter) };
+        if new.counter <= counter {
+            return Err(StatementError::Old);
+        }
+        if !signed.verify(&self.space) {
+            return Err(StatementError::BadSignature);
+        }
+        if new.device == self.me {
+            self.elsewhere(&new);
+            return Ok(());
+        }
+        if known.is_some_and(|k| k.incarnation == new.incarnation && new.floor < k.floor) {
+            return Err(StatementError::RolledBack);
+        }
+        self.make_room(&new.device)?;
+        self.arrivals += 1;
+        let arrived = self.arrivals;
+        let k = self.all.entry(new.device).or_insert_with(|| Known {
+            signed,
+            tree: Tree::default(),
+            pending: Vec::new(),
+            unknown: None,
+            vain: 0,
+            from: peer,
+            fresh: None,
+            unsaved: true,
+            arrived,
+            safe: Hlc(0),
+            waiting: Vec::new(),
+        });
+        (k.signed, k.from, k.unsaved, k.arrived, k.vain) = (signed, peer, true, arrived, 0);
+        k.fresh.get_or_insert_default().extend_from_slice(&changes);
+        k.pending.extend(changes);
+        if k.pending.len() > PENDING {
+            k.pending.clear();
+        }
+        k.unknown = Some(0);
+        self.resolve(&new.device);
+        self.out.push(Output::News(new.device));
+        Ok(())
+    }
+
+    /// Our own device has stated more than we know: counts on from there, once in a while.
+    fn elsewhere(&mut self, new: &Statement) {
+        self.counter = new.counter;
+        if self.restated == 0 {
+            (self.restate, self.restated) = (true, RESTATE);
+        }
+        self.out.push(Output::Elsewhere(new.floor));
+    }
+
+    /// Beyond the bound the device that nobody needs and that spoke longest ago goes.
+    fn make_room(&mut self, device: &DeviceId) -> Result<(), StatementError> {
+        if self.all.contains_key(device) || self.all.len() < MAX_STATEMENTS {
+            return Ok(());
+        }
+        let spare = |d: &DeviceId| *d != self.me && !self.writers.contains(d) && !self.peers.contains_key(d);
+        let oldest = self.all.iter().filter(|(d, _)| spare(d)).min_by_key(|(_, k)| k.arrived).map(|(d, _)| *d);
+        let oldest = oldest.ok_or(StatementError::TooMany)?;
+        self.all.remove(&oldest);
+        Ok(())
+    }
+
+    /// Tries to rebuild the frontier of a device's latest statement.
+    fn resolve(&mut self, device: &DeviceId) {
+        let Some(k) = self.all.get_mut(device) else { return };
+        let root = k.signed.statement.root;
+        let tree = self.pool.tree(&root).or_else(|| {
+            let told = (!k.pending.is_empty() && !self.crowded).then(|| k.tree.with(&mut self.pool, &k.pending));
+            told.filter(|t| t.root() == root && t.len() <= MAX_ENDS)
+        });
+        if let Some(tree) = tree {
+            self.resolved(device, tree);
+        }
+    }
+
+    fn resolved(&mut self, device: &DeviceId, tree: Tree) {
+        let floors = self.has_floors();
+        let Some(k) = self.all.get_mut(device) else { return };
+        k.tree = tree;
+        k.pending.clear();
+        k.unknown = None;
+        k.unsaved = true;
+        let floor = k.signed.statement.floor;
+        if floors && floor > k.safe {
+            let own = k.tree.ends().into_iter().filter(|e| e.log.device == *device);
+            let tips: Vec<(LogId, u64)> = own.map(|e| (e.log, e.seq)).collect();
+            if k.waiting.len() >= WAITING {
+                // The first comes true soonest and the last says most.
+                k.waiting.remove(1);
+            }
+            k.waiting.push((floor, tips));
+        }
+        self.out.push(Output::News(*device));
+    }
+
+    /// Looks again at frontiers that were unknown and at floors whose entries were missing.
+    pub(super) fn look_again(&mut self, replica: &Replica) {
+        let unknown: Vec<_> = self.all.iter().filter(|(_, k)| k.unknown.is_some()).map(|(d, _)| *d).collect();
+        for device in unknown {
+            self.resolve(&device);
+            if let Some(ticks) = self.all.get_mut(&device).and_then(|k| k.unknown.as_mut()) {
+                *ticks = ticks.saturating_add(1);
+            }
+        }
+        for (device, k) in self.all.iter_mut().filter(|(_, k)| !k.waiting.is_empty()) {
+            let before = k.safe;
+            k.waiting.retain(|(floor, tips)| {
+                let here = tips.iter().all(|(log, seq)| replica.durable(log).seq >= *seq);
+                if here {
+                    k.safe = k.safe.max(*floor);
+                }
+                !here
+            });
+            if k.safe > before {
+                k.unsaved = true;
+                self.out.push(Output::News(*device));
+            }
+        }
+    }
+
+    // --- Frontiers node by node
+
+    /// Asks for the nodes of a frontier that stayed unknown, one device at a time.
+    pub(super) fn fetch_nodes(&mut self) {
+        if let Some(f) = &mut self.fetch {
+            f.ticks = f.ticks.saturating_add(1);
+            if f.ticks > FETCH_TICKS {
+                self.give_up();
+            }
+        }
+        if self.fetch.is_some() || self.peers.is_empty() || self.crowded {
+            return;
+        }
+        let late = |k: &Known| k.unknown.is_some_and(|t| t >= PATIENCE << k.vain.min(VAIN));
+        let next = self.all.iter().filter(|(_, k)| late(k)).min_by_key(|(_, k)| (k.vain, k.arrived));
+        let Some((device, from, vain)) = next.map(|(d, k)| (*d, k.from, k.vain)) else { return };
+        let first = Some(from).filter(|p| vain == 0 && self.peers.contains_key(p));
+        let turn = (vain as usize).checked_rem(self.peers.len()).unwrap_or(0);
+        let Some(peer) = first.or_else(|| self.peers.keys().nth(turn).copied()) else { return };
+        let Some(k) = self.all.get_mut(&device) else { return };
+        k.pending.clear();
+        let assembly = Assembly::new(k.signed.statement.root, &self.pool);
+        self.fetch = Some(Fetch { device, peer, assembly, ticks: 0 });
+        self.ask_nodes();
+    }
+
+    fn ask_nodes(&mut self) {
+        let Some(f) = &self.fetch else { return };
+        let missing: Vec<NodeHash> = f.assembly.missing(MAX_NODES);
+        if !missing.is_empty() {
+            self.out.push(Output::Send(vec![f.peer], Note::AskNodes(missing)));
+            return;
+        }
+        let (device, done) = (f.device, f.assembly.finish(&mut self.pool));
+        match done {
+            Some(Ok(tree)) => {
+                self.fetch = None;
+                if let Some(k) = self.all.get_mut(&device) {
+                    if k.signed.statement.root == tree.root() {
+                        self.resolved(&device, tree);
+                    } else {
+                        // It said more meanwhile, and what changed since was told.
+                        k.tree = tree;
+                        self.resolve(&device);
+                    }
+                }
+            }
+            _ => self.give_up(),
+        }
+    }
+
+    fn nodes(&mut self, peer: DeviceId, nodes: &[Vec<u8>]) {
+        let Some(f) = self.fetch.as_mut().filter(|f| f.peer == peer) else { return };
+        let taken = nodes.iter().filter(|n| f.assembly.take(n, &self.pool).is_ok()).count();
+        if taken == 0 {
+            self.give_up();
+        } else {
+            f.ticks = 0;
+            self.ask_nodes();
+        }
+    }
+
+    fn give_up(&mut self) {
+        let device = self.fetch.take().map(|f| f.device);
+        if let Some(k) = device.and_then(|d| self.all.get_mut(&d)) {
+            k.vain = k.vain.saturating_add(1);
+            k.unknown = k.unknown.map(|_| 0);
+        }
+    }
+
+    /// Reads back what was stored; `None` where it is damaged or not signed for this space.
+    #[must_use]
+    pub fn stored(&self, bytes: &[u8]) -> Option<Signed> {
+        let mut r = crate::codec::Reader::new(bytes);
+        let signed = Signed::read(&mut r).ok()?;
+        (r.remaining() == 0 && signed.verify(&self.space)).then_some(signed)
+    }
+}
