@@ -289,6 +289,9 @@ pub struct Status {
     pub version: String,
     /// Whether the name was chosen or confirmed by a person.
     pub named: bool,
+    /// Mesh time minus this device's own clock in milliseconds: what its stamps are corrected by.
+    #[serde(default)]
+    pub clock_offset_ms: i64,
     /// What is wrong, in one sentence each; empty when all is well.
     pub troubles: Vec<String>,
 }

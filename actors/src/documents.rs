@@ -231,7 +231,7 @@ impl Actor for Documents {
             }
             DocumentsMsg::Fetches => s.each_space(|sp| sp.sync.tick()),
             DocumentsMsg::State => {
-                let now = s.wiring.env.now_ms();
+                let now = s.wiring.mesh_ms();
                 s.spaces.values_mut().for_each(|sp| sp.set_reference(now));
                 s.state_durability();
                 s.write_marks();
@@ -323,9 +323,13 @@ impl DocumentsState {
         }
     }
 
-    /// Our own stamp for what is written now.
+    /// Our own stamp for what is written now, by mesh time.
     fn stamp(&mut self) -> cairn_crdt::hlc::Hlc {
-        self.clock.tick(self.wiring.env.now_ms())
+        let now = self.wiring.mesh_ms();
+        if self.wiring.mesh.agreed() {
+            self.clock.set_back(now);
+        }
+        self.clock.tick(now)
     }
 }
 

@@ -13,8 +13,9 @@ use tokio::time::Instant;
 enum Wall {
     /// The system's clock.
     System,
-    /// A fixed start in milliseconds since 1970; it runs with tokio's clock, which a test may pause.
-    Simulated(u64),
+    /// A fixed start in milliseconds since 1970 and a drift in parts per million; it runs with tokio's clock, which a
+    /// test may pause.
+    Simulated(u64, i32),
 }
 
 /// Clock and generator of a node.
@@ -39,7 +40,14 @@ impl Env {
     /// A clock that starts at `ms` since 1970 and runs with tokio's, and a generator with a seed.
     #[must_use]
     pub fn simulated(ms: u64, seed: u64) -> Self {
-        Self { wall: Wall::Simulated(ms), start: Instant::now(), rng: Mutex::new(ChaCha20Rng::seed_from_u64(seed)) }
+        Self::drifting(ms, 0, seed)
+    }
+
+    /// The same with a clock that gains `ppm` microseconds a second.
+    #[must_use]
+    pub fn drifting(ms: u64, ppm: i32, seed: u64) -> Self {
+        let rng = Mutex::new(ChaCha20Rng::seed_from_u64(seed));
+        Self { wall: Wall::Simulated(ms, ppm), start: Instant::now(), rng }
     }
 
     /// Milliseconds since 1970.
@@ -49,7 +57,11 @@ impl Env {
             Wall::System => std::time::SystemTime::now()
                 .duration_since(std::time::UNIX_EPOCH)
                 .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
-            Wall::Simulated(ms) => ms.saturating_add(u64::try_from(self.mono().as_millis()).unwrap_or(u64::MAX)),
+            Wall::Simulated(ms, ppm) => {
+                let mono = i64::try_from(self.mono().as_millis()).unwrap_or(i64::MAX);
+                let drift = mono.saturating_mul(ppm.into()) / 1_000_000;
+                ms.saturating_add_signed(mono.saturating_add(drift))
+            }
         }
     }
 

@@ -16,6 +16,7 @@ use crate::env::Env;
 use crate::handle::{Handle, Request};
 use crate::link::Transport;
 use crate::people::People;
+use crate::presence::PresenceMsg;
 use crate::proto::session::{Control, clean_name};
 use crate::sessions::SessionsMsg;
 use crate::settings::Settings;
@@ -276,8 +277,7 @@ impl RootState {
             Request::SetName(name, reply) => drop(reply.send(self.set_name(&name))),
             Request::SetAway(away, reply) => {
                 wiring.away.store(away, Ordering::Relaxed);
-                let clock = wiring.env.now_ms();
-                wiring.sessions.cast(SessionsMsg::TellAll(Control::Heartbeat { away, clock }));
+                wiring.presence.cast(PresenceMsg::SayNow);
                 let _ = reply.send(Ok(()));
             }
             Request::SettingsChanged(reply) => drop(reply.send(self.reload())),

@@ -81,6 +81,7 @@ impl Own {
         device: &DeviceId,
         contact: &Contact,
     ) -> Result<Arc<Entry>, PenError> {
+        let hlc = hlc.max(self.contacts.said(device).next());
         let pen = self.pen(0, Kind::Contacts, key, store)?;
         pen.write(hlc, |author| set_contact(author, hlc, device, contact))
     }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use cairn_crdt::hlc::Hlc;
 use cairn_crdt::ids::{DeviceId, NetworkId, SpaceId};
@@ -191,6 +192,20 @@ impl People {
     #[must_use]
     pub fn has_name(&self, device: &DeviceId) -> bool {
         self.lock().all.get(device).is_some_and(|p| !p.record.name.is_empty())
+    }
+
+    /// The round trip to a device that is here; zero to one that is not.
+    #[must_use]
+    pub fn round_trip(&self, device: &DeviceId) -> Duration {
+        let inner = self.lock();
+        inner.all.get(device).and_then(|p| p.state.as_ref()).map_or(Duration::ZERO, |s| s.link.rtt())
+    }
+
+    /// Whether a device's clock has a vote: it is a verified contact, or in one of these networks.
+    #[must_use]
+    pub fn may_vote(&self, device: &DeviceId, networks: &BTreeSet<NetworkId>) -> bool {
+        let inner = self.lock();
+        inner.all.get(device).is_some_and(|p| p.record.verified || !p.record.networks.is_disjoint(networks))
     }
 
     /// How well a device is known.

@@ -2,8 +2,8 @@
 //! subscribers who came and went.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use cairn_crdt::hlc::Hlc;
@@ -12,6 +12,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::api::Event;
 use crate::limits::{HEARTBEAT, HEARTBEAT_SESSIONS_PER_SECOND};
+use crate::proto::clock::{self, Echoes, Reading};
 use crate::proto::presence::{Presence as Detector, Verdict};
 use crate::proto::session::Control;
 use crate::session::SessionInfo;
@@ -20,6 +21,8 @@ use crate::wiring::Wiring;
 
 /// How often the detector looks.
 const TICK: Duration = Duration::from_millis(100);
+/// What the round trip of a heartbeat is taken for while it is not measured.
+const FIRST_ROUND_TRIP: Duration = Duration::from_millis(200);
 /// How often changed records of people are stored.
 const STORE_EVERY: Duration = Duration::from_secs(10);
 
@@ -43,6 +46,12 @@ pub enum PresenceMsg {
         away: bool,
         /// Its raw clock in milliseconds since 1970.
         clock: u64,
+        /// Its number.
+        beat: u32,
+        /// The last heartbeat of ours that came there, and how many milliseconds before.
+        echo: Option<(u32, u32)>,
+        /// When it came, as time since the start of this node.
+        at: Duration,
     },
     /// A peer changed its name.
     Named {
@@ -69,6 +78,8 @@ pub enum PresenceMsg {
     Tick,
     /// Send a heartbeat.
     Beat,
+    /// Send one at once, since what it says has changed.
+    SayNow,
     /// Store changed records.
     Store,
 }
@@ -81,6 +92,7 @@ pub struct PresenceState {
     wiring: Arc<Wiring>,
     detector: Detector,
     serials: BTreeMap<DeviceId, u64>,
+    echoes: Echoes,
 }
 
 impl Actor for Presence {
@@ -96,7 +108,7 @@ impl Actor for Presence {
         me.send_interval(TICK, || PresenceMsg::Tick);
         me.send_interval(STORE_EVERY, || PresenceMsg::Store);
         me.cast(PresenceMsg::Beat)?;
-        Ok(PresenceState { wiring, detector: Detector::default(), serials: BTreeMap::new() })
+        Ok(PresenceState { wiring, detector: Detector::default(), serials: BTreeMap::new(), echoes: Echoes::default() })
     }
 
     async fn post_start(&self, _: ActorRef<PresenceMsg>, s: &mut PresenceState) -> Result<(), ActorProcessingErr> {
@@ -122,8 +134,9 @@ impl Actor for Presence {
                     s.down(peer);
                 }
             }
-            PresenceMsg::Heartbeat { peer, away, clock: _ } => {
+            PresenceMsg::Heartbeat { peer, away, clock, beat, echo, at } => {
                 s.detector.heard(&peer, now);
+                s.measured(peer, clock, beat, echo, at);
                 s.wiring.people.seen(peer, s.wiring.env.now_ms());
                 if s.wiring.people.away(peer, away) {
                     s.changed(&peer);
@@ -148,11 +161,10 @@ impl Actor for Presence {
             }
             PresenceMsg::Tick => s.tick(now),
             PresenceMsg::Beat => {
-                let away = s.wiring.away.load(Ordering::Relaxed);
-                let clock = s.wiring.env.now_ms();
-                s.wiring.sessions.cast(SessionsMsg::TellAll(Control::Heartbeat { away, clock }));
+                s.beat(None);
                 me.send_after(s.interval(), || PresenceMsg::Beat);
             }
+            PresenceMsg::SayNow => s.beat(None),
             PresenceMsg::Store => s.store(),
         }
         Ok(())
@@ -165,6 +177,38 @@ impl PresenceState {
         HEARTBEAT.max(Duration::from_secs(1) * sessions / HEARTBEAT_SESSIONS_PER_SECOND)
     }
 
+    fn reading(&self) -> Reading {
+        Reading { mono: self.wiring.env.mono(), wall: self.wiring.env.now_ms() }
+    }
+
+    /// Sends a heartbeat to one peer or to all.
+    fn beat(&mut self, only: Option<DeviceId>) {
+        let away = self.wiring.away.load(Ordering::Relaxed);
+        let Reading { mono, wall: clock } = self.reading();
+        let beat = self.echoes.beat(mono);
+        let frame =
+            |peer: &DeviceId| (*peer, Control::Heartbeat { away, clock, beat, echo: self.echoes.echo(peer, mono) });
+        let frames = match only {
+            Some(peer) => vec![frame(&peer)],
+            None => self.serials.keys().map(frame).collect(),
+        };
+        self.wiring.sessions.cast(SessionsMsg::TellEach(frames));
+    }
+
+    /// A heartbeat carried a clock. Whoever shares a network with us or is a verified contact has a vote.
+    fn measured(&mut self, peer: DeviceId, clock: u64, beat: u32, echo: Option<(u32, u32)>, at: Duration) {
+        // It may have waited here: its clock is held against ours as it was then.
+        let now = self.reading();
+        let waited = u64::try_from(now.mono.saturating_sub(at).as_millis()).unwrap_or(0);
+        let then = Reading { mono: at, wall: now.wall.saturating_sub(waited) };
+        let round_trip = self.echoes.heard(peer, beat, echo, at);
+        // The first names none of ours: what the link measured must do.
+        let round_trip = round_trip.unwrap_or_else(|| self.wiring.people.round_trip(&peer).max(FIRST_ROUND_TRIP));
+        let votes = self.wiring.people.may_vote(&peer, &self.wiring.networks());
+        let mut mesh = self.wiring.mesh.machine.lock().unwrap_or_else(PoisonError::into_inner);
+        mesh.heard(peer, clock, round_trip, votes, then);
+    }
+
     fn up(&mut self, info: &SessionInfo, now: Duration) {
         let ms = self.wiring.env.now_ms();
         self.wiring.people.online(info.peer, info.link.clone(), ms);
@@ -173,6 +217,8 @@ impl PresenceState {
         self.wiring.people.in_networks(info.peer, networks);
         if self.serials.insert(info.peer, info.serial) != Some(info.serial) {
             self.detector.up(info.peer, now);
+            // It learns at once what our clock shows, before anything is stamped by a wrong one.
+            self.beat(Some(info.peer));
             self.changed(&info.peer);
             self.status();
         }
@@ -180,6 +226,7 @@ impl PresenceState {
 
     fn down(&mut self, peer: DeviceId) {
         self.serials.remove(&peer);
+        self.echoes.gone(&peer);
         self.detector.down(&peer);
         self.wiring.people.offline(peer);
         self.changed(&peer);
@@ -198,6 +245,12 @@ impl PresenceState {
     }
 
     fn tick(&mut self, now: Duration) {
+        let reading = self.reading();
+        let mut mesh = self.wiring.mesh.machine.lock().unwrap_or_else(PoisonError::into_inner);
+        let (offset, votes) = (mesh.tick(reading), mesh.votes(reading));
+        drop(mesh);
+        self.wiring.mesh.set(offset, votes > 0);
+        self.wiring.trouble("clock", clock::sentence(offset));
         for verdict in self.detector.tick(now, self.interval()) {
             match verdict {
                 Verdict::Probe { suspect, ask } => {

@@ -199,8 +199,9 @@ impl SessionState {
             Control::Hello(_) => {
                 let _ = me.cast(SessionMsg::Broken("a second hello".into()));
             }
-            Control::Heartbeat { away, clock } => {
-                self.wiring.presence.cast(PresenceMsg::Heartbeat { peer, away, clock });
+            Control::Heartbeat { away, clock, beat, echo } => {
+                let at = self.wiring.env.mono();
+                self.wiring.presence.cast(PresenceMsg::Heartbeat { peer, away, clock, beat, echo, at });
             }
             Control::Name(name) => {
                 self.wiring.sessions.cast(SessionsMsg::PeerNamed { peer, serial: self.serial, name });

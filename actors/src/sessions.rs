@@ -67,6 +67,8 @@ pub enum SessionsMsg {
     },
     /// Sends a control frame to one peer.
     Tell(DeviceId, Control),
+    /// Sends each of these its own control frame.
+    TellEach(Vec<(DeviceId, Control)>),
     /// Sends a control frame to all peers.
     TellAll(Control),
     /// Closes a peer's session.
@@ -171,6 +173,7 @@ impl Actor for Sessions {
             }
             SessionsMsg::Misbehaved { peer, why } => s.misbehaved(peer, &why),
             SessionsMsg::Tell(peer, frame) => s.tell(&peer, frame),
+            SessionsMsg::TellEach(frames) => frames.into_iter().for_each(|(peer, frame)| s.tell(&peer, frame)),
             SessionsMsg::TellAll(frame) => s.tell_all(&frame),
             SessionsMsg::Drop(peer, why) => {
                 if let Some((_, actor)) = s.open.get(&peer) {

@@ -14,6 +14,7 @@ use cairn_crdt::kinds::chat::{
 };
 use cairn_crdt::kinds::order::OrderKey;
 use cairn_crdt::kinds::profile::{Profile, set_name};
+use cairn_crdt::period::period_of;
 use cairn_crdt::replica::{Access, Replica, Tip};
 use cairn_crdt::sync::SpaceSync;
 
@@ -103,7 +104,7 @@ impl Space {
             own: BTreeMap::new(),
             recent: Vec::new(),
         };
-        space.set_reference(wiring.env.now_ms());
+        space.set_reference(wiring.mesh_ms());
         space.note_spans(&tips.iter().map(|(l, t)| (*l, t.seq, t.hlc)).collect::<Vec<_>>());
         for (log, _) in tips.iter().filter(|(l, _)| l.document.kind() == Kind::Profile) {
             let entries = space.read_log(wiring.store.as_ref(), log)?;
@@ -192,7 +193,7 @@ impl Space {
 
     /// Lets go of segments that were read before the last few.
     fn make_room(&mut self, wiring: &Wiring) {
-        let newest = self.chat.target(Hlc::from_ms(wiring.env.now_ms()));
+        let newest = self.chat.target(Hlc::from_ms(wiring.mesh_ms()));
         while self.recent.len() > SEGMENTS_KEPT
             && let Some(at) = self.recent.iter().position(|d| *d != newest)
         {
@@ -242,7 +243,7 @@ impl Space {
             Some(applied) => applied,
             None => {
                 // Not in memory: a recent one is brought in whole (these entries included), an old one only counted.
-                let newest = self.chat.target(Hlc::from_ms(wiring.env.now_ms()));
+                let newest = self.chat.target(Hlc::from_ms(wiring.mesh_ms()));
                 if document >= newest {
                     self.make_room(wiring);
                     let before = self.chat.total();
@@ -299,9 +300,12 @@ impl Space {
     /// # Errors
     /// [`PenError`]; nothing was written.
     pub fn write_profile(&mut self, name: &str, hlc: Hlc, wiring: &Wiring) -> Result<Option<Arc<Entry>>, PenError> {
-        if self.profile(&wiring.me).is_some_and(|(n, _)| n == name) {
+        let before = self.profile(&wiring.me);
+        if before.is_some_and(|(n, _)| n == name) {
             return Ok(None);
         }
+        // The latest name counts: it must be later than one that was stamped by a clock far ahead.
+        let hlc = before.map_or(hlc, |(_, at)| hlc.max(at.next()));
         let log =
             LogId { document: DocumentId::profile(&wiring.me), device: wiring.me, incarnation: wiring.incarnation };
         let pen = match &mut self.profile_pen {
@@ -324,17 +328,20 @@ impl Space {
         hlc: Hlc,
         wiring: &Wiring,
     ) -> Result<Arc<Entry>, PenError> {
-        let now = wiring.env.now_ms();
-        let document = self.chat.target(hlc);
-        let after = self
-            .chat
-            .page(&At::Newest, 8)
-            .messages
-            .iter()
-            .rev()
-            .map(|m| m.key)
-            .find(|k| k.stamp.ms() <= now.saturating_add(MAX_AHEAD_MS));
-        let log = LogId { document, device: wiring.me, incarnation: wiring.incarnation };
+        let now = wiring.mesh_ms();
+        // Stamps of one log grow. Where this start stamped by a clock that was far ahead, another part takes what
+        // follows; where by little, the stamp does.
+        let log =
+            |document: &DocumentId| LogId { document: *document, device: wiring.me, incarnation: wiring.incarnation };
+        let last = |document: &DocumentId| self.sync.replica().admitted(&log(document)).hlc;
+        let near = now.saturating_add(MAX_AHEAD_MS);
+        let fits =
+            |d: &DocumentId| last(d).ms() <= near && period_of(d).is_none_or(|p| p.holds(hlc.max(last(d).next()).ms()));
+        let document = self.chat.target_where(hlc, fits);
+        let hlc = hlc.max(last(&document).next());
+        let ahead = OrderKey { stamp: Hlc::from_ms(near.saturating_add(1)), ..OrderKey::MIN };
+        let after = self.chat.page(&At::Before(ahead), 1).messages.last().map(|m| m.key);
+        let log = log(&document);
         let pen = match self.pens.get_mut(&document) {
             Some(pen) => pen,
             None => {

@@ -1,12 +1,12 @@
 //! What the actors of a node share: who they are, where the others are, and the few things that outlive a restart.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use cairn_crdt::identity::DeviceKey;
-use cairn_crdt::ids::{DeviceId, Incarnation};
+use cairn_crdt::ids::{DeviceId, Incarnation, NetworkId};
 use ractor::{ActorRef, Message};
 use tokio::sync::broadcast;
 
@@ -19,6 +19,7 @@ use crate::limits::{EVENTS, OFFENDER_INTERVAL, OFFENDERS_TOLD};
 use crate::link::Transport;
 use crate::people::People;
 use crate::presence::PresenceMsg;
+use crate::proto::clock::MeshTime;
 use crate::sessions::SessionsMsg;
 use crate::storage::{Committer, StorageMsg};
 use crate::store::Store;
@@ -50,6 +51,35 @@ impl<M: Message> Slot<M> {
     #[must_use]
     pub fn get(&self) -> Option<ActorRef<M>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Mesh time, as presence measures it.
+#[derive(Debug, Default)]
+pub struct Mesh {
+    offset_ms: AtomicI64,
+    agreed: AtomicBool,
+    /// What was measured; it outlives a restart of presence.
+    pub machine: Mutex<MeshTime>,
+}
+
+impl Mesh {
+    /// Mesh time minus our clock in milliseconds, and whether anybody else has a vote in it.
+    pub fn set(&self, offset_ms: i64, agreed: bool) {
+        self.offset_ms.store(offset_ms, Ordering::Relaxed);
+        self.agreed.store(agreed, Ordering::Relaxed);
+    }
+
+    /// Mesh time minus our clock in milliseconds.
+    #[must_use]
+    pub fn offset_ms(&self) -> i64 {
+        self.offset_ms.load(Ordering::Relaxed)
+    }
+
+    /// Whether anybody else has a vote in it.
+    #[must_use]
+    pub fn agreed(&self) -> bool {
+        self.agreed.load(Ordering::Relaxed)
     }
 }
 
@@ -94,6 +124,10 @@ pub struct Wiring {
     pub offenders: Mutex<BTreeMap<DeviceId, Duration>>,
     /// The person is away.
     pub away: AtomicBool,
+    /// Mesh time.
+    pub mesh: Mesh,
+    /// The networks that this device is in.
+    pub networks: RwLock<BTreeSet<NetworkId>>,
     /// Numbers sessions.
     pub serial: AtomicU64,
     /// Kept as long as the node (the lock of the data folder).
@@ -145,6 +179,8 @@ impl Wiring {
             troubles: Mutex::default(),
             offenders: Mutex::default(),
             away: AtomicBool::new(false),
+            mesh: Mesh::default(),
+            networks: RwLock::default(),
             serial: AtomicU64::new(1),
             keep: Mutex::default(),
             committer: RwLock::default(),
@@ -212,6 +248,18 @@ impl Wiring {
         if *device == self.me { self.name() } else { self.people.name(device) }
     }
 
+    /// Mesh time in milliseconds since 1970: what most clocks here agree on, and what everything is stamped with.
+    #[must_use]
+    pub fn mesh_ms(&self) -> u64 {
+        self.env.now_ms().saturating_add_signed(self.mesh.offset_ms())
+    }
+
+    /// The networks that this device is in.
+    #[must_use]
+    pub fn networks(&self) -> BTreeSet<NetworkId> {
+        self.networks.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The next number of a session.
     #[must_use]
     pub fn next_serial(&self) -> u64 {
@@ -241,6 +289,7 @@ impl Wiring {
             data: about.data,
             version: env!("CARGO_PKG_VERSION").into(),
             named: about.named,
+            clock_offset_ms: self.mesh.offset_ms(),
             troubles: self.troubles.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect(),
         }
     }

@@ -127,7 +127,7 @@ fn hash_node(bytes: &[u8]) -> NodeHash {
 #[derive(Debug)]
 enum Sent {
     Leaf(Vec<Placed>),
-    Branch([NodeHash; 16]),
+    Branch(Box<[NodeHash; 16]>),
 }
 
 impl Sent {
@@ -156,7 +156,7 @@ impl Sent {
                         *child = r.array()?;
                     }
                 }
-                Self::Branch(children)
+                Self::Branch(Box::new(children))
             }
             _ => return Err(DecodeError::Invalid("node of a frontier")),
         };
@@ -456,7 +456,7 @@ impl Assembly {
             return Err(TreeError::TooMuch);
         }
         self.missing.remove(&hash);
-        let children = if let Sent::Branch(children) = &node { *children } else { [EMPTY; 16] };
+        let children = if let Sent::Branch(children) = &node { **children } else { [EMPTY; 16] };
         self.sent.insert(hash, node);
         children.into_iter().for_each(|child| self.need(child, pool));
         Ok(())
@@ -490,7 +490,7 @@ impl Assembly {
             (Some(Sent::Branch(_)), _) if depth >= DEPTH => return Err(TreeError::TooMuch),
             (Some(Sent::Branch(below)), _) => {
                 let mut children: [Option<Arc<Node>>; 16] = std::array::from_fn(|_| None);
-                for (slot, child) in children.iter_mut().zip(below) {
+                for (slot, child) in children.iter_mut().zip(below.iter()) {
                     *slot = self.build(*child, depth + 1, pool, made)?;
                 }
                 Some(pool.branch(children))

@@ -57,6 +57,16 @@ impl Clock {
         }
     }
 
+    /// Others agree on a time, and this clock is more than [`MAX_AHEAD_MS`] ahead of it: it was stamped by a clock that
+    /// was wrong. It goes on from there; else it would stay ahead of everybody for as long as it was wrong, and
+    /// everything it stamps would stand after what others say. Whoever stamps sees to it that the stamps of one log
+    /// grow and that none goes below a floor that was stated.
+    pub fn set_back(&mut self, now_ms: u64) {
+        if self.last.ms() > now_ms.saturating_add(MAX_AHEAD_MS) {
+            self.last = Hlc::from_ms(now_ms);
+        }
+    }
+
     /// The last stamp given or accepted.
     #[must_use]
     pub fn last(&self) -> Hlc {
@@ -78,5 +88,11 @@ mod tests {
         assert!(c.tick(1_001) > Hlc::from_ms(100_000));
         c.observe(Hlc::from_ms(281_474_976_710_655), 1_000);
         assert!(c.tick(1_002).ms() < 200_000);
+        let before = c.last();
+        c.set_back(1_003);
+        assert_eq!(c.last(), before, "two minutes ahead is no reason");
+        let mut wrong = Clock::after(Hlc::from_ms(9_000_000));
+        wrong.set_back(1_000_000);
+        assert_eq!(wrong.tick(1_000_000).ms(), 1_000_000);
     }
 }

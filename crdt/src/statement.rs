@@ -104,11 +104,7 @@ impl Signed {
         let (at, floor, root) = (Hlc(r.u64()?), Hlc(r.u64()?), r.array()?);
         let read = match r.u8()? {
             0 => None,
-            1 => Some(OrderKey {
-                stamp: Hlc(r.u64()?),
-                device: DeviceId(r.array()?),
-                id: MessageId(r.array()?),
-            }),
+            1 => Some(OrderKey { stamp: Hlc(r.u64()?), device: DeviceId(r.array()?), id: MessageId(r.array()?) }),
             _ => return Err(DecodeError::Invalid("read position")),
         };
         // The last number stays free, so that there is always a next one.

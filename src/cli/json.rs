@@ -22,6 +22,7 @@ struct StatusLine<'a> {
     peers_online: u32,
     data: String,
     version: &'a str,
+    clock_offset_ms: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -149,6 +150,7 @@ fn status_of(s: &Status, running: bool) -> StatusLine<'_> {
         peers_online: s.peers_online,
         data: s.data.to_string_lossy().into_owned(),
         version: &s.version,
+        clock_offset_ms: running.then_some(s.clock_offset_ms),
     }
 }
 

@@ -49,6 +49,7 @@ pub fn status() -> Status {
         data: "/data".into(),
         version: "0.1.0".into(),
         named: true,
+        clock_offset_ms: 0,
         troubles: Vec::new(),
     }
 }

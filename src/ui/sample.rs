@@ -160,6 +160,7 @@ pub fn status() -> Status {
         data: "/home/linh/.local/share/cairn".into(),
         version: "0.1.0".into(),
         named: true,
+        clock_offset_ms: 0,
         troubles: Vec::new(),
     }
 }

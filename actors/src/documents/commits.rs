@@ -104,9 +104,9 @@ impl DocumentsState {
         entries: Vec<Arc<Entry>>,
         permit: Option<OwnedSemaphorePermit>,
     ) {
-        let received = self.wiring.env.now_ms();
+        let (received, mesh) = (self.wiring.env.now_ms(), self.wiring.mesh_ms());
         for e in &entries {
-            self.clock.observe(e.header().hlc, received);
+            self.clock.observe(e.header().hlc, mesh);
         }
         let mut writes: Vec<_> = entries.iter().map(|entry| Write::Append { entry: entry.clone(), received }).collect();
         writes.extend(self.register(space));

@@ -239,6 +239,8 @@ impl DocumentsState {
 
     fn announce(&self) {
         let claims = self.networks.claims();
+        let joined = self.networks.joined().into_iter().collect();
+        *self.wiring.networks.write().unwrap_or_else(std::sync::PoisonError::into_inner) = joined;
         if let Some(primary) = claims.first() {
             self.wiring.discovery.cast(DiscoveryMsg::SetNetwork(Some((primary.id, primary.settled))));
         }

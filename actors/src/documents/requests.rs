@@ -121,7 +121,7 @@ impl DocumentsState {
                 return;
             }
         }
-        let id = id.unwrap_or_else(|| MessageId::new(self.wiring.env.now_ms(), self.wiring.env.random()));
+        let id = id.unwrap_or_else(|| MessageId::new(self.wiring.mesh_ms(), self.wiring.env.random()));
         match self.write_message(conversation, id, body, Vec::new()) {
             Ok(()) => self.saying.entry((conversation, id)).or_default().push(reply),
             Err(e) => drop(reply.send(Err(ApiError::new("not_written", e.to_string())))),
@@ -149,7 +149,7 @@ impl DocumentsState {
         let (n, place) = (limit.clamp(1, PAGE_MAX), at(place));
         let wiring = self.wiring.clone();
         let sp = self.space_of(conversation)?;
-        sp.set_reference(wiring.env.now_ms());
+        sp.set_reference(wiring.mesh_ms());
         sp.ensure(&place, n, &wiring).map_err(|e| store_error(&e))?;
         let (members, _) = sp.members(&wiring);
         let page = sp.chat.page(&place, n);
@@ -166,7 +166,7 @@ impl DocumentsState {
     fn with_message(&mut self, conversation: SpaceId, id: &MessageId) -> Result<&Space, ApiError> {
         let wiring = self.wiring.clone();
         let sp = self.space_of(conversation)?;
-        sp.set_reference(wiring.env.now_ms());
+        sp.set_reference(wiring.mesh_ms());
         let mut place = At::Newest;
         while sp.chat.find(id).is_empty() {
             sp.ensure(&place, PAGE_MAX, &wiring).map_err(|e| store_error(&e))?;
@@ -246,7 +246,8 @@ impl DocumentsState {
 
     fn name_network(&mut self, id: &NetworkId, name: &str, reply: Reply<Network>) {
         let Some(name) = clean_name(name) else { return drop(reply.send(Err(bad_name()))) };
-        let hlc = self.stamp();
+        // The latest name counts: it must be later than one that was given by a clock far ahead.
+        let hlc = self.stamp().max(self.networks.get(id).map_or_else(Default::default, |k| k.named.next()));
         let known = self.networks.name(id, &name, hlc);
         self.network_decided(id, known, reply);
     }

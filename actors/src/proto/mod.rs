@@ -3,6 +3,7 @@
 
 pub mod beacon;
 pub mod bucket;
+pub mod clock;
 pub mod discovery;
 pub mod presence;
 pub mod session;

@@ -62,6 +62,10 @@ pub enum Control {
         away: bool,
         /// The sender's raw clock in milliseconds since 1970.
         clock: u64,
+        /// The number of this heartbeat; all peers get the same.
+        beat: u32,
+        /// The number of the receiver's last heartbeat, and how many milliseconds ago it came.
+        echo: Option<(u32, u32)>,
     },
     /// The name changed.
     Name(String),

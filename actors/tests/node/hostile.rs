@@ -118,7 +118,8 @@ impl Attacker {
         tokio::time::timeout(SOON, speaks).await.expect("the node speaks of the room");
         let beating = a.link.clone();
         tokio::spawn(async move {
-            let beat = Bytes::from(Control::Heartbeat { away: false, clock: EPOCH_MS }.encode());
+            let beat = Control::Heartbeat { away: false, clock: EPOCH_MS, beat: 1, echo: None };
+            let beat = Bytes::from(beat.encode());
             while beating.send(Lane::Control, beat.clone()).await.is_ok() {
                 tokio::time::sleep(Duration::from_millis(900)).await;
             }

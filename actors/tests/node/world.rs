@@ -24,14 +24,27 @@ pub struct Sim {
     pub at: Attached,
     pub node: Node,
     seed: u8,
+    clock: Clock,
+}
+
+/// How a node's clock is wrong: by how many milliseconds at its start, and by how many parts per million it drifts.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Clock {
+    pub off: i64,
+    pub ppm: i32,
 }
 
 impl Sim {
     pub async fn start(lan: &Switch, seed: u8) -> Self {
-        Self::start_on(lan, seed, MemoryStore::new(), None).await
+        Self::start_with(lan, seed, Clock::default()).await
     }
 
-    async fn start_on(lan: &Switch, seed: u8, store: MemoryStore, before: Option<Attached>) -> Self {
+    /// A node whose clock is wrong.
+    pub async fn start_with(lan: &Switch, seed: u8, clock: Clock) -> Self {
+        Self::start_on(lan, seed, clock, MemoryStore::new(), None).await
+    }
+
+    pub async fn start_on(lan: &Switch, seed: u8, clock: Clock, store: MemoryStore, before: Option<Attached>) -> Self {
         let key = DeviceKey::from_seed(&[seed; 32]);
         let at = match before {
             Some(old) => lan.attach_at(key.id(), old.addr),
@@ -40,7 +53,11 @@ impl Sim {
         let (io, epoch) = (at.beacons.clone(), tokio::time::Instant::now());
         let nonce = u64::from(seed) << 32 | u64::from(u32::from(at.addr.port())) ^ rand_start();
         let parts = Parts {
-            env: Env::simulated(EPOCH_MS, nonce),
+            env: Env::drifting(
+                (EPOCH_MS + lan.elapsed().as_millis() as u64).saturating_add_signed(clock.off),
+                clock.ppm,
+                nonce,
+            ),
             key: key.clone(),
             store: Arc::new(store.clone()),
             first: Vec::new(),
@@ -55,16 +72,16 @@ impl Sim {
             troubles: vec![],
         };
         let node = Node::start(parts).await.unwrap();
-        Self { id: key.id(), store, at, node, seed }
+        Self { id: key.id(), store, at, node, seed, clock }
     }
 
     /// Ends the node without a goodbye and starts it again on what was committed.
     pub async fn crash_and_restart(self, lan: &Switch) -> Self {
         lan.kill(self.at.addr);
         let store = self.store.crash();
-        let (at, seed) = (self.at.clone(), self.seed);
+        let (at, seed, clock) = (self.at.clone(), self.seed, self.clock);
         drop(self);
-        Self::start_on(lan, seed, store, Some(at)).await
+        Self::start_on(lan, seed, clock, store, Some(at)).await
     }
 
     pub fn handle(&self) -> &Handle {

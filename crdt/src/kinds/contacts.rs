@@ -116,6 +116,13 @@ impl Contacts {
             .map(|(_, (_, contact))| contact)
     }
 
+    /// When I last said something of a device; what is said next must be stamped later to count.
+    #[must_use]
+    pub fn said(&self, device: &DeviceId) -> Hlc {
+        let starts = (*device, Incarnation([0; 16]))..=(*device, Incarnation([0xff; 16]));
+        self.records.range(starts).map(|(_, (hlc, _))| *hlc).max().unwrap_or_default()
+    }
+
     /// Every device of which I say something.
     pub fn iter(&self) -> impl Iterator<Item = (DeviceId, &Contact)> {
         let mut last = None;

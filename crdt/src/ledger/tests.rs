@@ -413,7 +413,11 @@ fn a_restored_device_learns_how_far_it_had_counted() {
     assert!(back.counter > newest.statement.counter, "it says again what it holds, and that stands");
     let mut forged = newest;
     forged.statement.counter = u64::MAX - 1;
-    assert_eq!(tell(&mut old, from, forged, vec![]), Some(StatementError::BadSignature), "nobody else can make it count on");
+    assert_eq!(
+        tell(&mut old, from, forged, vec![]),
+        Some(StatementError::BadSignature),
+        "nobody else can make it count on"
+    );
 }
 
 #[test]

@@ -6,11 +6,8 @@ use std::sync::Arc;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::entry::Entry;
 use crate::ids::{DeviceId, DocumentId, EntryHash, Incarnation, LogId};
-<<<<<<< HEAD
-use crate::spans::Spans;
-=======
 use crate::ledger::note::Note;
->>>>>>> ea4bb8b (Signed statements: a tree over frontiers, one statement a device and space, and the ledger that gossips them)
+use crate::spans::Spans;
 
 /// Most documents in one frame.
 pub const MAX_DOCS: usize = 8_192;
@@ -70,13 +67,10 @@ pub enum Frame {
     /// "These logs are durable here up to there": at once, to whoever sent them. Everybody else hears of it with the
     /// next statement.
     Durable(Vec<(LogId, u64)>),
-<<<<<<< HEAD
     /// "What is about these times is gone here: leave it out."
     Window(Spans),
-=======
     /// Statements and what belongs to them (types 16 to 20).
     Note(Note),
->>>>>>> ea4bb8b (Signed statements: a tree over frontiers, one statement a device and space, and the ledger that gossips them)
 }
 
 impl Frame {
@@ -119,16 +113,13 @@ impl Frame {
                     w.bytes(&log.to_bytes()).u64(*seq);
                 }
             }
-<<<<<<< HEAD
             Self::Window(spans) => {
                 w.u8(24).u32(spans.len() as u32);
                 for (from, upto) in spans.iter() {
                     w.u64(from).u64(upto);
                 }
             }
-=======
             Self::Note(note) => note.write(&mut w),
->>>>>>> ea4bb8b (Signed statements: a tree over frontiers, one statement a device and space, and the ledger that gossips them)
         }
         w.finish()
     }
@@ -192,7 +183,6 @@ impl Frame {
                 }
                 Self::Durable(logs)
             }
-<<<<<<< HEAD
             24 => {
                 let n = count(&mut r, MAX_SPANS, 16, "number of stretches of time")?;
                 let mut list: Vec<(u64, u64)> = Vec::with_capacity(n);
@@ -206,9 +196,7 @@ impl Frame {
                 }
                 Self::Window(spans)
             }
-=======
             kind if Note::TYPES.contains(&kind) => Self::Note(Note::read(kind, &mut r)?),
->>>>>>> ea4bb8b (Signed statements: a tree over frontiers, one statement a device and space, and the ledger that gossips them)
             _ => return Err(DecodeError::Invalid("frame type")),
         };
         r.finish()?;

@@ -243,12 +243,9 @@ impl SpaceSync {
             }
             Frame::Served(document) => self.served(peer, document),
             Frame::Durable(logs) => self.out.push(Output::Durable(peer, logs)),
-<<<<<<< HEAD
             Frame::Window(spans) => self.take_window(peer, spans),
-=======
             // The ledger's business.
             Frame::Note(_) => {}
->>>>>>> ea4bb8b (Signed statements: a tree over frontiers, one statement a device and space, and the ledger that gossips them)
         }
     }
 

@@ -43,6 +43,7 @@ pub struct Attached {
 #[derive(Debug, Clone)]
 pub struct Switch {
     net: Arc<Mutex<Net>>,
+    began: tokio::time::Instant,
 }
 
 struct Node {
@@ -86,7 +87,13 @@ impl Switch {
             cut: BTreeSet::new(),
             wires: Vec::new(),
         };
-        Self { net: Arc::new(Mutex::new(net)) }
+        Self { net: Arc::new(Mutex::new(net)), began: tokio::time::Instant::now() }
+    }
+
+    /// How long this LAN has been there, by tokio's clock: true time for nodes whose own clocks may be wrong.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// Attaches a node at a fresh address.

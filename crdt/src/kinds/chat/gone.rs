@@ -68,9 +68,15 @@ impl Conversation {
     /// Where a message stamped `hlc` goes: the first part of its time that holds fewer than [`PART_MESSAGES`].
     #[must_use]
     pub fn target(&self, hlc: Hlc) -> DocumentId {
-        let has_room = |part: &u16| self.count_of(&segment(self.unit, hlc.ms(), *part)) < PART_MESSAGES;
-        let part = (0..u16::MAX).find(has_room).unwrap_or(u16::MAX);
-        segment(self.unit, hlc.ms(), part)
+        self.target_where(hlc, |_| true)
+    }
+
+    /// The same among the parts that `fits` takes.
+    #[must_use]
+    pub fn target_where(&self, hlc: Hlc, fits: impl Fn(&DocumentId) -> bool) -> DocumentId {
+        let part = |part: u16| segment(self.unit, hlc.ms(), part);
+        let open = |id: &DocumentId| self.count_of(id) < PART_MESSAGES && fits(id);
+        (0..u16::MAX).map(part).find(open).unwrap_or_else(|| part(u16::MAX))
     }
 }
 
