@@ -8,10 +8,14 @@
 //! | `cairn.redb` | the store |
 //! | `settings.json` | the settings, see `settings` |
 //! | `cairn.sock` | the local socket, where the folder can hold one |
+//! | `cairn.redb.damaged-TIME` | a store that was damaged, kept aside |
+//! | `replaced-TIME` | what a restored backup has replaced, kept aside; see `swap` |
 //!
 //! The key file is text: a line `cairn device key 1`, a line `id` with the public key (for people), a line `seed` with
 //! the secret one, a line `check` with a checksum of the lines before it. Ids are in their text form. A damaged key
 //! file is never written over: it may be all that is left of somebody's identity.
+
+pub(crate) mod swap;
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -136,7 +140,23 @@ impl DataFolder {
             }
             Err(TryLockError::Error(e)) => return Err(DataError::io("lock", &lock_path)(e)),
         }
-        Ok(Self { path, warnings, _lock: lock })
+        let mut folder = Self { path, warnings, _lock: lock };
+        folder.settle()?;
+        Ok(folder)
+    }
+
+    /// Puts a backup in place that was read whole and lies ready; answers where what was here before is kept. Opening
+    /// the folder does so too, with a warning.
+    ///
+    /// # Errors
+    /// What the system refuses; it is gone on with the next time.
+    pub fn settle(&mut self) -> Result<Option<PathBuf>, DataError> {
+        let kept = swap::finish(&self.path)?;
+        if let Some(kept) = &kept {
+            let sentence = format!("A backup was restored; what was here before is kept in {}.", kept.display());
+            self.warnings.push(sentence);
+        }
+        Ok(kept)
     }
 
     /// The folder.
@@ -149,6 +169,11 @@ impl DataFolder {
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// The same, for whoever tells a person: each is told once.
+    pub fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
     }
 
     /// The store.
@@ -172,7 +197,7 @@ impl DataFolder {
     /// The key file.
     #[must_use]
     pub fn key_file(&self) -> PathBuf {
-        self.path.join("device.key")
+        key_path(&self.path)
     }
 
     /// The key of this device; made at the first start. A file that others may read is made owner-only again, with a
@@ -231,6 +256,12 @@ impl DataFolder {
 #[must_use]
 pub fn store_path(data: &Path) -> PathBuf {
     data.join("cairn.redb")
+}
+
+/// The key in a data folder.
+#[must_use]
+pub fn key_path(data: &Path) -> PathBuf {
+    data.join("device.key")
 }
 
 /// The local socket in a data folder.
@@ -297,7 +328,7 @@ fn checksum(body: &str) -> String {
     base32(&domain_hash(KEY_CHECK, &[body.as_bytes()])[..16])
 }
 
-fn parse_key(bytes: &[u8], path: &Path) -> Result<DeviceKey, DataError> {
+pub(crate) fn parse_key(bytes: &[u8], path: &Path) -> Result<DeviceKey, DataError> {
     let damaged = |reason| DataError::DamagedKey { path: path.to_owned(), reason };
     if bytes.len() as u64 > KEY_FILE_MAX {
         return Err(damaged("is too long"));
@@ -368,7 +399,7 @@ pub(crate) fn sync_folder(path: &Path) -> std::io::Result<()> {
     }
 }
 
-fn owner_only(options: &mut OpenOptions) -> &mut OpenOptions {
+pub(crate) fn owner_only(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
     options

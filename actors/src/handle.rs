@@ -2,11 +2,14 @@
 //!
 //! A request waits in a bounded queue; when the node is gone every call answers `stopped`.
 
+use std::path::{Path, PathBuf};
+
 use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::api::{
-    ApiError, Conversation, Event, Message, Network, OrderKey, Page, PageAt, Peer, Receipt, Said, Status,
+    ApiError, BackedUp, Checkup, Compacted, Conversation, Event, Message, Network, OrderKey, Page, PageAt, Peer,
+    Receipt, Restored, Said, Status,
 };
 
 /// The answer to a request.
@@ -58,8 +61,43 @@ pub enum Request {
     SettingsChanged(Reply<()>),
     /// See [`Handle::kill`].
     Kill(String, Reply<()>),
+    /// See the methods named in it.
+    Care(Care),
     /// See [`Handle::stop`].
     Stop(Reply<()>),
+}
+
+/// Care for what the node keeps.
+#[derive(Debug)]
+pub enum Care {
+    /// See [`Handle::check`].
+    Check(bool, Reply<Checkup>),
+    /// See [`Handle::repair`].
+    Repair(Reply<Vec<String>>),
+    /// See [`Handle::compact`].
+    Compact(Reply<Compacted>),
+    /// See [`Handle::back_up`].
+    BackUp(PathBuf, Reply<BackedUp>),
+    /// See [`Handle::restore`].
+    Restore(PathBuf, bool, Reply<Restored>),
+}
+
+impl Care {
+    /// Whether it ends the life of the node's actors and begins another.
+    pub(crate) fn renews(&self) -> bool {
+        !matches!(self, Self::Check(..) | Self::BackUp(..))
+    }
+
+    /// Answers with an error. Whoever asked may have gone.
+    pub(crate) fn refuse(self, e: ApiError) {
+        match self {
+            Self::Check(_, reply) => drop(reply.send(Err(e))),
+            Self::Repair(reply) => drop(reply.send(Err(e))),
+            Self::Compact(reply) => drop(reply.send(Err(e))),
+            Self::BackUp(_, reply) => drop(reply.send(Err(e))),
+            Self::Restore(_, _, reply) => drop(reply.send(Err(e))),
+        }
+    }
 }
 
 /// The door. Cheap to clone.
@@ -225,6 +263,52 @@ impl Handle {
     /// `no_such_actor`, `stopped`.
     pub async fn kill(&self, actor: &str) -> Result<(), ApiError> {
         self.ask(|r| Request::Kill(actor.to_owned(), r)).await
+    }
+
+    /// Reads and checks everything that the node keeps; it goes on meanwhile. `all`: every signature, not only some.
+    ///
+    /// # Errors
+    /// `busy`, `store_failed`, `stopped`.
+    pub async fn check(&self, all: bool) -> Result<Checkup, ApiError> {
+        self.ask(|r| Request::Care(Care::Check(all, r))).await
+    }
+
+    /// Checks everything, repairs what is damaged and checks again. The node's actors start anew for that.
+    ///
+    /// # Errors
+    /// `busy`, `not_here`, `store_failed`, `stopped`.
+    pub async fn repair(&self, all: bool) -> Result<Checkup, ApiError> {
+        let repaired = self.ask(|r| Request::Care(Care::Repair(r))).await?;
+        let mut checkup = self.check(all).await?;
+        checkup.repaired(repaired);
+        Ok(checkup)
+    }
+
+    /// Gives room that erased entries left back to the disk. The node's actors start anew for that.
+    ///
+    /// # Errors
+    /// `busy`, `not_here`, `store_failed`, `stopped`.
+    pub async fn compact(&self) -> Result<Compacted, ApiError> {
+        self.ask(|r| Request::Care(Care::Compact(r))).await
+    }
+
+    /// Saves key, settings and everything in the store, as it is at one moment, to a new file; the node goes on
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// `busy`, `file_exists`, `disk_full`, `backup_failed`, `stopped`.
+    pub async fn back_up(&self, to: &Path) -> Result<BackedUp, ApiError> {
+        self.ask(|r| Request::Care(Care::BackUp(to.to_owned(), r))).await
+    }
+
+    /// Exchanges what the node keeps for a backup; what was there is kept aside. The node's actors start anew, as the
+    /// device that the backup is of. Without `replace` it is refused: a running node has something to lose.
+    ///
+    /// # Errors
+    /// `busy`, `not_here`, `folder_in_use`, `not_a_backup`, `backup_newer`, `backup_incomplete`, `backup_damaged`,
+    /// `disk_full`, `backup_failed`, `stopped`.
+    pub async fn restore(&self, from: &Path, replace: bool) -> Result<Restored, ApiError> {
+        self.ask(|r| Request::Care(Care::Restore(from.to_owned(), replace, r))).await
     }
 
     /// Says goodbye, commits what is under way, and stops the node.

@@ -5,6 +5,7 @@
 //! replicated and how is in `cairn-crdt`. Nothing here knows of windows or of the command line.
 
 pub mod api;
+pub mod care;
 pub mod data;
 pub mod discovery;
 pub mod documents;
@@ -13,6 +14,7 @@ pub mod env;
 pub mod handle;
 pub mod limits;
 pub mod link;
+pub mod lives;
 pub mod net;
 pub mod node;
 pub mod offline;

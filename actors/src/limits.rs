@@ -150,6 +150,17 @@ pub const COMMIT_QUEUE: usize = 65_536;
 /// Page cache of the store in bytes.
 pub const STORE_CACHE: usize = 8 * 1024 * 1024;
 
+// --- Care
+
+/// A disk with fewer bytes left is nearly full, and people are told.
+pub const DISK_LOW: u64 = 200 * 1000 * 1000;
+/// Bytes of records gathered into one block of a backup.
+pub const BACKUP_BLOCK: usize = 256 * 1024;
+/// Longest block of a backup that is read.
+pub const BACKUP_BLOCK_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of a backup that are written to the store in one commit.
+pub const RESTORE_BATCH: usize = 4 * 1024 * 1024;
+
 // --- People
 
 /// Longest body of a message in bytes.

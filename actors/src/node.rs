@@ -6,24 +6,22 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cairn_crdt::identity::DeviceKey;
-use cairn_crdt::ids::Incarnation;
-use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, MessagingErr, SupervisionEvent};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::api::{ApiError, Event, Status};
 use crate::documents::DocumentsMsg;
 use crate::env::Env;
-use crate::handle::{Handle, Request};
+use crate::handle::{Care, Handle, Request};
 use crate::link::Transport;
-use crate::people::People;
+use crate::lives::{Life, Order, Orders, Remake, live};
 use crate::presence::PresenceMsg;
 use crate::proto::session::{Control, clean_name};
 use crate::sessions::SessionsMsg;
 use crate::settings::Settings;
 use crate::storage::WriterMode;
-use crate::store::{Store, StoreError, Table, Write};
+use crate::store::{Store, StoreError, Write};
 use crate::tree::{Child, Restarts, Spec};
-use crate::wiring::{Me, Wiring};
 
 /// Requests that may wait.
 const REQUESTS: usize = 1_024;
@@ -109,77 +107,73 @@ impl Node {
         }
     }
 
-    /// Starts a node of parts.
+    /// Starts a node of parts, which stops where a renewal is due.
     ///
     /// # Errors
     /// [`StartError`].
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { env, key, store, mut first, writer, transport, settings, name, .. } = parts;
-        let Parts { data, discovery, discovering, keep, troubles, .. } = parts;
-        let me = key.id();
-        let incarnation = Incarnation(env.random());
-        let people = People::load(me, store.as_ref())?;
-        // Written before anything is signed: how often this device has started, and when.
-        let started = [&b"incarnation/"[..], &incarnation.0].concat();
-        first.push(Write::Put(Table::Meta, started, env.now_ms().to_be_bytes().to_vec()));
-        store.commit(&first)?;
-        let about = Me { name, named: settings.0.named, interfaces: Vec::new(), discovery: discovering, data };
-        let wiring = Arc::new(Wiring::new(env, key, incarnation, store, transport, people, about));
-        *wiring.keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(keep);
-        if !troubles.is_empty() {
-            wiring.trouble("data_folder", Some(troubles.join(" ")));
-        }
-        let events = wiring.events.clone();
-        let spec_wiring = wiring.clone();
-        let spec = Spec { wiring, writer, discovery };
+        Self::start_renewable(parts, None).await
+    }
+
+    /// Starts a node of parts; `remake` makes those of its next life.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start_renewable(parts: Parts, remake: Option<Remake>) -> Result<Self, StartError> {
+        let orders = Orders::new(remake.is_some());
+        let first = Life::begin(parts, None, &orders).await?;
         let (tx, rx) = mpsc::channel(REQUESTS);
+        let handle = Handle::new(tx, first.wiring.events.clone());
+        let (root_tx, root) = watch::channel(Some(first.root.clone()));
         let (ended_tx, ended) = watch::channel(None);
-        let failure = Arc::<Mutex<Option<String>>>::default();
-        let args = RootArgs { spec, settings, failure: failure.clone() };
-        let gone = spec_wiring;
-        let (root, join) = Actor::spawn(None, Root, args)
-            .await
-            .map_err(|e| StartError::System(format!("the node could not start: {e}")))?;
         tokio::spawn(forward(rx, root));
         tokio::spawn(async move {
-            let _ = join.await;
-            // Tasks that are just ending may hold the wiring a moment longer: the folder is free when this returns.
-            gone.store.close();
-            gone.keep.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let why = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let why = live(first, remake, &orders, &root_tx).await;
             let _ = ended_tx.send(Some(why.map_or(Ok(()), Err)));
         });
-        Ok(Self { handle: Handle::new(tx, events), ended })
+        Ok(Self { handle, ended })
     }
 }
 
-/// Passes requests on, no more at once than may wait: mailboxes have no bound of their own.
-async fn forward(mut rx: mpsc::Receiver<Request>, root: ActorRef<RootMsg>) {
+/// Passes requests on, no more at once than may wait: mailboxes have no bound of their own. Between two lives they wait.
+async fn forward(mut rx: mpsc::Receiver<Request>, mut root: watch::Receiver<Option<ActorRef<RootMsg>>>) {
     let places = Arc::new(Semaphore::new(REQUESTS));
     while let Some(request) = rx.recv().await {
         let Ok(place) = places.clone().acquire_owned().await else { return };
-        if root.cast(RootMsg::Request(Box::new(request), place)).is_err() {
-            return;
+        let mut request = RootMsg::Request(Box::new(request), place);
+        loop {
+            let Ok(here) = root.wait_for(Option::is_some).await.map(|root| root.clone()) else { return };
+            match here.map(|root| root.send_message(request)) {
+                Some(Err(MessagingErr::SendErr(back))) => request = back,
+                _ => break,
+            }
+            // It is just ending: the next one takes it, or nobody.
+            if root.changed().await.is_err() {
+                return;
+            }
         }
     }
 }
 
 /// A message to the root.
-enum RootMsg {
+pub(crate) enum RootMsg {
     Request(Box<Request>, OwnedSemaphorePermit),
     Restart(Child),
+    /// This life ends so that another one begins.
+    Renew(Order),
 }
 
-struct Root;
+pub(crate) struct Root;
 
-struct RootArgs {
-    spec: Spec,
-    settings: (Settings, Option<PathBuf>),
+pub(crate) struct RootArgs {
+    pub spec: Spec,
+    pub settings: (Settings, Option<PathBuf>),
     /// Why the node gave up, if it did.
-    failure: Arc<Mutex<Option<String>>>,
+    pub failure: Arc<Mutex<Option<String>>>,
+    pub orders: Orders,
 }
 
-struct RootState {
+pub(crate) struct RootState {
     spec: Spec,
     settings: Settings,
     settings_file: Option<PathBuf>,
@@ -187,6 +181,9 @@ struct RootState {
     restarts: BTreeMap<Child, Restarts>,
     /// Why the node gave up, if it did.
     failure: Arc<Mutex<Option<String>>>,
+    orders: Orders,
+    /// One check, backup or restore at once.
+    caring: Arc<Semaphore>,
 }
 
 impl Actor for Root {
@@ -195,19 +192,24 @@ impl Actor for Root {
     type Arguments = RootArgs;
 
     async fn pre_start(&self, me: ActorRef<RootMsg>, args: RootArgs) -> Result<RootState, ActorProcessingErr> {
-        let RootArgs { spec, settings: (settings, settings_file), failure } = args;
+        let RootArgs { spec, settings: (settings, settings_file), failure, orders } = args;
         let mut children = BTreeMap::new();
         for child in Child::ALL {
             children.insert(child, spec.start(child, me.get_cell()).await?);
         }
         spec.wiring.emit(Event::Ready(Box::new(spec.wiring.status())));
-        Ok(RootState { spec, settings, settings_file, children, restarts: BTreeMap::new(), failure })
+        let (restarts, caring) = (BTreeMap::new(), Arc::new(Semaphore::new(1)));
+        Ok(RootState { spec, settings, settings_file, children, restarts, failure, orders, caring })
     }
 
     async fn handle(&self, me: ActorRef<RootMsg>, msg: RootMsg, s: &mut RootState) -> Result<(), ActorProcessingErr> {
         match msg {
             RootMsg::Request(request, place) => s.answer(&me, *request, place).await,
             RootMsg::Restart(child) => s.restart(&me, child).await,
+            RootMsg::Renew(order) => {
+                s.orders.give(order);
+                s.stop(&me).await;
+            }
         }
         Ok(())
     }
@@ -282,7 +284,9 @@ impl RootState {
             }
             Request::SettingsChanged(reply) => drop(reply.send(self.reload())),
             Request::Kill(name, reply) => drop(reply.send(self.kill(&name))),
+            Request::Care(care) => self.care(me, care, place),
             Request::Stop(reply) => {
+                self.spec.wiring.emit(Event::Stopping);
                 self.stop(me).await;
                 let _ = reply.send(Ok(()));
             }
@@ -347,10 +351,27 @@ impl RootState {
         })
     }
 
+    /// Backups and checks read beside the actors; what changes the store ends this life.
+    fn care(&self, me: &ActorRef<RootMsg>, care: Care, place: OwnedSemaphorePermit) {
+        let Ok(turn) = self.caring.clone().try_acquire_owned() else {
+            return care
+                .refuse(ApiError::new("busy", "a check, backup or restore is under way: try again when it is done"));
+        };
+        if care.renews() && !self.orders.renewable() {
+            return care.refuse(ApiError::new("not_here", "this node has no data folder to do that on"));
+        }
+        let (wiring, me) = (self.spec.wiring.clone(), me.clone());
+        tokio::task::spawn_blocking(move || {
+            if let Some(order) = crate::care::perform(care, &wiring, (turn, place)) {
+                // A node that is stopping has told so by dropping the order.
+                let _ = me.send_message(RootMsg::Renew(order));
+            }
+        });
+    }
+
     /// Says goodbye, waits for the commits under way, stops.
     async fn stop(&mut self, me: &ActorRef<RootMsg>) {
         let wiring = self.spec.wiring.clone();
-        wiring.emit(Event::Stopping);
         if let Some(cell) = self.children.remove(&Child::Discovery) {
             // Its last words are a goodbye beacon.
             let _ = cell.stop_and_wait(None, Some(STOP_WITHIN)).await;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use cairn_crdt::identity::DeviceKey;
 
 use crate::api::{Event, NodeOptions};
+use crate::care;
 use crate::data::DataFolder;
 use crate::discovery::{DiscoveryArgs, DiscoveryEvent};
 use crate::documents::DocumentsMsg;
@@ -16,6 +17,7 @@ use crate::env::Env;
 use crate::limits::{BEACON_PORT, MISSING_FOR};
 use crate::link::Transport;
 use crate::link::quic::{QuicOptions, QuicTransport};
+use crate::lives::{Remake, Renew, Renewed};
 use crate::net::udp::UdpBeacons;
 use crate::net::{BeaconIo, interfaces::Wanted};
 use crate::node::{Node, Parts, StartError};
@@ -24,7 +26,7 @@ use crate::proto::session::{Control, clean_name};
 use crate::sessions::SessionsMsg;
 use crate::settings::Settings;
 use crate::storage::WriterMode;
-use crate::store::{RedbStore, Store, StoreError, Table, Write};
+use crate::store::{RedbStore, Store, Table, Write};
 use crate::wiring::Wiring;
 
 const PORT_KEY: &[u8] = b"port";
@@ -45,25 +47,28 @@ pub struct Opened {
     pub warnings: Vec<String>,
 }
 
-/// Opens a data folder. A damaged store is kept aside, with a warning, and a fresh one begun.
+/// Opens a data folder. A damaged store is kept aside, with a warning, and what can be saved of it takes its place.
 ///
 /// # Errors
 /// [`StartError`]: the folder is in use or cannot be read, the key is damaged, the settings are not right.
 pub fn open_data(data: &Path) -> Result<Opened, StartError> {
-    let mut folder = DataFolder::open(data)?;
+    open_folder(DataFolder::open(data)?, Renew::default()).map(|(opened, _)| opened)
+}
+
+/// Opens what is in a data folder, after what is to be done with it before.
+fn open_folder(mut folder: DataFolder, renew: Renew) -> Result<(Opened, Renewed), StartError> {
+    let mut renewed = Renewed { kept: folder.settle()?, ..Renewed::default() };
     let settings = Settings::load(&folder.settings())?;
     let key = folder.device_key()?;
-    let mut warnings = Vec::new();
-    let store = match RedbStore::open(&folder.store()) {
-        Err(e @ StoreError::Corrupt { .. }) => {
-            warnings.push(format!("{e}. A new store was begun; other devices bring back what they hold."));
-            RedbStore::open(&folder.store())?
-        }
-        other => other?,
-    };
-    warnings.extend(folder.warnings().iter().cloned());
+    let (store, repaired) = care::open_store(&folder, renew.verify)?;
+    let mut warnings = Vec::from_iter(repaired.clone());
+    renewed.repaired = repaired;
+    if renew.compact {
+        renewed.compacted = Some(care::compact(&folder, &store)?);
+    }
+    warnings.append(&mut folder.take_warnings());
     let name = settings.name.as_deref().and_then(clean_name).unwrap_or_else(default_name);
-    Ok(Opened { folder, key, store: Arc::new(store), settings, name, warnings })
+    Ok((Opened { folder, key, store: Arc::new(store), settings, name, warnings }, renewed))
 }
 
 /// The name of the person who is logged in, else of their account, else of the machine.
@@ -82,7 +87,32 @@ pub fn default_name() -> String {
 /// # Errors
 /// [`StartError`] says what is in the way.
 pub async fn start(options: NodeOptions) -> Result<Node, StartError> {
-    let Opened { folder, key, store, mut settings, mut name, warnings } = open_data(&options.data)?;
+    let folder = DataFolder::open(&options.data)?;
+    let (parts, _) = make_parts(&options, folder, Renew::default(), None).await?;
+    // A name was said for this start, and is kept; what a restored backup says comes after.
+    let later = NodeOptions { name: None, ..options };
+    let remake: Remake = Box::new(move |renew, keep, port| {
+        let options = later.clone();
+        Box::pin(async move {
+            let folder = keep.downcast::<DataFolder>();
+            let folder = folder.map_err(|_| StartError::System("the data folder is not at hand".into()))?;
+            make_parts(&options, *folder, renew, Some(port)).await
+        })
+    });
+    Node::start_renewable(parts, Some(remake)).await
+}
+
+/// What a node on a data folder is made of; `port`: the one it had in the life before.
+async fn make_parts(
+    options: &NodeOptions,
+    folder: DataFolder,
+    renew: Renew,
+    port: Option<u16>,
+) -> Result<(Parts, Renewed), StartError> {
+    // Checking, repairing or compacting a large store takes its time.
+    let opened = tokio::task::spawn_blocking(move || open_folder(folder, renew)).await;
+    let (opened, renewed) = opened.map_err(|e| StartError::System(e.to_string()))??;
+    let Opened { folder, key, store, mut settings, mut name, warnings } = opened;
     if let Some(wanted) = &options.name {
         name = clean_name(wanted).ok_or(StartError::BadName)?;
         (settings.name, settings.named) = (Some(name.clone()), true);
@@ -91,7 +121,7 @@ pub async fn start(options: NodeOptions) -> Result<Node, StartError> {
     let remembered = store.get(Table::Meta, PORT_KEY)?.and_then(|b| <[u8; 2]>::try_from(b).ok());
     let quic = QuicOptions {
         port: options.port,
-        remembered: remembered.map(u16::from_be_bytes),
+        remembered: port.or(remembered.map(u16::from_be_bytes)),
         loopback_only: options.loopback_only,
     };
     let transport = Arc::new(QuicTransport::bind(&key, &quic).map_err(|e| StartError::Transport(e.to_string()))?);
@@ -127,7 +157,7 @@ pub async fn start(options: NodeOptions) -> Result<Node, StartError> {
     for w in &warnings {
         tracing::warn!("{w}");
     }
-    Node::start(parts).await
+    Ok((parts, renewed))
 }
 
 /// What discovery is started with, each time anew: what the node knows by then.

@@ -154,6 +154,63 @@ Examples:
     /// The settings of this data folder
     #[command(subcommand)]
     Config(ConfigVerb),
+    /// Check everything that is kept here: folder, key, settings, disk, store
+    #[command(after_help = "\
+Reads the whole store: that every entry is what was written, that logs are chains, that signatures verify (of each log
+every 64th and the last). Exit status 1 where something is damaged. A check changes nothing; a node goes on meanwhile.
+
+With --repair, a damaged store is kept aside under a name that tells when (it is never changed or deleted), and all that
+can be read of it takes its place: of a damaged log the entries before the damage. Other devices bring back the rest.
+
+A running node starts anew for --repair and --compact, as a new incarnation; it is gone for a moment.
+
+Examples:
+  cairn doctor
+  cairn doctor --all --json | jq -c 'select(.state != \"ok\")'
+  cairn doctor --repair
+  cairn doctor --compact         after much was erased")]
+    Doctor {
+        /// Check every signature: 30 microseconds each
+        #[arg(long)]
+        all: bool,
+        /// Keep a damaged store aside and save what can be saved of it
+        #[arg(long)]
+        repair: bool,
+        /// First give the room that erased messages left back to the disk
+        #[arg(long)]
+        compact: bool,
+    },
+    /// Save key, settings and history to one file
+    #[command(after_help = "\
+The file is as the store was at one moment; a node goes on meanwhile. It holds the key: whoever has it can be this device,
+and reads everything in it. It is made for its owner alone, has its name only once it is complete, and never replaces a
+file.
+
+Examples:
+  cairn backup /media/stick/post3.cairn-backup
+  cairn backup \"$HOME/cairn-$(date +%F).cairn-backup\"")]
+    Backup {
+        /// The file to make
+        file: PathBuf,
+    },
+    /// Bring a backup back
+    #[command(after_help = "\
+The file is read whole and checked before anything changes. In a folder that is in use, --replace is needed; what was
+there is moved to replaced-TIME in the folder and never deleted. A running node starts anew as what the backup holds.
+
+What was written after the backup comes back from other devices. Never run the same backup on two machines at once: both
+say so when they meet, but only one can be this device.
+
+Examples:
+  cairn --data /srv/post3 restore post3.cairn-backup
+  cairn restore --replace yesterday.cairn-backup")]
+    Restore {
+        /// The file that `cairn backup` made
+        file: PathBuf,
+        /// Also where this folder is in use: what is there is kept aside
+        #[arg(long)]
+        replace: bool,
+    },
     /// See it work: four real nodes in one process, on this machine alone, with data that goes when it ends
     Demo {
         /// Without a window: print what happens, one round
@@ -311,6 +368,10 @@ mod tests {
             "config get name",
             "config set port -1",
             "demo --headless",
+            "doctor",
+            "doctor --all --repair --compact --json",
+            "backup /x/y",
+            "restore --replace f",
             "debug kill storage",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
@@ -346,6 +407,9 @@ mod tests {
             "node --port 70000",
             "node --peer nowhere",
             "network join xyz",
+            "backup",
+            "restore",
+            "doctor everything",
         ] {
             let e = parse(line).expect_err(line);
             assert_eq!(e.exit_code(), 2, "{line}");

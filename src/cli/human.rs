@@ -1,8 +1,10 @@
 //! What people read on a terminal: aligned, short, calm. Everything that comes from others passes [`plain`].
 
 use cairn_actors::api::{
-    Badge, DeliveryState, Event, LinkState, Message, Network, NetworkState, Peer, PeerState, Receipt, Said, Status,
+    BackedUp, Badge, Compacted, DeliveryState, Event, Finding, Health, LinkState, Message, Network, NetworkState, Peer,
+    PeerState, Receipt, Restored, Said, Status,
 };
+use cairn_actors::care::checkup::size;
 use jiff::tz::TimeZone;
 
 use super::text::{Style, pad, plain, plain_lines, table};
@@ -46,6 +48,52 @@ pub fn status(s: &Status, running: bool, style: Style) -> Vec<String> {
 #[must_use]
 pub fn whoami(s: &Status, style: Style) -> Vec<String> {
     vec![format!("{} ({})", style.bold(&plain(&s.name)), s.code), style.dim(&s.id.to_string())]
+}
+
+/// `doctor`: what was looked at, and how it is.
+pub fn findings(all: &[Finding], style: Style) -> impl Iterator<Item = String> + '_ {
+    all.iter().map(move |f| {
+        let state = match f.health {
+            Health::Ok => style.green(&pad("ok", 7)),
+            Health::Warning => style.yellow(&pad("look", 7)),
+            Health::Damaged => style.bold(&pad("damaged", 7)),
+        };
+        format!("{state}  {}  {}", pad(&f.check, 10), plain(&f.message))
+    })
+}
+
+/// `doctor --compact`.
+#[must_use]
+pub fn compacted(c: &Compacted) -> String {
+    format!("the store went from {} to {}", size(c.before), size(c.after))
+}
+
+/// `backup`.
+#[must_use]
+pub fn backed_up(b: &BackedUp) -> Vec<String> {
+    let what = count(b.entries, "entry", "entries");
+    vec![
+        format!(
+            "saved {what} and the key of {} to {} ({})",
+            b.id.code(),
+            plain(&b.file.to_string_lossy()),
+            size(b.bytes)
+        ),
+        "Whoever has this file can be this device: keep it where only you can read it.".to_owned(),
+    ]
+}
+
+/// `restore`.
+#[must_use]
+pub fn restored(r: &Restored) -> Vec<String> {
+    let what = count(r.entries, "entry", "entries");
+    let mut lines = vec![format!("this is {} now, with {what} as of {}", r.id.code(), super::time::rfc3339(r.created))];
+    lines.extend(r.kept.as_ref().map(|k| format!("what was here before is kept in {}", plain(&k.to_string_lossy()))));
+    lines.push(
+        "What was written after the backup comes back from other devices. If the old machine still runs, stop it."
+            .into(),
+    );
+    lines
 }
 
 fn badge(b: Badge) -> &'static str {

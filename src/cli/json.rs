@@ -2,10 +2,11 @@
 //! that a change there changes nothing here unseen.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use cairn_actors::api::{
-    Badge, Conversation, ConversationKind, DeliveryState, Event, Message, Network, NetworkState, Peer, PeerState,
-    Receipt, Said, Status,
+    BackedUp, Badge, Checkup, Compacted, Conversation, ConversationKind, DeliveryState, Event, Finding, Health,
+    Message, Network, NetworkState, Peer, PeerState, Receipt, Restored, Said, Status,
 };
 use cairn_crdt::ids::{DeviceId, Incarnation, MessageId, NetworkId, SpaceId};
 use serde::Serialize;
@@ -111,6 +112,51 @@ struct Delivery {
     delivered_to: u32,
     members: u32,
     state: DeliveryState,
+}
+
+#[derive(Serialize)]
+struct FindingLine<'a> {
+    check: &'a str,
+    state: Health,
+    message: &'a str,
+}
+
+#[derive(Serialize)]
+struct CompactedLine<'a> {
+    #[serde(flatten)]
+    finding: FindingLine<'a>,
+    before: u64,
+    after: u64,
+}
+
+#[derive(Serialize)]
+struct CheckupLine<'a> {
+    check: &'a str,
+    state: Health,
+    logs: u64,
+    entries: u64,
+    erased: u64,
+    bytes: u64,
+    file_bytes: u64,
+    signatures: u64,
+}
+
+#[derive(Serialize)]
+struct BackedUpLine {
+    file: String,
+    id: DeviceId,
+    created: String,
+    entries: u64,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct RestoredLine {
+    id: DeviceId,
+    created: String,
+    entries: u64,
+    kept: Option<String>,
+    data: String,
 }
 
 #[derive(Serialize)]
@@ -252,6 +298,50 @@ pub fn network(n: &Network) -> String {
 #[must_use]
 pub fn config(key: &str, value: &serde_json::Value) -> String {
     print(&ConfigLine { key, value })
+}
+
+/// A line of `doctor`: one thing looked at.
+#[must_use]
+pub fn finding(f: &Finding) -> String {
+    print(&FindingLine { check: &f.check, state: f.health, message: &f.message })
+}
+
+/// The line of `doctor --compact`.
+#[must_use]
+pub fn compacted(c: &Compacted) -> String {
+    let message = super::human::compacted(c);
+    let finding = FindingLine { check: "compact", state: Health::Ok, message: &message };
+    print(&CompactedLine { finding, before: c.before, after: c.after })
+}
+
+/// The last line of `doctor`.
+#[must_use]
+pub fn checkup(c: &Checkup) -> String {
+    print(&CheckupLine {
+        check: "summary",
+        state: c.findings.iter().map(|f| f.health).max().unwrap_or(Health::Ok),
+        logs: c.logs,
+        entries: c.entries,
+        erased: c.erased,
+        bytes: c.bytes,
+        file_bytes: c.file_bytes,
+        signatures: c.signatures,
+    })
+}
+
+/// `backup`.
+#[must_use]
+pub fn backed_up(b: &BackedUp) -> String {
+    let file = b.file.to_string_lossy().into_owned();
+    print(&BackedUpLine { file, id: b.id, created: rfc3339(b.created), entries: b.entries, bytes: b.bytes })
+}
+
+/// `restore`.
+#[must_use]
+pub fn restored(r: &Restored, data: &Path) -> String {
+    let text = |p: &Path| p.to_string_lossy().into_owned();
+    let (created, kept) = (rfc3339(r.created), r.kept.as_deref().map(text));
+    print(&RestoredLine { id: r.id, created, entries: r.entries, kept, data: text(data) })
 }
 
 /// The first line of `node`.

@@ -3,6 +3,7 @@
 
 pub mod args;
 pub mod backend;
+pub mod care;
 pub mod config;
 pub mod error;
 pub mod human;
@@ -115,6 +116,11 @@ fn data_folder(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
 async fn one_shot(data: &Path, out: &mut Out, verb: Verb) -> Result<(), Failure> {
     let verb = match verb {
         Verb::Config(verb) => return config::config(data, out, &verb).await,
+        Verb::Doctor { all, repair, compact } => {
+            return care::doctor(data, out, care::Treatment { all, repair, compact }).await;
+        }
+        Verb::Backup { file } => return care::backup(data, out, &file).await,
+        Verb::Restore { file, replace } => return care::restore(data, out, &file, replace).await,
         Verb::Peers { wait: Some(n), timeout } => {
             return peers::wait(data, out, n, Duration::from_secs_f64(timeout)).await;
         }
@@ -153,6 +159,11 @@ async fn perform(backend: &mut impl Backend, out: &mut Out, verb: Verb) -> Resul
         Verb::Network(verb) => network::network(backend, out, &verb).await,
         Verb::Debug(DebugVerb::Kill { actor }) => Ok(backend.kill(&actor).await?),
         // Done before a backend is opened.
-        Verb::Node(_) | Verb::Config(_) | Verb::Demo { .. } => Ok(()),
+        Verb::Node(_)
+        | Verb::Config(_)
+        | Verb::Doctor { .. }
+        | Verb::Backup { .. }
+        | Verb::Restore { .. }
+        | Verb::Demo { .. } => Ok(()),
     }
 }

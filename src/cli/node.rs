@@ -89,7 +89,7 @@ pub async fn attend(
             event = events.recv() => event,
         };
         match event {
-            Ok(Event::Ready(_)) => {}
+            // A node that took in a backup or repaired itself is ready once more.
             Ok(event) => {
                 match &event {
                     Event::Conversation(c) => drop(kinds.insert(c.id, c.kind)),

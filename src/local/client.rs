@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use cairn_actors::api::{
-    ApiError, Conversation, Event, Message, Network, OrderKey, Page, PageAt, Peer, Receipt, Said, Status,
+    ApiError, BackedUp, Checkup, Compacted, Conversation, Event, Message, Network, OrderKey, Page, PageAt, Peer,
+    Receipt, Restored, Said, Status,
 };
 use cairn_actors::limits::{LOCAL_LINE_MAX, LOCAL_OPEN_TIMEOUT, LOCAL_REPLY_TIMEOUT};
 use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
@@ -32,6 +33,15 @@ fn gone() -> ApiError {
 macro_rules! ask {
     ($self:ident, $request:expr, $reply:path) => {
         match $self.ask($request).await? {
+            $reply(value) => Ok(value),
+            _ => Err(ApiError::new("bad_reply", "the node gave an answer to another question")),
+        }
+    };
+}
+
+macro_rules! ask_unhurried {
+    ($self:ident, $request:expr, $reply:path) => {
+        match $self.ask_unhurried($request).await? {
             $reply(value) => Ok(value),
             _ => Err(ApiError::new("bad_reply", "the node gave an answer to another question")),
         }
@@ -90,10 +100,19 @@ impl Client {
     /// # Errors
     /// What the node answers, or `stopped`, `no_answer`, `bad_reply`.
     pub async fn ask(&mut self, request: LocalRequest) -> Result<LocalReply, ApiError> {
+        let late = || ApiError::new("no_answer", "the node does not answer");
+        tokio::time::timeout(LOCAL_REPLY_TIMEOUT, self.ask_unhurried(request)).await.map_err(|_| late())?
+    }
+
+    /// The same for what may take as long as it takes: reading or writing everything that the node keeps.
+    ///
+    /// # Errors
+    /// What the node answers, or `stopped`, `bad_reply`.
+    pub async fn ask_unhurried(&mut self, request: LocalRequest) -> Result<LocalReply, ApiError> {
         let line = encode(&request)?;
         // A node that refuses the connection closes it, but has said why before.
         let sent = self.writer.write_all(&line).await;
-        match self.read().await {
+        match self.read_unhurried().await {
             Ok(LocalReply::Error(e)) => Err(e),
             Ok(reply) if sent.is_ok() => Ok(reply),
             Ok(_) => Err(gone()),
@@ -266,6 +285,46 @@ impl Client {
     /// As [`Client::ask`].
     pub async fn kill(&mut self, actor: &str) -> Result<(), ApiError> {
         self.ask(LocalRequest::Kill { actor: actor.to_owned() }).await.map(drop)
+    }
+
+    /// See [`cairn_actors::handle::Handle::check`].
+    ///
+    /// # Errors
+    /// As [`Client::ask_unhurried`].
+    pub async fn check(&mut self, all: bool) -> Result<Checkup, ApiError> {
+        ask_unhurried!(self, LocalRequest::Check { all }, LocalReply::Checkup).map(|c| *c)
+    }
+
+    /// See [`cairn_actors::handle::Handle::repair`].
+    ///
+    /// # Errors
+    /// As [`Client::ask_unhurried`].
+    pub async fn repair(&mut self, all: bool) -> Result<Checkup, ApiError> {
+        ask_unhurried!(self, LocalRequest::Repair { all }, LocalReply::Checkup).map(|c| *c)
+    }
+
+    /// See [`cairn_actors::handle::Handle::compact`].
+    ///
+    /// # Errors
+    /// As [`Client::ask_unhurried`].
+    pub async fn compact(&mut self) -> Result<Compacted, ApiError> {
+        ask_unhurried!(self, LocalRequest::Compact, LocalReply::Compacted)
+    }
+
+    /// See [`cairn_actors::handle::Handle::back_up`].
+    ///
+    /// # Errors
+    /// As [`Client::ask_unhurried`].
+    pub async fn back_up(&mut self, file: &Path) -> Result<BackedUp, ApiError> {
+        ask_unhurried!(self, LocalRequest::BackUp { file: file.to_owned() }, LocalReply::BackedUp)
+    }
+
+    /// See [`cairn_actors::handle::Handle::restore`].
+    ///
+    /// # Errors
+    /// As [`Client::ask_unhurried`].
+    pub async fn restore(&mut self, file: &Path, replace: bool) -> Result<Restored, ApiError> {
+        ask_unhurried!(self, LocalRequest::Restore { file: file.to_owned(), replace }, LocalReply::Restored)
     }
 
     /// See [`cairn_actors::handle::Handle::stop`].

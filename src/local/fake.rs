@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use cairn_actors::api::{
-    ApiError, Badge, Conversation, ConversationKind, DeliveryState, Event, LinkState, Message, Network, NetworkState,
-    OrderKey, Page, PageAt, Peer, PeerState, Receipt, Said, Status,
+    ApiError, BackedUp, Badge, Checkup, Compacted, Conversation, ConversationKind, DeliveryState, Event, Finding,
+    Health, LinkState, Message, Network, NetworkState, OrderKey, Page, PageAt, Peer, PeerState, Receipt, Restored,
+    Said, Status,
 };
-use cairn_actors::handle::{Handle, Request};
+use cairn_actors::handle::{Care, Handle, Request};
 use cairn_actors::limits::{EVENTS, PAGE_MAX};
 use cairn_crdt::hlc::Hlc;
 use cairn_crdt::ids::{DeviceId, Incarnation, MessageId, NetworkId, SpaceId};
@@ -119,6 +120,24 @@ pub fn network(n: u8) -> Network {
         settled: true,
         here: 2,
         conversation: SpaceId::commons(&id),
+    }
+}
+
+/// A check that found one damaged log.
+pub fn checkup() -> Checkup {
+    let finding = |check: &str, health, message: &str| Finding { check: check.into(), health, message: message.into() };
+    Checkup {
+        findings: vec![
+            finding("key", Health::Ok, "this device is 0000-0000"),
+            finding("disk", Health::Warning, "the disk is nearly full"),
+            finding("store", Health::Damaged, "a log is damaged"),
+        ],
+        logs: 2,
+        entries: 12,
+        erased: 1,
+        bytes: 4_000,
+        file_bytes: 100_000,
+        signatures: 2,
     }
 }
 
@@ -274,6 +293,19 @@ fn answer(state: &mut State, request: Request) {
         Request::Kill(actor, r) => drop(r.send(if actor == "storage" { Ok(()) } else { Err(none("no_such_actor")) })),
         Request::MarkRead(_, _, r) => drop(r.send(Ok(()))),
         Request::SetAway(_, r) | Request::SettingsChanged(r) => drop(r.send(Ok(()))),
+        Request::Care(care) => match care {
+            Care::Check(_, r) => drop(r.send(Ok(checkup()))),
+            Care::Repair(r) => drop(r.send(Ok(vec!["the store was damaged".into()]))),
+            Care::Compact(r) => drop(r.send(Ok(Compacted { before: 3_000_000, after: 1_000_000 }))),
+            Care::BackUp(file, r) => {
+                let done = BackedUp { file, id: state.status.id, created: 0, entries: 3, bytes: 5_000 };
+                drop(r.send(Ok(done)));
+            }
+            Care::Restore(_, replace, r) => {
+                let done = Restored { id: state.status.id, created: 0, entries: 3, kept: Some("/old".into()) };
+                drop(r.send(if replace { Ok(done) } else { Err(none("folder_in_use")) }));
+            }
+        },
         Request::Stop(r) => {
             state.stopped.notify_one();
             drop(r.send(Ok(())));

@@ -4,8 +4,11 @@
 //! of the requests; after `subscribe`, events come between them. Lists come in parts, so that no line exceeds
 //! [`LOCAL_LINE_MAX`].
 
+use std::path::PathBuf;
+
 use cairn_actors::api::{
-    ApiError, Conversation, Event, Message, Network, OrderKey, Page, PageAt, Peer, Receipt, Said, Status,
+    ApiError, BackedUp, Checkup, Compacted, Conversation, Event, Message, Network, OrderKey, Page, PageAt, Peer,
+    Receipt, Restored, Said, Status,
 };
 use cairn_actors::limits::LOCAL_LINE_MAX;
 use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
@@ -116,6 +119,30 @@ pub enum LocalRequest {
         /// Its name.
         actor: String,
     },
+    /// Checks everything that the node keeps.
+    Check {
+        /// Every signature, not only some.
+        all: bool,
+    },
+    /// Checks everything and repairs what is damaged.
+    Repair {
+        /// Every signature, not only some.
+        all: bool,
+    },
+    /// Gives room back to the disk.
+    Compact,
+    /// Saves everything to a file.
+    BackUp {
+        /// The file, with its whole path.
+        file: PathBuf,
+    },
+    /// Exchanges everything for a backup.
+    Restore {
+        /// The file, with its whole path.
+        file: PathBuf,
+        /// Keep aside what is there.
+        replace: bool,
+    },
     /// Stops the node.
     Stop,
     /// Events from now on.
@@ -189,6 +216,14 @@ pub enum LocalReply {
     Networks(Part<Network>),
     /// To `join_network`, `keep_apart` and `name_network`.
     Network(Network),
+    /// To `check` and `repair`.
+    Checkup(Box<Checkup>),
+    /// To `compact`.
+    Compacted(Compacted),
+    /// To `back_up`.
+    BackedUp(BackedUp),
+    /// To `restore`.
+    Restored(Restored),
     /// To requests that answer nothing.
     Done,
     /// Something happened.

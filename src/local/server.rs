@@ -305,6 +305,11 @@ async fn perform(handle: &Handle, request: LocalRequest) -> Result<Vec<LocalRepl
         R::SetAway { away } => done(handle.set_away(away).await?),
         R::SettingsChanged => done(handle.settings_changed().await?),
         R::Kill { actor } => done(handle.kill(&actor).await?),
+        R::Check { all } => LocalReply::Checkup(Box::new(handle.check(all).await?)),
+        R::Repair { all } => LocalReply::Checkup(Box::new(handle.repair(all).await?)),
+        R::Compact => LocalReply::Compacted(handle.compact().await?),
+        R::BackUp { file } => LocalReply::BackedUp(handle.back_up(&file).await?),
+        R::Restore { file, replace } => LocalReply::Restored(handle.restore(&file, replace).await?),
         R::Stop => done(handle.stop().await?),
         // Answered by the connection, which holds the events.
         R::Subscribe => LocalReply::Done,

@@ -11,10 +11,10 @@ use super::tables::{SCHEMA, SCHEMA_KEY};
 use super::{MemoryStore, RedbStore, Store, StoreError, Table, Tip, Write};
 
 /// Everything the tests read as bytes.
-pub(super) const ALL: usize = usize::MAX;
+pub(crate) const ALL: usize = usize::MAX;
 
 /// Writes a log.
-pub(super) struct Author {
+pub(crate) struct Author {
     key: DeviceKey,
     pub space: SpaceId,
     pub log: LogId,
@@ -22,7 +22,7 @@ pub(super) struct Author {
 }
 
 impl Author {
-    pub(super) fn new(space: u8, document: u32, device: u8) -> Self {
+    pub(crate) fn new(space: u8, document: u32, device: u8) -> Self {
         let key = DeviceKey::from_seed(&[device; 32]);
         let document = DocumentId::chat(document, 0);
         let log = LogId { document, device: key.id(), incarnation: Incarnation([7; 16]) };
@@ -30,7 +30,7 @@ impl Author {
     }
 
     /// The next entry; `None` as its payload makes one whose payload was erased elsewhere.
-    pub(super) fn entry(&mut self, payload: Option<&[u8]>) -> Arc<Entry> {
+    pub(crate) fn entry(&mut self, payload: Option<&[u8]>) -> Arc<Entry> {
         let seq = self.tip.map_or(1, |tip| tip.seq + 1);
         let bytes = payload.unwrap_or(b"erased");
         let header = Header {
@@ -54,28 +54,28 @@ impl Author {
     }
 
     /// The next entry as a write, received at its sequence number.
-    pub(super) fn append(&mut self, payload: &[u8]) -> Write {
+    pub(crate) fn append(&mut self, payload: &[u8]) -> Write {
         let entry = self.entry(Some(payload));
         Write::Append { received: entry.header().seq, entry }
     }
 
-    pub(super) fn appends(&mut self, n: usize, len: usize) -> Vec<Write> {
+    pub(crate) fn appends(&mut self, n: usize, len: usize) -> Vec<Write> {
         (0..n).map(|i| self.append(&vec![i as u8; len])).collect()
     }
 }
 
-pub(super) fn put(table: Table, key: &[u8], value: &[u8]) -> Write {
+pub(crate) fn put(table: Table, key: &[u8], value: &[u8]) -> Write {
     Write::Put(table, key.to_vec(), value.to_vec())
 }
 
 /// All that a store holds, to compare stores by.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Dump {
+pub(crate) struct Dump {
     logs: Vec<(SpaceId, LogId, Tip, Vec<super::Stored>)>,
     small: Vec<(Table, Vec<u8>, Vec<u8>)>,
 }
 
-pub(super) fn dump(store: &dyn Store) -> Dump {
+pub(crate) fn dump(store: &dyn Store) -> Dump {
     let mut dump = Dump { logs: Vec::new(), small: Vec::new() };
     for space in store.spaces().unwrap() {
         for (log, tip) in store.tips(&space).unwrap() {
@@ -91,7 +91,7 @@ pub(super) fn dump(store: &dyn Store) -> Dump {
 }
 
 /// A store that can be taken down and found again.
-pub(super) trait Subject {
+pub(crate) trait Subject {
     fn store(&self) -> &dyn Store;
     fn restart(&mut self);
 }

@@ -1,7 +1,12 @@
-//! What can go wrong inside redb, sorted by what it means for the store: refused, full, damaged, to be reopened.
+//! What can go wrong inside redb, sorted by what it means for the store: refused, full, damaged, to be reopened. Damaged
+//! pages make redb panic. A panic is caught and is damage; but one that follows another while it cleans up ends the
+//! process, so the first already leaves a note beside the file, and the next opening checks everything.
 
+use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Arc, Once};
 
 use cairn_crdt::codec::DecodeError;
 
@@ -81,6 +86,37 @@ pub(super) fn io_error(e: &std::io::Error) -> StoreError {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreError::Full,
         _ => StoreError::Io(e.to_string()),
     }
+}
+
+thread_local! {
+    /// The file whose store this thread is in.
+    static WATCHED: RefCell<Option<Arc<Path>>> = const { RefCell::new(None) };
+}
+
+/// Runs `f`, which reads or writes the store in a file: a panic meanwhile leaves a note beside the file.
+pub(super) fn watched<T>(path: &Arc<Path>, f: impl FnOnce() -> T) -> T {
+    struct Before(Option<Arc<Path>>);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            WATCHED.replace(self.0.take());
+        }
+    }
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let otherwise = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let path = WATCHED.try_with(|watched| watched.try_borrow().ok().and_then(|path| path.clone()));
+            match path.ok().flatten() {
+                Some(path) => {
+                    super::aside::note_panic(&path);
+                    tracing::error!(%info, "reading the store failed");
+                }
+                None => otherwise(info),
+            }
+        }));
+    });
+    let _before = Before(WATCHED.replace(Some(path.clone())));
+    f()
 }
 
 /// Runs `f`, and turns a panic (redb's answer to some damaged pages) into damage.

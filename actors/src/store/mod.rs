@@ -8,20 +8,27 @@ pub mod memory;
 pub mod redb;
 pub mod tables;
 
+mod aside;
 mod batch;
 mod blank;
+mod examine;
 mod fault;
 mod migrations;
 mod open;
+mod overlay;
+mod salvage;
 mod walk;
 
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::aside::utc;
+pub use self::examine::{Damage, Examination};
 pub use self::memory::MemoryStore;
 pub use self::redb::RedbStore;
+pub use self::salvage::Salvaged;
 
 use cairn_crdt::entry::Entry;
 use cairn_crdt::hlc::Hlc;
@@ -118,13 +125,15 @@ pub enum StoreError {
     /// No space left on the medium.
     #[error("the disk is full: nothing more can be saved until there is room")]
     Full,
-    /// The file is damaged; it was kept aside under the name given.
-    #[error("the store is damaged ({reason}); it was kept aside as {kept}")]
+    /// The file is damaged; it was kept aside under the name given, and what could be saved of it is in its place.
+    #[error("the store is damaged ({reason}); it was kept aside as {kept}, and {saved}")]
     Corrupt {
         /// What was found.
         reason: String,
         /// Where the damaged file is now.
         kept: String,
+        /// What the new file holds of it.
+        saved: Salvaged,
     },
     /// Damage that showed while the store was open. The file stays where it is; the next opening reads all of it and
     /// sets it aside where that confirms the damage.
@@ -153,6 +162,15 @@ pub enum StoreError {
     /// The operating system refused.
     #[error("the store failed: {0}")]
     Io(String),
+}
+
+/// Something that a snapshot holds.
+#[derive(Debug)]
+pub enum Item<'a> {
+    /// A row of a small table.
+    Row(Table, &'a [u8], &'a [u8]),
+    /// An entry; those of a log come in order, one log after the other.
+    Entry(Stored),
 }
 
 /// A key and its value.
@@ -191,6 +209,24 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`] where reading fails.
     fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, StoreError>;
+    /// Hands everything to `each`, as it was at one moment, until it answers false; commits go on meanwhile. The schema
+    /// is not among the rows.
+    ///
+    /// # Errors
+    /// [`StoreError`] where reading fails.
+    fn snapshot(&self, each: &mut dyn FnMut(Item<'_>) -> bool) -> Result<(), StoreError>;
+    /// Reads and checks everything, as it is at one moment; commits go on meanwhile. `all`: every signature, not only
+    /// some of each log.
+    ///
+    /// # Errors
+    /// [`StoreError`] where reading fails for another reason than damage.
+    fn examine(&self, all: bool) -> Result<Examination, StoreError>;
+    /// Gives room that erased entries left back to the medium; answers whether there was any. Everything else waits
+    /// meanwhile. Blocks.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is lost then.
+    fn compact(&self) -> Result<bool, StoreError>;
     /// Lets go of the medium; whatever is asked afterwards fails. For a node that has stopped, since parts of it may
     /// outlive it for a moment.
     fn close(&self) {}
@@ -212,7 +248,7 @@ fn follow(tip: Option<&Tip>, entry: &Entry) -> Result<Tip, StoreError> {
 }
 
 /// Length of an entry as [`Entry::encode`] writes it.
-fn encoded_len(entry: &Entry) -> usize {
+pub(crate) fn encoded_len(entry: &Entry) -> usize {
     let header = entry.header();
     let lists = header.deps.len().saturating_mul(88).saturating_add(header.control_heads.len().saturating_mul(32));
     FIXED_LEN.saturating_add(lists).saturating_add(entry.payload.as_ref().map_or(0, Vec::len))

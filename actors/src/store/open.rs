@@ -1,19 +1,21 @@
-//! Opening the redb file, moving a damaged one aside, and opening it again after a failure.
+//! Opening the redb file, and opening it again after a failure; what becomes of a damaged one is in `aside`.
 //!
 //! A new file is made under another name and renamed when it is whole, so a crash in the middle of the first start
 //! leaves nothing that looks damaged. Opening reads little. Damage that only shows later, while the node runs, is
-//! reported to the caller and remembered in a note beside the file (`.check`), and the next opening reads everything.
+//! reported to the caller and remembered in a note beside the file, and the next opening reads everything.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
-use std::path::{Path, PathBuf};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase};
 
-use super::fault::{Fault, guarded, io_error};
+use super::aside::{self, Note, SALVAGED, beside};
+use super::fault::{Fault, guarded, watched};
 use super::{StoreError, blank, migrations, walk as reads};
 use crate::limits::STORE_CACHE;
 
@@ -38,7 +40,7 @@ impl Opener {
         Self(Arc::new(f))
     }
 
-    fn open(&self, path: &Path) -> Result<Database, Fault> {
+    pub(super) fn open(&self, path: &Path) -> Result<Database, Fault> {
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(redb::Error::Io)?;
         if file.metadata().map_err(redb::Error::Io)?.len() == 0 {
             return Err(Fault::Damaged("the file is empty".into()));
@@ -48,7 +50,7 @@ impl Opener {
 }
 
 /// Makes a store that is whole before it has its name.
-fn create(path: &Path) -> Result<(), Fault> {
+pub(super) fn create(path: &Path) -> Result<(), Fault> {
     let image = blank::image()?;
     let new = beside(path, ".new");
     let mut options = OpenOptions::new();
@@ -73,9 +75,11 @@ fn create(path: &Path) -> Result<(), Fault> {
 /// The file, open or to be opened again.
 #[derive(Debug)]
 pub(super) struct Medium {
-    path: PathBuf,
+    path: Arc<Path>,
     opener: Opener,
     slot: RwLock<Slot>,
+    /// Damage was seen: what redb knows of the file is not written back to it.
+    damaged: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -91,13 +95,15 @@ struct Slot {
 impl Medium {
     /// Opens or makes the file.
     pub(super) fn open(path: &Path, opener: Opener) -> Result<Self, StoreError> {
-        match first_open(path, &opener) {
+        let path: Arc<Path> = path.into();
+        let opened = watched(&path, || guarded(|| first_open(&path, &opener)));
+        match opened {
             Ok(db) => {
                 let slot = RwLock::new(Slot { db: Some(db), closed: false, generation: 0 });
-                Ok(Self { path: path.to_owned(), opener, slot })
+                Ok(Self { path, opener, slot, damaged: AtomicBool::new(false) })
             }
             Err(fault) => Err(match fault.damage() {
-                Some(reason) => set_aside(path, reason),
+                Some(reason) => watched(&path, || aside::exchange(&path, reason)),
                 None => fault.into_error(),
             }),
         }
@@ -107,7 +113,7 @@ impl Medium {
     pub(super) fn with<T>(&self, f: impl FnOnce(&Database) -> Result<T, Fault>) -> (u64, Result<T, Fault>) {
         let slot = self.slot.read().unwrap_or_else(PoisonError::into_inner);
         let outcome = match &slot.db {
-            Some(db) => guarded(|| f(db)),
+            Some(db) => watched(&self.path, || guarded(|| f(db))),
             None => Err(Fault::Closed),
         };
         (slot.generation, outcome)
@@ -129,7 +135,8 @@ impl Medium {
     pub(super) fn close(&self) {
         let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
         slot.closed = true;
-        put_down(slot.db.take());
+        let db = slot.db.take();
+        watched(&self.path, || if self.damaged.load(Ordering::Relaxed) { abandon(db) } else { put_down(db) });
     }
 
     /// Opens again, unless somebody did so since `generation`.
@@ -141,11 +148,47 @@ impl Medium {
         if slot.generation != generation {
             return Ok(());
         }
-        put_down(slot.db.take());
-        let opened = self.opener.open(&self.path).and_then(|db| reads::glance(&db).map(|()| db));
+        let old = slot.db.take();
+        let opened = watched(&self.path, || {
+            // After a failure there is nothing to write back.
+            abandon(old);
+            let db = self.opener.open(&self.path)?;
+            match guarded(|| reads::glance(&db)) {
+                Ok(()) => Ok(db),
+                Err(fault) => {
+                    abandon(Some(db));
+                    Err(fault)
+                }
+            }
+        });
         slot.db = Some(opened.map_err(|fault| self.report(fault))?);
         slot.generation = slot.generation.wrapping_add(1);
         Ok(())
+    }
+
+    /// Gives free pages back to the file system; answers whether anything was gained. Reads and commits wait meanwhile.
+    pub(super) fn compact(&self) -> Result<bool, StoreError> {
+        let (generation, outcome) = {
+            let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
+            let outcome = match &mut slot.db {
+                Some(db) => watched(&self.path, || {
+                    guarded(|| {
+                        let gained = db.compact()?;
+                        // Compaction leaves no record of free pages; without one the next opening reads the whole file.
+                        migrations::begin(db)?.commit()?;
+                        Ok(gained)
+                    })
+                }),
+                None => Err(Fault::Closed),
+            };
+            (slot.generation, outcome)
+        };
+        outcome.map_err(|fault| {
+            let error = self.report(fault);
+            // The next use opens again where this fails.
+            let _ = self.reopen(generation);
+            error
+        })
     }
 
     /// The error of a fault. Damage is noted, so that the next start looks at everything.
@@ -153,7 +196,8 @@ impl Medium {
         let error = fault.into_error();
         if let StoreError::Damaged { reason } = &error {
             tracing::error!(reason, "the store is damaged");
-            if let Err(e) = std::fs::write(beside(&self.path, ".check"), reason) {
+            self.damaged.store(true, Ordering::Relaxed);
+            if let Err(e) = aside::write(&self.path, &Note::Check(reason.clone())) {
                 tracing::warn!(%e, "cannot note that the store is damaged");
             }
         }
@@ -167,8 +211,7 @@ impl Drop for Medium {
     }
 }
 
-/// Closes a database. redb writes what it knows of free pages when it is closed, and panics where that is damaged; by
-/// then everything that was committed is at rest.
+/// Closes a database that is in order.
 fn put_down(db: Option<Database>) {
     let closed = guarded(|| {
         drop(db);
@@ -179,78 +222,51 @@ fn put_down(db: Option<Database>) {
     }
 }
 
+/// Closes a database without writing anything. redb writes what it knows of free pages when a database is dropped, and
+/// where that is damaged may panic while it cleans up after a panic, which ends the process; while a panic unwinds it
+/// does not write. Everything that was committed is at rest.
+pub(super) fn abandon(db: Option<Database>) {
+    if let Some(db) = db {
+        let unwound = catch_unwind(AssertUnwindSafe(move || {
+            let _db = db;
+            resume_unwind(Box::new("closed without writing"));
+        }));
+        drop(unwound);
+    }
+}
+
 fn first_open(path: &Path, opener: &Opener) -> Result<Database, Fault> {
     match path.symlink_metadata() {
+        // The exchange for what was saved of a damaged one was cut short.
+        Err(e) if e.kind() == ErrorKind::NotFound && beside(path, SALVAGED).exists() => {
+            let named = std::fs::rename(beside(path, SALVAGED), path).and_then(|()| crate::data::sync_folder(path));
+            named.map_err(redb::Error::Io)?;
+        }
         Err(e) if e.kind() == ErrorKind::NotFound => create(path)?,
         Err(e) => return Err(redb::Error::Io(e).into()),
         Ok(_) => {}
     }
+    let check = aside::begin_check(path)?;
     let mut db = opener.open(path)?;
-    guarded(|| migrations::migrate(&db))?;
-    reads::glance(&db)?;
-    let note = beside(path, ".check");
-    if note.exists() {
-        guarded(|| {
+    let outcome = guarded(|| {
+        migrations::migrate(&db)?;
+        reads::glance(&db)?;
+        if check {
             db.check_integrity()?;
-            reads::verify(&db.begin_read()?)
-        })?;
-        std::fs::remove_file(note).map_err(redb::Error::Io)?;
-    }
-    Ok(db)
-}
-
-/// Gives the damaged file a name of its own, which no file has.
-fn set_aside(path: &Path, reason: String) -> StoreError {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let mut suffix = format!(".damaged-{}", utc(seconds));
-    let mut kept = beside(path, &suffix);
-    for n in 2u32.. {
-        if kept.symlink_metadata().is_err() {
-            break;
+            reads::verify(&db.begin_read()?)?;
         }
-        suffix = format!(".damaged-{}-{n}", utc(seconds));
-        kept = beside(path, &suffix);
-    }
-    let moved = std::fs::rename(path, &kept).and_then(|()| match std::fs::remove_file(beside(path, ".check")) {
-        Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
-        _ => crate::data::sync_folder(path),
+        Ok(())
     });
-    match moved {
-        Ok(()) => StoreError::Corrupt { reason, kept: kept.display().to_string() },
-        Err(e) => io_error(&e),
-    }
-}
-
-/// The path with something appended to its name.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-/// Seconds since 1970 as `20261121T013107Z` (days to date: Howard Hinnant, "chrono-compatible low-level date
-/// algorithms").
-fn utc(seconds: u64) -> String {
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    let z = days.saturating_add(719_468);
-    let (era, day_of_era) = (z / 146_097, z % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year:04}{month:02}{day:02}T{:02}{:02}{:02}Z", rest / 3_600, rest / 60 % 60, rest % 60)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::utc;
-
-    #[test]
-    fn times_of_damaged_files() {
-        assert_eq!(utc(0), "19700101T000000Z");
-        assert_eq!(utc(951_827_696), "20000229T123456Z");
-        assert_eq!(utc(1_795_224_667), "20261121T013107Z");
+    match outcome {
+        Ok(()) if check => aside::end_check(path).map(|()| db),
+        Ok(()) => Ok(db),
+        Err(fault) if fault.damage().is_some() => {
+            abandon(Some(db));
+            Err(fault)
+        }
+        Err(fault) => {
+            put_down(Some(db));
+            Err(fault)
+        }
     }
 }

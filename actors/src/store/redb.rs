@@ -8,15 +8,17 @@
 use std::path::Path;
 
 use cairn_crdt::ids::{LogId, SpaceId};
-use redb::ReadTransaction;
+use redb::{ReadTransaction, ReadableDatabase};
 
+use super::aside::{self, Note};
 use super::batch::{apply, kept};
-use super::fault::Fault;
+use super::examine::{examine, examine_file};
+use super::fault::{Fault, io_error};
 use super::migrations::begin;
 use super::open::{Medium, Opener};
 use super::tables::{self, LOGS, small};
-use super::walk::{ascending, out_of_order, row_of, verify, walk};
-use super::{Row, Store, StoreError, Stored, Table, Tip, Write};
+use super::walk::{ascending, out_of_order, row_of, snapshot, verify, walk};
+use super::{Examination, Item, Row, Store, StoreError, Stored, Table, Tip, Write};
 
 /// A store in a redb file.
 #[derive(Debug)]
@@ -37,6 +39,35 @@ impl RedbStore {
     #[cfg(test)]
     pub(super) fn open_with(path: &Path, opener: Opener) -> Result<Self, StoreError> {
         Ok(Self { medium: Medium::open(path, opener)? })
+    }
+
+    /// Opens a store whose file is reached in a way of one's own: for trials of media that fail. `open` is called with
+    /// the file at `path`, which must not stay empty.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_through(
+        path: &Path,
+        open: impl Fn(std::fs::File) -> Result<redb::Database, redb::DatabaseError> + Send + Sync + 'static,
+    ) -> Result<Self, StoreError> {
+        Ok(Self { medium: Medium::open(path, Opener::of(open))? })
+    }
+
+    /// Examines the file at `path`, on which no store is open, as [`Store::examine`] does, and its pages too. The file
+    /// is not changed in any way, whatever it is.
+    ///
+    /// # Errors
+    /// [`StoreError`] where reading fails for another reason than damage.
+    pub fn examine_file(path: &Path, all: bool) -> Result<Examination, StoreError> {
+        examine_file(path, all)
+    }
+
+    /// Makes the next opening read and check everything, and save what can be saved where it finds damage.
+    ///
+    /// # Errors
+    /// What the system refuses.
+    pub fn verify_next(path: &Path) -> Result<(), StoreError> {
+        aside::write(path, &Note::Check("a check was asked for".into())).map_err(|e| io_error(&e))
     }
 
     /// Reads everything and checks it: that it decodes, that payloads have their hashes, that logs are chains.
@@ -85,6 +116,26 @@ impl Store for RedbStore {
             }
             second = true;
         }
+    }
+
+    fn snapshot(&self, each: &mut dyn FnMut(Item<'_>) -> bool) -> Result<(), StoreError> {
+        // Opens again what an earlier failure has closed; what is read below is handed on only once.
+        self.read(|txn| Ok(txn.open_table(LOGS).map(drop)?))?;
+        let (_, outcome) = self.medium.with(|db| snapshot(&db.begin_read()?, each));
+        outcome.map_err(|fault| self.medium.report(fault))
+    }
+
+    fn examine(&self, all: bool) -> Result<Examination, StoreError> {
+        let found = self.read(|txn| examine(txn, all))?;
+        if let Some(damage) = found.damage.first() {
+            // So that the next start repairs it.
+            self.medium.report(Fault::Damaged(damage.to_string()));
+        }
+        Ok(found)
+    }
+
+    fn compact(&self) -> Result<bool, StoreError> {
+        self.medium.compact()
     }
 
     fn close(&self) {

@@ -82,7 +82,19 @@ pub const SMALL: [Table; 11] = [
 
 /// The redb table behind a small table.
 pub(super) const fn small(table: Table) -> Small {
-    TableDefinition::new(match table {
+    TableDefinition::new(name(table))
+}
+
+/// The small table of a name.
+#[must_use]
+pub fn named(text: &[u8]) -> Option<Table> {
+    SMALL.into_iter().find(|table| name(*table).as_bytes() == text)
+}
+
+/// The name of a small table; it never changes.
+#[must_use]
+pub const fn name(table: Table) -> &'static str {
+    match table {
         Table::Meta => "meta",
         Table::Networks => "networks",
         Table::Peers => "peers",
@@ -94,7 +106,7 @@ pub(super) const fn small(table: Table) -> Small {
         Table::Forks => "forks",
         Table::Retired => "retired",
         Table::Briefings => "briefings",
-    })
+    }
 }
 
 /// What `logs` says of a log.

@@ -3,7 +3,6 @@
 mod damage;
 mod faults;
 mod full;
-mod power;
 mod schema;
 
 use std::path::{Path, PathBuf};

@@ -7,7 +7,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 
 use super::fault::{Fault, guarded};
 use super::tables::{self, ENTRIES, EntryRow, LOG_NUMBERS, LOGS, LogRow, PAYLOADS, SCHEMA_KEY, small};
-use super::{Stored, Table};
+use super::{Item, Stored, Table};
 
 /// Damaged branch pages can lead in circles: keys must ascend, so that no walk is endless.
 pub(super) fn ascending<K: Ord>(before: &mut Option<K>, key: K) -> Result<(), Fault> {
@@ -91,6 +91,40 @@ pub(super) fn glance(db: &Database) -> Result<(), Fault> {
         txn.open_table(small(Table::Meta))?.get(SCHEMA_KEY)?;
         Ok(())
     })
+}
+
+/// Hands everything to `each`, until it answers false.
+pub(super) fn snapshot(txn: &ReadTransaction, each: &mut dyn FnMut(Item<'_>) -> bool) -> Result<(), Fault> {
+    for table in tables::SMALL {
+        let mut before = None;
+        for row in txn.open_table(small(table))?.iter()? {
+            let (key, value) = row?;
+            ascending(&mut before, key.value().to_vec())?;
+            let own = table == Table::Meta && key.value() == SCHEMA_KEY;
+            if !own && !each(Item::Row(table, key.value(), value.value())) {
+                return Ok(());
+            }
+        }
+    }
+    let mut before = None;
+    for row in txn.open_table(LOGS)?.iter()? {
+        let (key, value) = row?;
+        ascending(&mut before, *key.value())?;
+        let (mut go_on, mut last) = (true, None);
+        let row = row_of(key.value(), value.value())?;
+        walk(txn, &row, 1, |stored| {
+            last = Some(super::tip_after(&stored.entry));
+            go_on = each(Item::Entry(stored));
+            Ok(go_on)
+        })?;
+        if !go_on {
+            return Ok(());
+        }
+        if last != Some(row.tip) {
+            return Err(Fault::Damaged("a log does not end where it should".into()));
+        }
+    }
+    Ok(())
 }
 
 /// Reads and checks everything.

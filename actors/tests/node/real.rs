@@ -6,7 +6,7 @@ use cairn_actors::api::{Event, NodeOptions, PageAt};
 use cairn_actors::handle::Handle;
 use cairn_actors::start::start;
 
-fn options(dir: &std::path::Path, name: &str, beacon_port: u16) -> NodeOptions {
+pub fn options(dir: &std::path::Path, name: &str, beacon_port: u16) -> NodeOptions {
     NodeOptions {
         data: dir.to_path_buf(),
         name: Some(name.into()),
@@ -16,7 +16,7 @@ fn options(dir: &std::path::Path, name: &str, beacon_port: u16) -> NodeOptions {
     }
 }
 
-async fn event(handle: &Handle, limit: Duration, ok: impl Fn(&Event) -> bool) {
+pub async fn event(handle: &Handle, limit: Duration, ok: impl Fn(&Event) -> bool) {
     let mut events = handle.subscribe();
     let wait = async {
         loop {

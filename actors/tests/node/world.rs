@@ -84,6 +84,19 @@ impl Sim {
         Self::start_on(lan, seed, clock, store, Some(at)).await
     }
 
+    /// Ends the node without a goodbye and starts it again on what a backup holds.
+    pub async fn restore(self, lan: &Switch, backup: MemoryStore) -> Self {
+        lan.kill(self.at.addr);
+        let (at, seed, clock) = (self.at.clone(), self.seed, self.clock);
+        drop(self);
+        Self::start_on(lan, seed, clock, backup, Some(at)).await
+    }
+
+    /// Starts a backup of this node on another machine, while this one goes on.
+    pub async fn twin(&self, lan: &Switch, backup: MemoryStore) -> Self {
+        Self::start_on(lan, self.seed, self.clock, backup, None).await
+    }
+
     pub fn handle(&self) -> &Handle {
         &self.node.handle
     }

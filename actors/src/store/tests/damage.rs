@@ -1,33 +1,45 @@
-//! Damaged files are reported and set aside, never written over.
+//! Damaged files are reported and set aside, never written over; what can be saved of them is saved.
 
 use std::path::Path;
 
-use super::super::conformance::ALL;
-use super::super::{RedbStore, Store, StoreError, Table};
+use super::super::conformance::{ALL, Author, put};
+use super::super::{RedbStore, Store, StoreError, Stored, Table};
 use super::{filled, names};
 
-/// Opens a damaged file: it must be kept under another name, byte for byte, and then a new store opens.
-fn is_set_aside(path: &Path, what: &str) {
+/// Opens a damaged file: it must be kept under another name, byte for byte, and then a store opens with what could be
+/// saved, which is part of what was written. Answers how many entries.
+fn is_set_aside(path: &Path, what: &str, written: &[Stored]) -> usize {
     let damaged = std::fs::read(path).unwrap();
     let error = RedbStore::open(path).expect_err(what);
-    let StoreError::Corrupt { kept, reason } = &error else { panic!("{what}: {error}") };
+    let StoreError::Corrupt { kept, reason, saved } = &error else { panic!("{what}: {error}") };
     assert!(!reason.is_empty() && kept.contains("cairn.redb.damaged-2"), "{what}: {error}");
     assert!(error.to_string().contains(kept), "the error names the file: {error}");
-    assert!(!path.exists());
     let now = std::fs::read(kept).unwrap();
     assert_eq!(now.len(), damaged.len(), "{what}");
     // redb may have marked the header as being repaired; nothing behind it may differ.
     assert!(now.iter().zip(&damaged).skip(4096).all(|(a, b)| a == b), "{what}");
     let new = RedbStore::open(path).unwrap();
-    assert_eq!(new.spaces().unwrap(), []);
+    new.verify().unwrap();
+    let author = Author::new(1, 1, 1);
+    let read = new.entries(&author.space, &author.log, 1, ALL).unwrap();
+    assert_eq!(read.len() as u64, saved.entries, "{what}");
+    assert!(written.starts_with(&read), "{what}");
     drop(new);
+    assert_eq!(names(path.parent().unwrap()).len(), 2, "{what}: nothing else is left");
     std::fs::remove_file(path).unwrap();
     std::fs::remove_file(kept).unwrap();
+    read.len()
+}
+
+fn written(path: &Path) -> Vec<Stored> {
+    let (store, author) = (RedbStore::open(path).unwrap(), Author::new(1, 1, 1));
+    store.entries(&author.space, &author.log, 1, ALL).unwrap()
 }
 
 #[test]
 fn garbage_truncation_and_zeroed_pages() {
     let (_dir, path, _) = filled();
+    let written = written(&path);
     let good = std::fs::read(&path).unwrap();
     let mut cases: Vec<(String, Vec<u8>)> = vec![
         ("empty".into(), vec![]),
@@ -55,8 +67,65 @@ fn garbage_truncation_and_zeroed_pages() {
     }
     for (what, bytes) in cases {
         std::fs::write(&path, &bytes).unwrap();
-        is_set_aside(&path, &what);
+        is_set_aside(&path, &what, &written);
     }
+}
+
+/// A damaged page costs what stands on it and what follows in the same log, not more.
+#[test]
+fn what_is_in_order_is_saved() {
+    let (dir, path, mut author) = filled();
+    let other = {
+        let store = RedbStore::open(&path).unwrap();
+        let mut other = Author::new(2, 2, 2);
+        store.commit(&[author.append(&[0xee; 300])]).unwrap();
+        store.commit(&author.appends(20, 300)).unwrap();
+        store.commit(&other.appends(50, 300)).unwrap();
+        store.commit(&[put(Table::Briefings, b"b", b"briefing"), put(Table::Meta, b"port", b"xx")]).unwrap();
+        other
+    };
+    let (written, good) = (written(&path), std::fs::read(&path).unwrap());
+    // Whatever copies of the page there are, all of them.
+    let mut bytes = good;
+    while let Some(at) = bytes.windows(300).position(|w| w == [0xee; 300]) {
+        bytes[at + 7] ^= 1;
+    }
+    std::fs::write(&path, &bytes).unwrap();
+    let found = RedbStore::examine_file(&path, true).unwrap();
+    assert!(!found.damage.is_empty() && std::fs::read(&path).unwrap() == bytes, "looking changes nothing");
+
+    RedbStore::verify_next(&path).unwrap();
+    let error = RedbStore::open(&path).unwrap_err();
+    let StoreError::Corrupt { saved, .. } = &error else { panic!("{error}") };
+    let store = RedbStore::open(&path).unwrap();
+    let read = store.entries(&author.space, &author.log, 1, ALL).unwrap();
+    assert!(written.starts_with(&read) && (read.len(), written.len()) == (300, 321), "{}", read.len());
+    assert_eq!(store.entries(&other.space, &other.log, 1, ALL).unwrap().len(), 50, "the other log lost nothing");
+    assert_eq!(store.get(Table::Briefings, b"b").unwrap().unwrap(), b"briefing");
+    assert_eq!(store.get(Table::Peers, &[4]).unwrap().unwrap(), b"peer");
+    assert_eq!(
+        (saved.logs, saved.entries, saved.lost),
+        (2, read.len() as u64 + 50, (written.len() - read.len()) as u64)
+    );
+    assert!(error.to_string().contains(&format!("{} entries were saved of it, at least", saved.entries)), "{error}");
+    let found = store.examine(true).unwrap();
+    assert_eq!((found.damage, found.entries), (vec![], saved.entries));
+    drop(store);
+
+    // Cut short at every step of the exchange, the next opening goes on.
+    let salvaged = dir.path().join("cairn.redb.salvaged");
+    std::fs::rename(&path, &salvaged).unwrap();
+    let again = RedbStore::open(&path).unwrap();
+    assert_eq!(again.entries(&author.space, &author.log, 1, ALL).unwrap(), read);
+    drop(again);
+    std::fs::copy(&path, &salvaged).unwrap();
+    std::fs::write(dir.path().join("cairn.redb.salvaging"), "half of").unwrap();
+    std::fs::write(&path, &bytes).unwrap();
+    RedbStore::verify_next(&path).unwrap();
+    assert!(matches!(RedbStore::open(&path), Err(StoreError::Corrupt { .. })));
+    assert_eq!(RedbStore::open(&path).unwrap().entries(&author.space, &author.log, 1, ALL).unwrap(), read);
+    let left = names(dir.path());
+    assert!(!left.iter().any(|n| n.contains("salvag") || n.contains("check")), "{left:?}");
 }
 
 #[test]
@@ -66,7 +135,7 @@ fn two_damaged_files_both_keep_a_name() {
         std::fs::write(&path, "garbage").unwrap();
         assert!(matches!(RedbStore::open(&path), Err(StoreError::Corrupt { .. })));
     }
-    assert_eq!(names(dir.path()).len(), 3);
+    assert_eq!(names(dir.path()).len(), 3 + 1);
 }
 
 /// Damages one page after the other. Whatever the page: no panic, no wrong answer; either the opening notices, or a
@@ -78,7 +147,7 @@ fn any_damaged_page_is_noticed_or_harmless() {
     let whole = RedbStore::open(&path).unwrap();
     let entries = whole.entries(&author.space, &author.log, 1, ALL).unwrap();
     drop(whole);
-    let (mut at_open, mut at_read, mut harmless) = (0, 0, 0);
+    let (mut at_open, mut at_read, mut harmless, mut saved) = (0, 0, 0, 0);
     for page in 1..good.len() / 4096 {
         let range = page * 4096..(page + 1) * 4096;
         if good[range.clone()].iter().all(|b| *b == 0) {
@@ -95,6 +164,7 @@ fn any_damaged_page_is_noticed_or_harmless() {
         match RedbStore::open(&path) {
             Err(StoreError::Corrupt { kept, .. }) => {
                 at_open += 1;
+                saved += self::saved(&path, &entries);
                 std::fs::remove_file(kept).unwrap();
             }
             Err(error) => panic!("page {page}: {error}"),
@@ -108,6 +178,7 @@ fn any_damaged_page_is_noticed_or_harmless() {
                     drop(store);
                     let error = RedbStore::open(&path).expect_err("the next opening looks at everything");
                     let StoreError::Corrupt { kept, .. } = error else { panic!("page {page}: {error}") };
+                    saved += self::saved(&path, &entries);
                     std::fs::remove_file(kept).unwrap();
                 }
                 Err(error) => panic!("page {page}: {error}"),
@@ -117,6 +188,18 @@ fn any_damaged_page_is_noticed_or_harmless() {
         let _ = std::fs::remove_file(dir.path().join("cairn.redb.check"));
     }
     assert!(at_open > 0 && at_read > 10, "{at_open} at open, {at_read} at read, {harmless} harmless");
+    let mean = saved / (at_open + at_read) * 100 / entries.len();
+    assert!(mean > 15, "{mean} of 100 entries saved, in the mean");
+}
+
+/// What was saved is part of what was written; how many entries.
+fn saved(path: &Path, entries: &[Stored]) -> usize {
+    let store = RedbStore::open(path).unwrap();
+    store.verify().unwrap();
+    let author = Author::new(1, 1, 1);
+    let read = store.entries(&author.space, &author.log, 1, ALL).unwrap();
+    assert!(entries.starts_with(&read));
+    read.len()
 }
 
 /// Bytes flipped at random, most of them where the structure is. The answer may be any, but there must be one, and
