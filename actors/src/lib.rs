@@ -21,6 +21,7 @@ pub mod offline;
 pub mod outbox;
 pub mod outbox_table;
 pub mod own;
+pub mod panics;
 pub mod pen;
 pub mod people;
 pub mod presence;

@@ -2,10 +2,10 @@
 //! in batches, in place.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::{Automerge, Change, ChangeHash};
 
+use crate::contained::contained;
 use crate::entry::Entry;
 use crate::hlc::Hlc;
 use crate::ids::{DocumentId, LogId};
@@ -165,12 +165,12 @@ impl Document {
 
 /// Applies changes; false if Automerge refused them or panicked, after which the document must be dropped.
 fn apply_caught(doc: &mut Automerge, changes: Vec<Change>) -> bool {
-    let run = AssertUnwindSafe(|| {
+    let run = || {
         #[cfg(test)]
         tests::break_on(&changes);
         doc.apply_changes(changes).is_ok()
-    });
-    catch_unwind(run).unwrap_or(false)
+    };
+    contained(run).unwrap_or(false)
 }
 
 #[cfg(test)]

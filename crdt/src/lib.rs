@@ -7,6 +7,7 @@
 
 pub mod author;
 pub mod codec;
+pub mod contained;
 pub mod document;
 pub mod entry;
 pub mod frontier;

@@ -48,6 +48,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         Err(e) => return not_parsed(&e, json),
     };
     logging::init(cli.global.verbose);
+    cairn_actors::panics::quiet();
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(json),

@@ -4,11 +4,11 @@
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Once};
 
 use cairn_crdt::codec::DecodeError;
+use cairn_crdt::contained::contained;
 
 use super::StoreError;
 
@@ -121,12 +121,8 @@ pub(super) fn watched<T>(path: &Arc<Path>, f: impl FnOnce() -> T) -> T {
 
 /// Runs `f`, and turns a panic (redb's answer to some damaged pages) into damage.
 pub(super) fn guarded<T>(f: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|payload| {
-        let text = payload
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| payload.downcast_ref::<&str>().copied())
-            .unwrap_or("it could not be read");
+    contained(f).unwrap_or_else(|text| {
+        let text = if text.is_empty() { "it could not be read" } else { text.as_str() };
         Err(Fault::Damaged(text.chars().take(200).collect()))
     })
 }

@@ -25,14 +25,14 @@ mod index;
 pub mod limits;
 mod scan;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use automerge::{ActorId, Change, ChangeHash};
 
 use check::Checker;
 use index::{BadPast, Index, Rows};
 pub(crate) use scan::{Bytes, MAGIC};
 pub use scan::{Scan, scan};
+
+use crate::contained;
 
 /// What the entry says about the change that it carries.
 #[derive(Debug, Clone, Copy)]
@@ -229,7 +229,7 @@ impl Guard {
 
 /// Runs Automerge on bytes that may make it panic. Nothing of ours is left half done: what it made is dropped.
 fn contained<T>(run: impl FnOnce() -> T) -> Result<T, Refusal> {
-    catch_unwind(AssertUnwindSafe(run)).map_err(|_| Refusal::Panicked)
+    contained::contained(run).map_err(|_| Refusal::Panicked)
 }
 
 #[cfg(test)]
