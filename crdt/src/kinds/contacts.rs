@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use automerge::transaction::{Transactable, Transaction};
 use automerge::{ObjId, ReadDoc};
 
-use super::own::{is_name, map_at, own_map, text};
+use super::own::{apply_ops, is_name, map_at, own_map, text};
 use crate::author::{Author, AuthorError};
 use crate::document::{Document, Outcome};
 use crate::entry::Entry;
@@ -58,11 +58,14 @@ fn put_or_delete(tx: &mut Transaction<'_>, map: &ObjId, key: &str, value: Option
     Ok(())
 }
 
+/// What each incarnation says of a device, and since when.
+type Records = BTreeMap<(DeviceId, Incarnation), (Hlc, Contact)>;
+
 /// Contacts in memory.
 #[derive(Debug)]
 pub struct Contacts {
     document: Document,
-    records: BTreeMap<(DeviceId, Incarnation), (Hlc, Contact)>,
+    records: Records,
 }
 
 impl Default for Contacts {
@@ -80,31 +83,8 @@ impl Contacts {
 
     /// Judges and applies entries.
     pub fn apply<E: AsRef<Entry>>(&mut self, entries: &[E]) -> Vec<Outcome> {
-        let outcomes = self.document.apply(entries);
-        for (entry, outcome) in entries.iter().zip(&outcomes) {
-            let Outcome::Valid { ops } = outcome else { continue };
-            let header = entry.as_ref().header();
-            for op in ops {
-                self.read(header.log.incarnation, header.hlc, op);
-            }
-        }
-        outcomes
-    }
-
-    fn read(&mut self, incarnation: Incarnation, hlc: Hlc, op: &OpView) {
-        let [_, Key::Map(device), rest @ ..] = op.path.as_slice() else { return };
-        let Ok(device) = device.parse::<DeviceId>() else { return };
-        let record = self.records.entry((device, incarnation)).or_default();
-        record.0 = hlc;
-        let value = match &op.action {
-            Action::Delete => None,
-            action => text(action).map(str::to_owned),
-        };
-        match rest {
-            [Key::Map(field)] if field == "petname" => record.1.petname = value,
-            [Key::Map(field)] if field == "verified" => record.1.verified = value,
-            _ => {}
-        }
+        let Self { document, records } = self;
+        apply_ops(document, entries, |header, op| read(records, header.log.incarnation, header.hlc, op))
     }
 
     /// What I say of a device.
@@ -135,5 +115,21 @@ impl Contacts {
     #[must_use]
     pub fn document(&self) -> &Document {
         &self.document
+    }
+}
+
+fn read(records: &mut Records, incarnation: Incarnation, hlc: Hlc, op: &OpView) {
+    let [_, Key::Map(device), rest @ ..] = op.path.as_slice() else { return };
+    let Ok(device) = device.parse::<DeviceId>() else { return };
+    let record = records.entry((device, incarnation)).or_default();
+    record.0 = hlc;
+    let value = match &op.action {
+        Action::Delete => None,
+        action => text(action).map(str::to_owned),
+    };
+    match rest {
+        [Key::Map(field)] if field == "petname" => record.1.petname = value,
+        [Key::Map(field)] if field == "verified" => record.1.verified = value,
+        _ => {}
     }
 }

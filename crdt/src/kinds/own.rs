@@ -10,6 +10,8 @@ use automerge::{ObjId, ObjType, ROOT, ReadDoc, ScalarValue, Value};
 use super::order::OrderKey;
 use super::{Rule, Writing};
 use crate::author::AuthorError;
+use crate::document::{Document, Outcome};
+use crate::entry::{Entry, Header};
 use crate::guard::{Action, Key, OpView};
 use crate::ids::{DeviceId, DocumentId, SpaceId};
 
@@ -145,6 +147,21 @@ pub(crate) fn text(action: &Action) -> Option<&str> {
 
 fn is_stamp(action: &Action, stamp: i64) -> bool {
     *action == Action::Put(ScalarValue::Int(stamp))
+}
+
+/// Judges and applies entries, and shows every operation of the valid ones to a read model, in order.
+pub(crate) fn apply_ops<E: AsRef<Entry>>(
+    document: &mut Document,
+    entries: &[E],
+    mut read: impl FnMut(&Header, &OpView),
+) -> Vec<Outcome> {
+    let outcomes = document.apply(entries);
+    for (entry, outcome) in entries.iter().zip(&outcomes) {
+        if let Outcome::Valid { ops } = outcome {
+            ops.iter().for_each(|op| read(entry.as_ref().header(), op));
+        }
+    }
+    outcomes
 }
 
 /// Whether a name can stand: 1 to 64 bytes, not blank, no control characters.

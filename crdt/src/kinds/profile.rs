@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use automerge::transaction::Transactable;
 
-use super::own::{own_map, text};
+use super::own::{apply_ops, own_map, text};
 use crate::author::{Author, AuthorError};
 use crate::document::{Document, Outcome};
 use crate::entry::Entry;
@@ -49,21 +49,17 @@ impl Profile {
 
     /// Judges and applies entries.
     pub fn apply<E: AsRef<Entry>>(&mut self, entries: &[E]) -> Vec<Outcome> {
-        let outcomes = self.document.apply(entries);
-        for (entry, outcome) in entries.iter().zip(&outcomes) {
-            let Outcome::Valid { ops } = outcome else { continue };
-            let header = entry.as_ref().header();
-            for op in ops {
-                if let ([_, Key::Map(field)], Some(name)) = (op.path.as_slice(), text(&op.action))
-                    && field == "name"
-                {
-                    self.names.insert((header.hlc, header.log.incarnation), name.to_owned());
-                }
+        let Self { document, names } = self;
+        let outcomes = apply_ops(document, entries, |header, op| {
+            if let ([_, Key::Map(field)], Some(name)) = (op.path.as_slice(), text(&op.action))
+                && field == "name"
+            {
+                names.insert((header.hlc, header.log.incarnation), name.to_owned());
             }
-            // Only the highest counts.
-            while self.names.len() > 1 {
-                self.names.pop_first();
-            }
+        });
+        // Only the highest counts.
+        while names.len() > 1 {
+            names.pop_first();
         }
         outcomes
     }

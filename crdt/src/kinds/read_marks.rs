@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use automerge::transaction::Transactable;
 
 use super::order::OrderKey;
-use super::own::{own_map, text};
+use super::own::{apply_ops, own_map, text};
 use crate::author::{Author, AuthorError};
 use crate::document::{Document, Outcome};
 use crate::entry::Entry;
@@ -49,17 +49,13 @@ impl ReadMarks {
 
     /// Judges and applies entries.
     pub fn apply<E: AsRef<Entry>>(&mut self, entries: &[E]) -> Vec<Outcome> {
-        let outcomes = self.document.apply(entries);
-        for outcome in &outcomes {
-            let Outcome::Valid { ops } = outcome else { continue };
-            for op in ops {
-                let ([_, Key::Map(space)], Some(key)) = (op.path.as_slice(), text(&op.action)) else { continue };
-                let (Ok(space), Ok(key)) = (space.parse::<SpaceId>(), key.parse::<OrderKey>()) else { continue };
-                let mark = self.marks.entry(space).or_default();
-                *mark = key.max(*mark);
-            }
-        }
-        outcomes
+        let Self { document, marks } = self;
+        apply_ops(document, entries, |_, op| {
+            let ([_, Key::Map(space)], Some(key)) = (op.path.as_slice(), text(&op.action)) else { return };
+            let (Ok(space), Ok(key)) = (space.parse::<SpaceId>(), key.parse::<OrderKey>()) else { return };
+            let mark = marks.entry(space).or_default();
+            *mark = key.max(*mark);
+        })
     }
 
     /// How far a conversation is read.
