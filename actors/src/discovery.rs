@@ -54,6 +54,8 @@ pub enum DiscoveryMsg {
     },
     /// A session says where another device is reached.
     Learned {
+        /// Whose session.
+        teller: DeviceId,
         /// Who.
         device: DeviceId,
         /// Where.
@@ -210,7 +212,7 @@ impl Actor for DiscoveryActor {
             DiscoveryMsg::DialEnded { addr, device, result } => {
                 state.machine.dial_ended(addr, device, result, now);
             }
-            DiscoveryMsg::Learned { device, addr } => state.machine.learned(device, addr, now),
+            DiscoveryMsg::Learned { teller, device, addr } => state.machine.learned(teller, device, addr, now),
             DiscoveryMsg::SetNetwork(network) => state.machine.set_network(network, now),
             DiscoveryMsg::Goodbye => state.machine.goodbye(now, &mut out),
         }

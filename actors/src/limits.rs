@@ -57,6 +57,10 @@ pub const ADDRESSES_PER_DEVICE: usize = 4;
 pub const DIALS_WAITING: usize = 1_024;
 /// Dials waiting for devices at one address, co-members apart.
 pub const DIALS_WAITING_PER_ADDRESS: usize = 64;
+/// Dials waiting that peers told of, so that they never take the place of devices that were heard.
+pub const DIALS_TOLD: usize = DIALS_WAITING / 2;
+/// Dials waiting that one peer told of. Whoever is left out is told of by the next peer too, where it is really there.
+pub const DIALS_TOLD_PER_PEER: usize = 128;
 /// A newcomer that we have not reached by then is sent a beacon of our own, so that it can dial us: within the three
 /// seconds in which a host firewall lets answers to a multicast in.
 pub const ANSWER_AFTER: Duration = Duration::from_millis(500);
@@ -71,8 +75,8 @@ pub const RESCAN: Duration = Duration::from_secs(15);
 
 /// Largest frame on a stream in bytes: a batch of entries and its head.
 pub const FRAME_MAX: usize = 1024 * 1024;
-/// Target size of a batch of entries in bytes.
-pub const BATCH_BYTES: usize = 64 * 1024;
+/// Target size of a batch of entries in bytes: what one signature may vouch for.
+pub const BATCH_BYTES: usize = cairn_crdt::replica::VOUCHED_BYTES;
 /// Flow-control window of a stream in bytes.
 pub const STREAM_WINDOW: u32 = 256 * 1024;
 /// Flow-control window of a connection in bytes.

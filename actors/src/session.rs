@@ -214,7 +214,8 @@ impl SessionState {
                 for n in up.iter().filter(|n| n.device != self.wiring.me) {
                     // Judged again here: the peer may say what an honest one would not.
                     if let Some(addr) = n.address.and_then(|a| Neighbour::new(n.device, a).address) {
-                        self.wiring.discovery.cast(DiscoveryMsg::Learned { device: n.device, addr });
+                        let device = n.device;
+                        self.wiring.discovery.cast(DiscoveryMsg::Learned { teller: peer, device, addr });
                     }
                 }
                 let up = up.into_iter().map(|n| n.device).collect();

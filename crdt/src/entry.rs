@@ -264,6 +264,13 @@ impl Entry {
         self.signed.hash
     }
 
+    /// Length of [`Self::encode`] in bytes while the payload is there; the same for everybody, erased or not.
+    #[must_use]
+    pub fn whole_len(&self) -> usize {
+        let h = self.header();
+        FIXED + h.deps.len() * DEP_LEN + h.control_heads.len() * 32 + 64 + 1 + h.payload_len as usize
+    }
+
     /// Bytes on the wire and in the store: header, signature, a flag, payload.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

@@ -65,6 +65,11 @@ impl Tip {
     }
 }
 
+/// Most bytes from one signature that verifies to the next, both of one log; a single entry may be larger. Then whoever
+/// passes the log on in batches of this size ends each at a signature that it has verified itself. Honest authors sign
+/// every entry.
+pub const VOUCHED_BYTES: usize = 64 * 1024;
+
 /// Why entries were not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
@@ -74,7 +79,7 @@ pub enum Rejection {
     /// Its author does not belong to the space.
     #[error("an entry by somebody who does not belong here")]
     NotAMember,
-    /// The last entry of a run carries a signature that is not its author's.
+    /// The last entry of a run carries a signature that is not its author's, or too many before it do.
     #[error("a signature that does not verify")]
     BadSignature,
     /// An entry does not name its predecessor's hash.
@@ -186,7 +191,7 @@ impl Replica {
         if fresh.iter().any(|e| e.payload.is_none()) {
             return Err(Rejection::NoPayload);
         }
-        if !last.signed.verify() {
+        if !last.signed.verify() || !vouched(&fresh) {
             return Err(Rejection::BadSignature);
         }
         self.set_admitted(&log, Tip::of(last));
@@ -306,4 +311,25 @@ impl Replica {
 #[must_use]
 pub fn counts(document: &DocumentId) -> bool {
     document.kind() != Kind::Profile
+}
+
+/// Whether a verifying signature stands at least every [`VOUCHED_BYTES`] in a run whose last one verifies and that
+/// follows one that does. This depends on the log alone, not on how it was cut into runs: from one verifying signature
+/// on, either the next is within the window or it is not. An honest batch costs nothing more.
+fn vouched(run: &[Arc<Entry>]) -> bool {
+    let mut rest = run;
+    loop {
+        let mut bytes = 0usize;
+        let window = rest.iter().take_while(|e| {
+            let first = bytes == 0;
+            bytes = bytes.saturating_add(e.whole_len());
+            first || bytes <= VOUCHED_BYTES
+        });
+        let window = window.count();
+        if window == rest.len() {
+            return true;
+        }
+        let Some(last) = rest.iter().take(window).rposition(|e| e.signed.verify()) else { return false };
+        rest = rest.get(last.saturating_add(1)..).unwrap_or_default();
+    }
 }

@@ -45,7 +45,8 @@ pub enum Output {
         /// New entries that follow their logs.
         entries: Vec<Arc<Entry>>,
     },
-    /// Read a batch of a log from a sequence number up to another and call [`SpaceSync::read`].
+    /// Read a batch of a log, [`VOUCHED_BYTES`](crate::replica::VOUCHED_BYTES) or one entry, from a sequence number up
+    /// to another and call [`SpaceSync::read`].
     Read {
         /// For whom.
         to: DeviceId,
@@ -312,7 +313,8 @@ impl SpaceSync {
         // What was erased cannot be brought, nor what follows it; what is gone is not.
         let whole = entries.iter().take_while(|e| e.payload.is_some()).count();
         entries.truncate(if self.replica.is_gone(&log.document) { 0 } else { whole });
-        // A relay ends each run at a signature that it has verified itself.
+        // A relay ends each run at a signature that it has verified itself. Admission sees to it that every batch that
+        // begins after such a one holds another; who asks from elsewhere gets what can be vouched for.
         while entries.last().is_some_and(|e| !e.signed.verify()) {
             entries.pop();
         }

@@ -10,11 +10,12 @@ mod gone;
 
 use super::frame::Frame;
 use super::{Output, SpaceSync};
+use crate::codec::Reader;
 use crate::entry::{Entry, Header, PAYLOAD_VERSION, SignedHeader, VERSION, payload_hash};
 use crate::hlc::Hlc;
 use crate::identity::DeviceKey;
 use crate::ids::{DeviceId, DocumentId, EntryHash, EpochId, Incarnation, LogId, NetworkId, SpaceId};
-use crate::replica::{Access, Rejection, Replica};
+use crate::replica::{Access, Rejection, Replica, VOUCHED_BYTES};
 
 fn space() -> SpaceId {
     SpaceId::commons(&NetworkId([7; 16]))
@@ -35,6 +36,11 @@ impl Writer {
     }
 
     fn write(&mut self, text: &str) -> Arc<Entry> {
+        self.write_signed(text, true)
+    }
+
+    /// Writes an entry with its signature, or with one that does not verify.
+    fn write_signed(&mut self, text: &str, well: bool) -> Arc<Entry> {
         self.seq += 1;
         let payload = text.as_bytes().to_vec();
         let header = Header {
@@ -52,7 +58,12 @@ impl Writer {
             payload_hash: payload_hash(&payload),
             payload_len: payload.len() as u32,
         };
-        let signed = SignedHeader::sign(header, &self.key);
+        let mut signed = SignedHeader::sign(header, &self.key);
+        if !well {
+            signed.signature[3] ^= 1;
+            let bytes = signed.encode();
+            signed = SignedHeader::decode(&mut Reader::new(&bytes)).unwrap();
+        }
         self.prev = signed.hash;
         Arc::new(Entry { signed, payload: Some(payload) })
     }
@@ -63,6 +74,8 @@ struct Node {
     sync: SpaceSync,
     disk: BTreeMap<LogId, Vec<Arc<Entry>>>,
     taken: usize,
+    /// Bytes read at once.
+    batch: usize,
 }
 
 struct Cluster {
@@ -79,7 +92,7 @@ impl Cluster {
             .map(|i| {
                 let writer = Writer::new(i);
                 let sync = SpaceSync::new(Replica::new(space(), Access::Commons));
-                (writer.key.id(), Node { writer, sync, disk: BTreeMap::new(), taken: 0 })
+                (writer.key.id(), Node { writer, sync, disk: BTreeMap::new(), taken: 0, batch: 3_000 })
             })
             .collect();
         Self { nodes, wire: BTreeMap::new(), rng: ChaCha8Rng::seed_from_u64(seed), bytes: 0, frames: 0 }
@@ -158,7 +171,13 @@ impl Cluster {
                     }
                     Output::Read { to, log, from, upto } => {
                         let all = &n.disk[&log];
-                        let batch = all[from as usize - 1..(upto as usize).min(from as usize + 9)].to_vec();
+                        let mut bytes = 0;
+                        let wanted = all[from as usize - 1..upto as usize].iter();
+                        let batch = wanted.enumerate().take_while(|(i, e)| {
+                            bytes += e.whole_len();
+                            *i == 0 || bytes <= n.batch
+                        });
+                        let batch = batch.map(|(_, e)| e.clone()).collect();
                         n.sync.read(to, log, batch);
                     }
                     Output::Durable(..) | Output::Equal(_) => {}
@@ -366,6 +385,57 @@ fn a_hostile_run_is_refused_whole() {
     erased.payload = None;
     assert_eq!(r.admit(&[Arc::new(erased)]), Err(Rejection::NoPayload));
     assert!(matches!(r.admit(&run), Ok(super::Admitted::New(n)) if n.len() == 4));
+}
+
+/// A log in which only every so many-th signature verifies, and the last.
+fn sparse(w: &mut Writer, n: u64, every: u64) -> Vec<Arc<Entry>> {
+    let body = "x".repeat(1_000);
+    (1..=n).map(|i| w.write_signed(&body, i % every == 0 || i == n)).collect()
+}
+
+#[test]
+fn an_author_who_signs_sparsely_cannot_stall_a_relay() {
+    let entry = Writer::new(9).write(&"x".repeat(1_000)).whole_len();
+    assert_eq!(entry, Writer::new(9).write(&"x".repeat(1_000)).encode().len());
+    let most = (VOUCHED_BYTES / entry) as u64;
+    let admit = |run: &[Arc<Entry>]| Replica::new(space(), Access::Commons).admit(run);
+    // As far apart as a batch: admitted, whole or in parts.
+    let log = sparse(&mut Writer::new(9), 4 * most, most);
+    assert_eq!(admit(&log), Ok(super::Admitted::New(log.clone())));
+    let mut parts = Replica::new(space(), Access::Commons);
+    for part in log.chunks(2 * most as usize) {
+        assert!(matches!(parts.admit(part), Ok(super::Admitted::New(_))));
+    }
+    // One entry further apart: refused, wherever the run begins.
+    let far = sparse(&mut Writer::new(9), 4 * most, most + 1);
+    assert_eq!(admit(&far), Err(Rejection::BadSignature));
+    let mut w = Writer::new(7);
+    let good = w.write("a verifying one before");
+    let after: Vec<_> = (0..=most).map(|i| w.write_signed(&"x".repeat(1_000), i == most)).collect();
+    let mut begun = Replica::new(space(), Access::Commons);
+    assert!(matches!(begun.admit(&[good.clone()]), Ok(super::Admitted::New(_))));
+    assert_eq!(begun.admit(&after), Err(Rejection::BadSignature));
+    assert_eq!(admit(&[vec![good], after].concat()), Err(Rejection::BadSignature), "cut otherwise, judged alike");
+    // An entry larger than a batch stands alone.
+    let mut w = Writer::new(6);
+    let large = [w.write(&"x".repeat(2 * VOUCHED_BYTES)), w.write(&"x".repeat(2 * VOUCHED_BYTES)), w.write("small")];
+    assert!(matches!(admit(&large), Ok(super::Admitted::New(n)) if n.len() == 3));
+
+    // What was admitted reaches a third node through a relay, with the author gone.
+    let mut c = Cluster::new(2, 11);
+    let ids = c.ids();
+    for n in c.nodes.values_mut() {
+        n.batch = VOUCHED_BYTES;
+    }
+    let (relay, other, author) = (ids[0], ids[1], DeviceKey::from_seed(&[9; 32]).id());
+    c.nodes.get_mut(&relay).unwrap().sync.opened(author);
+    c.nodes.get_mut(&relay).unwrap().sync.received(author, Frame::Entries { live: false, entries: log.clone() });
+    c.step_outputs(relay);
+    c.nodes.get_mut(&relay).unwrap().sync.closed(author);
+    c.connect(relay, other);
+    c.settle();
+    c.assert_equal();
+    assert_eq!(c.nodes[&other].taken, log.len());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Which address is dialled when: one line of waiting dials under one rate, co-members and configured peers first,
-//! then whoever's machine was dialled least, so that a crowd of made-up devices at one address delays only itself.
+//! then whoever's machine was dialled least, so that a crowd of made-up devices at one address delays only itself. What
+//! peers only tell of comes last, each teller in turn, and never fills the line.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -7,7 +8,9 @@ use std::time::Duration;
 
 use cairn_crdt::ids::DeviceId;
 
-use crate::limits::{DIAL_BURST, DIALS_PER_SECOND, DIALS_WAITING, DIALS_WAITING_PER_ADDRESS};
+use crate::limits::{
+    DIAL_BURST, DIALS_PER_SECOND, DIALS_TOLD, DIALS_TOLD_PER_PEER, DIALS_WAITING, DIALS_WAITING_PER_ADDRESS,
+};
 use crate::proto::bucket::Bucket;
 
 /// How long the number of dials to a machine counts.
@@ -27,14 +30,28 @@ pub(super) enum Target {
 }
 
 /// Who goes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Urgency {
     /// A co-member that was just heard.
     Member,
     /// A configured peer.
     Configured,
-    /// Everybody else, and probes of last addresses.
+    /// Everybody else who was heard, and probes of last addresses.
     Other,
+    /// Whom this peer has told of.
+    Told(DeviceId),
+}
+
+impl Urgency {
+    /// The lower goes first.
+    fn rank(self) -> u8 {
+        match self {
+            Self::Member => 0,
+            Self::Configured => 1,
+            Self::Other => 2,
+            Self::Told(_) => 3,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -53,6 +70,8 @@ pub(super) struct Dials {
     bucket: Bucket,
     dials: BTreeMap<Target, Dial>,
     load: BTreeMap<IpAddr, u32>,
+    /// Dials by who told of them, over the same time.
+    told: BTreeMap<DeviceId, u32>,
     load_from: Duration,
 }
 
@@ -62,6 +81,7 @@ impl Dials {
             bucket: Bucket::new(DIALS_PER_SECOND, DIAL_BURST, now),
             dials: BTreeMap::new(),
             load: BTreeMap::new(),
+            told: BTreeMap::new(),
             load_from: now,
         }
     }
@@ -92,18 +112,29 @@ impl Dials {
         if dial.due.is_none_or(|d| due < d) {
             dial.due = Some(due);
         }
-        (dial.addr, dial.urgency) = (addr, urgency.min(dial.urgency));
+        dial.addr = addr;
+        if urgency.rank() < dial.urgency.rank() {
+            dial.urgency = urgency;
+        }
         true
     }
 
     fn has_room(&mut self, ip: IpAddr, urgency: Urgency, now: Duration) -> bool {
-        if urgency != Urgency::Other {
+        if urgency.rank() < Urgency::Other.rank() {
             return true;
         }
         if self.dials.len() >= DIALS_WAITING {
             self.dials.retain(|_, d| d.due.is_some() || d.running.is_some_and(|t| now.saturating_sub(t) < LOST));
         }
-        let same = self.dials.values().filter(|d| d.urgency == Urgency::Other && d.due.is_some() && d.addr.ip() == ip);
+        if let Urgency::Told(_) = urgency {
+            let waiting = || self.dials.values().filter(|d| d.due.is_some()).map(|d| d.urgency);
+            let told = || waiting().filter(|u| matches!(u, Urgency::Told(_)));
+            if told().count() >= DIALS_TOLD || told().filter(|u| *u == urgency).count() >= DIALS_TOLD_PER_PEER {
+                return false;
+            }
+        }
+        let least = Urgency::Other.rank();
+        let same = self.dials.values().filter(|d| d.urgency.rank() >= least && d.due.is_some() && d.addr.ip() == ip);
         self.dials.len() < DIALS_WAITING && (ip.is_loopback() || same.count() < DIALS_WAITING_PER_ADDRESS)
     }
 
@@ -111,11 +142,16 @@ impl Dials {
     pub(super) fn next(&mut self, now: Duration) -> Option<(Target, SocketAddr)> {
         if now.saturating_sub(self.load_from) >= LOAD_FOR {
             self.load.clear();
+            self.told.clear();
             self.load_from = now;
         }
         let load = |d: &Dial| self.load.get(&d.addr.ip()).copied().unwrap_or(0);
+        let told = |d: &Dial| match d.urgency {
+            Urgency::Told(by) => self.told.get(&by).copied().unwrap_or(0),
+            _ => 0,
+        };
         let due = self.dials.iter().filter(|(_, d)| d.due.is_some_and(|t| t <= now));
-        let first = due.min_by_key(|(_, d)| (d.urgency, load(d), d.due)).map(|(t, _)| *t)?;
+        let first = due.min_by_key(|(_, d)| (d.urgency.rank(), load(d), told(d), d.due)).map(|(t, _)| *t)?;
         if !self.bucket.take(now) {
             return None;
         }
@@ -123,6 +159,10 @@ impl Dials {
         (dial.due, dial.running) = (None, Some(now));
         let count = self.load.entry(dial.addr.ip()).or_insert(0);
         *count = count.saturating_add(1);
+        if let Urgency::Told(by) = dial.urgency {
+            let count = self.told.entry(by).or_insert(0);
+            *count = count.saturating_add(1);
+        }
         Some((first, dial.addr))
     }
 

@@ -478,14 +478,14 @@ impl Discovery {
         }
     }
 
-    /// Peer exchange: a session says that a device is reached there.
-    pub fn learned(&mut self, id: DeviceId, addr: SocketAddr, now: Duration) {
+    /// Peer exchange: `teller` says on its session that a device is reached there.
+    pub fn learned(&mut self, teller: DeviceId, id: DeviceId, addr: SocketAddr, now: Duration) {
         let here = self.table.get(&id).is_some_and(|d| d.here.is_some());
         if id == self.me || here || self.ourselves.contains(&addr) {
             return;
         }
         let due = now.saturating_add(self.dial_wait());
-        self.dials.want(Target::Device(id), addr, Urgency::Other, due, now, false);
+        self.dials.want(Target::Device(id), addr, Urgency::Told(teller), due, now, false);
     }
 
     /// Interfaces or addresses came or went: announce anew, and try again what failed before.

@@ -455,16 +455,65 @@ fn peer_exchange_dials_what_is_not_here() {
     let mut d = Discovery::new(config(1), Duration::ZERO);
     run(&mut d, Duration::ZERO, S);
     d.peer_up(key(2).id(), at(2), None, S);
-    d.learned(key(2).id(), at(2), S);
-    d.learned(key(1).id(), at(1), S);
-    d.learned(key(3).id(), at(3), S);
+    let teller = key(2).id();
+    d.learned(teller, teller, at(2), S);
+    d.learned(teller, key(1).id(), at(1), S);
+    d.learned(teller, key(3).id(), at(3), S);
     let done = run(&mut d, S, S * 2);
     assert_eq!(dials(&done).iter().map(|(_, a, _)| *a).collect::<Vec<_>>(), [at(3)]);
     for n in 0..5000u32 {
-        d.learned(key(n + 10).id(), SocketAddr::new(IpAddr::V4(Ipv4Addr::from(n + 0x0a02_0000)), 1), S * 2);
+        d.learned(teller, key(n + 10).id(), far(n), S * 2);
     }
     let done = run(&mut d, S * 2, S * 12);
     assert!(dials(&done).len() <= 64 + 101, "{}", dials(&done).len());
+}
+
+/// Addresses of machines that nobody has heard, each its own.
+fn far(n: u32) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::from(n + 0x0a02_0000)), 1)
+}
+
+#[test]
+fn whoever_tells_of_a_crowd_holds_up_neither_who_is_heard_nor_what_others_tell() {
+    let mut d = Discovery::new(config(1), Duration::ZERO);
+    run(&mut d, Duration::ZERO, S);
+    let (liar, honest) = (key(66).id(), key(2).id());
+    // Made up by the thousand, so often that all that may wait does, and the rate is used up.
+    let mut now = S;
+    let lie = |d: &mut Discovery, now: Duration, round: u32| {
+        for n in 0..2_000u32 {
+            d.learned(liar, key(10_000 + n + round * 2_000).id(), far(n + round * 2_000), now);
+        }
+    };
+    for round in 0..10 {
+        lie(&mut d, now, round);
+        now += S;
+        let _ = run(&mut d, now - S, now);
+    }
+    lie(&mut d, now, 10);
+    // Now an honest peer tells of twenty, and one more is heard.
+    for n in 3..23 {
+        d.learned(honest, key(n).id(), at(n as u8), now);
+    }
+    hear(&mut d, at(99), &beacon(99, 2, 1), now);
+    let done = dials(&run(&mut d, now, now + S * 5));
+    assert!(done.len() < 60, "the rate holds: {}", done.len());
+    assert_eq!(done.iter().position(|(_, a, _)| *a == at(99)), Some(0), "who is heard goes first");
+    let told: Vec<_> = done.iter().filter(|(_, a, _)| (3..23).any(|n| *a == at(n))).collect();
+    assert_eq!(told.len(), 20, "all that the honest one told of, in spite of the crowd: {done:?}");
+    // Liars together leave room for those who are heard.
+    for liar in 200..240u32 {
+        for n in 0..200u32 {
+            d.learned(key(liar).id(), key(100_000 + liar * 1_000 + n).id(), far(100_000 + liar * 1_000 + n), now);
+        }
+    }
+    for n in 0..200u32 {
+        let heard = SocketAddr::new(IpAddr::V4(Ipv4Addr::from(0x0a03_0000 + n)), 27475);
+        hear(&mut d, heard, &beacon(50_000 + n, 2, 1), now + S * 5);
+    }
+    let done = dials(&run(&mut d, now + S * 5, now + S * 26));
+    let heard = |a: &SocketAddr| matches!(a.ip(), IpAddr::V4(v4) if v4.octets()[1] == 3);
+    assert_eq!(done.iter().filter(|(_, a, _)| heard(a)).count(), 200, "{}", done.len());
 }
 
 #[test]
