@@ -60,6 +60,12 @@ pub struct Peer {
     pub id: DeviceId,
     /// Petname, else its own name, else its code.
     pub name: String,
+    /// What the person here calls it.
+    #[serde(default)]
+    pub petname: Option<String>,
+    /// What it calls itself, once it has said so.
+    #[serde(default)]
+    pub own_name: Option<String>,
     /// Its short code.
     pub code: String,
     /// Whether it is here.
@@ -182,6 +188,19 @@ pub enum PageAt {
     Before(OrderKey),
     /// The oldest after a key.
     After(OrderKey),
+    /// From the message of this number on, the oldest being 0.
+    Number(u64),
+}
+
+impl From<PageAt> for cairn_crdt::kinds::chat::PageAt {
+    fn from(at: PageAt) -> Self {
+        match at {
+            PageAt::Newest => Self::Newest,
+            PageAt::Before(k) => Self::Before(k),
+            PageAt::After(k) => Self::After(k),
+            PageAt::Number(n) => Self::Number(n),
+        }
+    }
 }
 
 /// Part of a history, oldest first.
@@ -195,6 +214,9 @@ pub struct Page {
     pub newer: bool,
     /// Messages in the conversation in all.
     pub total: u64,
+    /// Messages before the first of these; like `total` near, not exact, while old parts are not in memory.
+    #[serde(default)]
+    pub before: u64,
 }
 
 /// What `say` answers once the message is durable.
@@ -202,8 +224,8 @@ pub struct Page {
 pub struct Said {
     /// The message.
     pub id: MessageId,
-    /// Its conversation.
-    pub conversation: SpaceId,
+    /// Its conversation; `None` where no node runs and no network was ever met: the next node's first room.
+    pub conversation: Option<SpaceId>,
     /// What became of it so far.
     pub state: DeliveryState,
 }
@@ -219,6 +241,17 @@ pub struct Receipt {
     pub state: DeliveryState,
     /// When the member was last heard.
     pub last_seen: Option<u64>,
+}
+
+/// Somebody whom messages in a conversation are for; oneself is not listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// The member.
+    pub id: DeviceId,
+    /// As shown.
+    pub name: String,
+    /// Whether it is here.
+    pub state: PeerState,
 }
 
 /// A network that this node knows of.

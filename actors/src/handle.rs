@@ -8,8 +8,8 @@ use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::api::{
-    ApiError, BackedUp, Checkup, Compacted, Conversation, Event, Message, Network, OrderKey, Page, PageAt, Peer,
-    Receipt, Restored, Said, Status,
+    ApiError, BackedUp, Checkup, Compacted, Conversation, Event, Member, Message, Network, OrderKey, Page, PageAt,
+    Peer, Receipt, Restored, Said, Status,
 };
 
 /// The answer to a request.
@@ -43,6 +43,8 @@ pub enum Request {
     Message(SpaceId, MessageId, Reply<Message>),
     /// See [`Handle::receipts`].
     Receipts(SpaceId, MessageId, Reply<Vec<Receipt>>),
+    /// See [`Handle::members`].
+    Members(SpaceId, Reply<Vec<Member>>),
     /// See [`Handle::mark_read`].
     MarkRead(SpaceId, OrderKey, Reply<()>),
     /// See [`Handle::networks`].
@@ -191,6 +193,14 @@ impl Handle {
     /// `no_such_conversation`, `no_such_message`, `stopped`.
     pub async fn receipts(&self, conversation: SpaceId, id: MessageId) -> Result<Vec<Receipt>, ApiError> {
         self.ask(|r| Request::Receipts(conversation, id, r)).await
+    }
+
+    /// Whom messages in a conversation are for, without oneself: those here first, then by name.
+    ///
+    /// # Errors
+    /// `no_such_conversation`, `stopped`.
+    pub async fn members(&self, conversation: SpaceId) -> Result<Vec<Member>, ApiError> {
+        self.ask(|r| Request::Members(conversation, r)).await
     }
 
     /// Everything up to `key` is read.

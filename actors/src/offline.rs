@@ -32,6 +32,19 @@ pub struct Offline {
     own: Own,
 }
 
+/// A conversation by name: what a message may be addressed to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Its space.
+    pub id: SpaceId,
+    /// What it is.
+    pub kind: ConversationKind,
+    /// What it is called.
+    pub title: String,
+    /// The other device of a direct one.
+    pub peer: Option<DeviceId>,
+}
+
 /// A transport that goes nowhere.
 struct Nowhere;
 
@@ -98,14 +111,43 @@ impl Offline {
         Ok(all.into_iter().filter(|(_, k)| !matches!(k, SpaceKind::Commons(n) if !joined(n))).collect())
     }
 
-    fn space(&self, id: SpaceId) -> Result<Space, ApiError> {
+    fn kind(&self, id: SpaceId) -> Result<SpaceKind, ApiError> {
         let me = self.wiring.me.principal();
         let direct = || {
             let mut known = self.wiring.people.known().into_iter();
             known.find(|d| SpaceId::direct(&me, &d.principal()) == id).map(SpaceKind::Direct)
         };
         let kind = self.kinds()?.into_iter().find(|(s, _)| *s == id).map(|(_, k)| k).or_else(direct);
-        Space::load(id, kind.ok_or_else(no_conversation)?, &self.wiring).map_err(|e| failed(&e))
+        kind.ok_or_else(no_conversation)
+    }
+
+    fn space(&self, id: SpaceId) -> Result<Space, ApiError> {
+        Space::load(id, self.kind(id)?, &self.wiring).map_err(|e| failed(&e))
+    }
+
+    fn network_name(&self, kind: SpaceKind) -> &str {
+        match kind {
+            SpaceKind::Commons(n) => self.networks.get(&n).map_or("", |k| k.name.as_str()),
+            SpaceKind::Direct(_) => "",
+        }
+    }
+
+    /// What there is to talk in, in the order of [`Self::conversations`], without reading a message: saying something
+    /// takes as long in a room of a hundred thousand as in an empty one.
+    ///
+    /// # Errors
+    /// `store_failed`.
+    pub fn places(&self) -> Result<Vec<Place>, ApiError> {
+        let kinds = self.kinds()?.into_iter();
+        let mut all: Vec<_> = kinds
+            .map(|(id, kind)| {
+                let (kind, title, peer, network) = show::titled(kind, self.network_name(kind), &self.wiring);
+                (network, Place { id, kind, title, peer })
+            })
+            .collect();
+        let primary = self.networks.primary();
+        all.sort_by_key(|(network, p)| (p.kind != ConversationKind::Everyone, *network != primary, p.id));
+        Ok(all.into_iter().map(|(_, p)| p).collect())
     }
 
     /// Every conversation.
@@ -116,11 +158,7 @@ impl Offline {
         let mut all = Vec::new();
         for (id, kind) in self.kinds()? {
             let sp = Space::load(id, kind, &self.wiring).map_err(|e| failed(&e))?;
-            let name = match kind {
-                SpaceKind::Commons(n) => self.networks.get(&n).map_or("", |k| k.name.as_str()),
-                SpaceKind::Direct(_) => "",
-            };
-            all.push(show::conversation(&sp, self.own.mark(&id), name, &self.wiring));
+            all.push(show::conversation(&sp, self.own.mark(&id), self.network_name(kind), &self.wiring));
         }
         let primary = self.networks.primary();
         all.sort_by_key(|c| (c.kind != ConversationKind::Everyone, c.network != primary, c.id));
@@ -134,11 +172,7 @@ impl Offline {
     pub fn page(&self, conversation: SpaceId, at: PageAt, limit: usize) -> Result<Page, ApiError> {
         let mut sp = self.space(conversation)?;
         let n = limit.clamp(1, PAGE_MAX);
-        let at = match at {
-            PageAt::Newest => At::Newest,
-            PageAt::Before(k) => At::Before(k),
-            PageAt::After(k) => At::After(k),
-        };
+        let at = At::from(at);
         sp.ensure(&at, n, &self.wiring).map_err(|e| failed(&e))?;
         let (members, _) = sp.members(&self.wiring);
         let page = sp.chat.page(&at, n);
@@ -147,6 +181,7 @@ impl Offline {
             older: page.older,
             newer: page.newer,
             total: sp.chat.total(),
+            before: page.before,
         })
     }
 
@@ -217,14 +252,20 @@ impl Offline {
         let to = match conversation {
             None => To::Everyone,
             Some(c) if Some(c) == primary => To::Everyone,
-            Some(c) => match self.space(c)?.kind {
+            Some(c) => match self.kind(c)? {
                 SpaceKind::Direct(peer) => To::Person(peer),
                 SpaceKind::Commons(_) => To::Space(c),
             },
         };
-        let shown = conversation.or(primary).unwrap_or(SpaceId([0; 32]));
-        let said_key = [&shown.0[..], &id.0].concat();
-        let known = self.wiring.store.get(Table::Said, &said_key).map_err(|e| failed(&e))?.is_some();
+        let shown = conversation.or(primary);
+        let known = match shown {
+            // A device that was never in a network has said nothing in a room.
+            None => false,
+            Some(space) => {
+                let key = [&space.0[..], &id.0].concat();
+                self.wiring.store.get(Table::Said, &key).map_err(|e| failed(&e))?.is_some()
+            }
+        };
         let waiting = self.wiring.store.scan(Table::Outbox, &[]).map_err(|e| failed(&e))?;
         if !known && !waiting.iter().any(|(k, _)| k.ends_with(&id.0)) {
             let intent = Intent { id, to, body: body.to_owned(), at: now };

@@ -244,10 +244,12 @@ impl People {
 
     fn show(&self, id: DeviceId, p: &Person) -> Peer {
         let r = &p.record;
-        let own = if r.name.is_empty() { id.code() } else { r.name.clone() };
+        let own_name = Some(r.name.clone()).filter(|n| !n.is_empty());
         Peer {
             id,
-            name: r.petname.clone().unwrap_or(own),
+            name: r.petname.clone().or_else(|| own_name.clone()).unwrap_or_else(|| id.code()),
+            petname: r.petname.clone(),
+            own_name,
             code: id.code(),
             state: match &p.state {
                 None => PeerState::Offline,

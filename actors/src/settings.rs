@@ -33,7 +33,7 @@ pub const SCALE: std::ops::RangeInclusive<f32> = 0.5..=3.0;
 const INTERFACE_MAX: usize = 256;
 
 /// Every key, with what it takes, in the order of the schema.
-pub const KEYS: [(&str, &str); 8] = [
+pub const KEYS: [(&str, &str); 9] = [
     ("name", "a display name of 1 to 64 bytes; empty for the host's or user's"),
     ("named", "true or false"),
     ("port", "a port from 1 to 65535; empty for any"),
@@ -42,12 +42,13 @@ pub const KEYS: [(&str, &str); 8] = [
     ("discovery", "true or false"),
     ("theme", "system, light, dark, sunlight or night"),
     ("scale", "a number from 0.5 to 3.0"),
+    ("details", "true or false"),
 ];
 
 /// Colours of the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Theme {
+pub enum ThemeChoice {
     /// As the desktop has it.
     #[default]
     System,
@@ -59,6 +60,11 @@ pub enum Theme {
     Sunlight,
     /// Dim and red for eyes that must stay used to the dark.
     Night,
+}
+
+impl ThemeChoice {
+    /// All of them, in the order they are offered.
+    pub const ALL: [Self; 5] = [Self::System, Self::Light, Self::Dark, Self::Sunlight, Self::Night];
 }
 
 /// The settings.
@@ -78,9 +84,11 @@ pub struct Settings {
     /// Whether to send and hear beacons.
     pub discovery: bool,
     /// Colours of the window.
-    pub theme: Theme,
+    pub theme: ThemeChoice,
     /// Size of the window's contents, in [`SCALE`].
     pub scale: f32,
+    /// Whether the window shows the details column where there is room.
+    pub details: bool,
 }
 
 impl Default for Settings {
@@ -92,8 +100,9 @@ impl Default for Settings {
             interfaces: Vec::new(),
             peers: Vec::new(),
             discovery: true,
-            theme: Theme::System,
+            theme: ThemeChoice::System,
             scale: 1.0,
+            details: true,
         }
     }
 }
@@ -318,7 +327,7 @@ mod tests {
         settings.save(&path).unwrap();
         assert_eq!(Settings::load(&path).unwrap(), settings);
         assert_eq!(parse("{}").unwrap(), Settings::default());
-        assert_eq!(parse("\u{feff}{\"theme\": \"night\"}").unwrap().theme, Theme::Night);
+        assert_eq!(parse("\u{feff}{\"theme\": \"night\"}").unwrap().theme, ThemeChoice::Night);
     }
 
     #[test]
@@ -391,6 +400,8 @@ mod tests {
             ("discovery", "", serde_json::json!(true)),
             ("theme", "sunlight", serde_json::json!("sunlight")),
             ("scale", "2", serde_json::json!(2.0)),
+            ("details", "false", serde_json::json!(false)),
+            ("details", "", serde_json::json!(true)),
         ] {
             s.set(key, text).unwrap_or_else(|e| panic!("{key} {text}: {e}"));
             assert_eq!(s.get(key).unwrap(), value, "{key}");
@@ -408,6 +419,7 @@ mod tests {
             ("interfaces", "a,,b"),
             ("interfaces", "[1]"),
             ("discovery", "1"),
+            ("details", "open"),
         ] {
             let error = s.set(key, text).unwrap_err();
             assert!(matches!(&error, SettingsError::Value { key: k, .. } if *k == key), "{key} {text}: {error}");

@@ -100,6 +100,40 @@ fn pages_over_segments_are_the_whole_history_whatever_is_loaded_first() {
 }
 
 #[test]
+fn a_page_by_number_is_found_whatever_is_loaded() {
+    let store = parts();
+    let mut all = conversation();
+    for (id, entries) in &store {
+        all.apply(*id, entries, |_| 1).unwrap();
+    }
+    let whole: Vec<_> = all.page(&PageAt::Newest, usize::MAX).messages.into_iter().map(row).collect();
+    for number in [0, 1, 49, 50, 51, 99, 120, 168, 169, 170, 171, u64::MAX] {
+        let mut c = noted(&store);
+        let at = PageAt::Number(number);
+        load(&mut c, &at, 7, &store);
+        let page = c.page(&at, 7);
+        let from = usize::try_from(number).unwrap_or(usize::MAX).min(whole.len());
+        let wanted = &whole[from..(from + 7).min(whole.len())];
+        assert_eq!((page.before, page.older), (number.min(170), number > 0), "{number}");
+        assert_eq!(page.newer, from + 7 < whole.len(), "{number}");
+        assert_eq!(page.messages.into_iter().map(row).collect::<Vec<_>>(), wanted, "{number}");
+    }
+    // Only what it takes is loaded: the week before holds the first fifty.
+    let mut c = noted(&store);
+    assert_eq!(load(&mut c, &PageAt::Number(3), 7, &store), 1);
+    assert!(c.segment(&DocumentId::chat(WEEK - 1, 0)).is_some());
+    // Every page says where it stands.
+    let mut c = noted(&store);
+    load(&mut c, &PageAt::Newest, 10, &store);
+    let page = c.page(&PageAt::Newest, 10);
+    assert_eq!(page.before, 160);
+    let first = page.messages[0].key;
+    assert_eq!(c.page(&PageAt::Before(first), 10).before, 150);
+    assert_eq!(c.page(&PageAt::After(OrderKey::MAX), 10).before, 170);
+    assert_eq!(conversation().page(&PageAt::Number(5), 10), conversation().page(&PageAt::Newest, 10));
+}
+
+#[test]
 fn only_what_a_page_needs_is_loaded_and_counts_hold_without() {
     let store = parts();
     let mut c = noted(&store);

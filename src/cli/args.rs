@@ -93,7 +93,7 @@ Examples:
     #[command(after_help = "\
 CONV is one of
   everyone               the room of everyone on this network
-  @name, person:NAME     somebody (a petname, a name that only one bears, a code, an id)
+  @name, person:NAME     somebody (an id, a petname, a name that only one bears, a code, in this order)
   id:ID                  the id of a conversation or a device
   #group, group:NAME     kept for groups, which this version does not have yet
 
@@ -105,7 +105,8 @@ Examples:
   cairn say --id report-17 everyone \"Shift report 17\"    said once, however often it is repeated
 
 It returns once the message is safe on this disk. Without a running node the message waits in the outbox until the
-next one starts.")]
+next one starts. With --json it prints {\"id\", \"conversation\", \"state\"}; \"conversation\" is null for a message that
+waits for the first Everyone room of a device which was in no network yet.")]
     Say {
         /// Makes a retry idempotent: a message id, or a token of 1 to 64 bytes
         #[arg(long, value_name = "ID", value_parser = token)]

@@ -42,12 +42,15 @@ struct PeerLine<'a> {
     address: Option<SocketAddr>,
     rtt_ms: Option<f64>,
     badge: Badge,
+    petname: Option<&'a str>,
+    own_name: Option<&'a str>,
 }
 
 #[derive(Serialize)]
 struct SaidLine {
     id: MessageId,
-    conversation: SpaceId,
+    /// Null while the device was in no network yet: the message waits for the first Everyone room.
+    conversation: Option<SpaceId>,
     state: DeliveryState,
 }
 
@@ -203,7 +206,17 @@ fn status_of(s: &Status, running: bool) -> StatusLine<'_> {
 fn peer_of(p: &Peer) -> PeerLine<'_> {
     // Microseconds are as fine as a round trip is known.
     let rtt_ms = p.rtt_ms.filter(|r| r.is_finite()).map(|r| (r * 1000.0).round() / 1000.0);
-    PeerLine { id: p.id, name: &p.name, code: &p.code, state: p.state, address: p.address, rtt_ms, badge: p.badge }
+    PeerLine {
+        id: p.id,
+        name: &p.name,
+        code: &p.code,
+        state: p.state,
+        address: p.address,
+        rtt_ms,
+        badge: p.badge,
+        petname: p.petname.as_deref(),
+        own_name: p.own_name.as_deref(),
+    }
 }
 
 fn message_of(m: &Message, kind: Option<ConversationKind>) -> MessageLine<'_> {

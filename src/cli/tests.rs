@@ -74,7 +74,7 @@ fn json_lines_are_exactly_these() {
     assert_eq!(
         json::peer(&p),
         format!(
-            r#"{{"id":"{}","name":"Maya","code":"{}","state":"online","address":"[fe80::1%2]:27475","rtt_ms":0.123,"badge":"contact"}}"#,
+            r#"{{"id":"{}","name":"Maya","code":"{}","state":"online","address":"[fe80::1%2]:27475","rtt_ms":0.123,"badge":"contact","petname":null,"own_name":"Maya"}}"#,
             p.id, p.code
         )
     );

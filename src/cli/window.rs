@@ -6,12 +6,12 @@ use std::sync::Arc;
 use cairn_actors::api::NodeOptions;
 use cairn_actors::data::settings_path;
 use cairn_actors::handle::Handle;
-use cairn_actors::settings::{Settings, SettingsError, Theme};
+use cairn_actors::settings::{Settings, SettingsError};
 use tokio::runtime::Runtime;
 
 use super::error::Failure;
 use super::{config, node};
-use crate::ui::model::{Preferences, ThemeChoice};
+use crate::ui::model::Preferences;
 use crate::ui::{self, UiError, UiSettings};
 
 /// Whether there is a screen to open a window on. Only Linux and its like can tell beforehand.
@@ -65,15 +65,9 @@ fn preferences(data: &Path) -> Result<Preferences, Failure> {
 
 /// What the settings say of the window.
 fn preferences_of(settings: &Settings) -> Preferences {
-    let theme = match settings.theme {
-        Theme::System => ThemeChoice::System,
-        Theme::Light => ThemeChoice::Light,
-        Theme::Dark => ThemeChoice::Dark,
-        Theme::Sunlight => ThemeChoice::Sunlight,
-        Theme::Night => ThemeChoice::Night,
-    };
     // From 0.5 to 3.0, as settings are checked.
-    Preferences { theme, scale: (settings.scale * 100.0).round() as u16, ..Preferences::default() }
+    let scale = (settings.scale * 100.0).round() as u16;
+    Preferences { theme: settings.theme, scale, details: settings.details }
 }
 
 /// Keeps in the settings file what the window wants remembered.
@@ -88,19 +82,16 @@ fn remember(preferences: Preferences, data: PathBuf) -> UiSettings {
 
 fn keep(path: &Path, p: &Preferences) -> Result<(), SettingsError> {
     let mut settings = Settings::load(path)?;
-    settings.theme = match p.theme {
-        ThemeChoice::System => Theme::System,
-        ThemeChoice::Light => Theme::Light,
-        ThemeChoice::Dark => Theme::Dark,
-        ThemeChoice::Sunlight => Theme::Sunlight,
-        ThemeChoice::Night => Theme::Night,
-    };
+    settings.theme = p.theme;
+    settings.details = p.details;
     settings.scale = f32::from(p.scale) / 100.0;
     settings.save(path)
 }
 
 #[cfg(test)]
 mod tests {
+    use cairn_actors::settings::ThemeChoice;
+
     use super::*;
 
     #[test]
@@ -110,8 +101,8 @@ mod tests {
         let mut settings = Settings::default();
         settings.set("name", "Post 3").unwrap();
         settings.save(&path).unwrap();
-        for theme in ThemeChoice::ALL {
-            let p = Preferences { theme, scale: 125, ..Preferences::default() };
+        for (theme, details) in ThemeChoice::ALL.into_iter().zip([true, false].into_iter().cycle()) {
+            let p = Preferences { theme, scale: 125, details };
             keep(&path, &p).unwrap();
             assert_eq!(preferences(dir.path()).unwrap(), p);
         }

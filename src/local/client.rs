@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use cairn_actors::api::{
-    ApiError, BackedUp, Checkup, Compacted, Conversation, Event, Message, Network, OrderKey, Page, PageAt, Peer,
-    Receipt, Restored, Said, Status,
+    ApiError, BackedUp, Checkup, Compacted, Conversation, Event, Member, Message, Network, OrderKey, Page, PageAt,
+    Peer, Receipt, Restored, Said, Status,
 };
 use cairn_actors::limits::{LOCAL_LINE_MAX, LOCAL_OPEN_TIMEOUT, LOCAL_REPLY_TIMEOUT};
 use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
@@ -212,6 +212,14 @@ impl Client {
     /// As [`Client::ask`].
     pub async fn receipts(&mut self, conversation: SpaceId, id: MessageId) -> Result<Vec<Receipt>, ApiError> {
         ask_list!(self, LocalRequest::Receipts { conversation, id }, LocalReply::Receipts)
+    }
+
+    /// See [`cairn_actors::handle::Handle::members`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn members(&mut self, conversation: SpaceId) -> Result<Vec<Member>, ApiError> {
+        ask_list!(self, LocalRequest::Members { conversation }, LocalReply::Members)
     }
 
     /// See [`cairn_actors::handle::Handle::mark_read`].

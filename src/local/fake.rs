@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use cairn_actors::api::{
     ApiError, BackedUp, Badge, Checkup, Compacted, Conversation, ConversationKind, DeliveryState, Event, Finding,
-    Health, LinkState, Message, Network, NetworkState, OrderKey, Page, PageAt, Peer, PeerState, Receipt, Restored,
-    Said, Status,
+    Health, LinkState, Member, Message, Network, NetworkState, OrderKey, Page, PageAt, Peer, PeerState, Receipt,
+    Restored, Said, Status,
 };
 use cairn_actors::handle::{Care, Handle, Request};
 use cairn_actors::limits::{EVENTS, PAGE_MAX};
@@ -61,6 +61,8 @@ pub fn peer(n: u8, name: &str, state: PeerState) -> Peer {
     Peer {
         id,
         name: name.into(),
+        petname: None,
+        own_name: Some(name.into()),
         code: id.code(),
         state,
         address: None,
@@ -247,12 +249,17 @@ fn page(state: &State, conversation: SpaceId, at: PageAt, limit: usize) -> Page 
             let start = all.partition_point(|m| m.key <= k);
             (start, (start + limit).min(all.len()))
         }
+        PageAt::Number(n) => {
+            let start = all.len().min(n as usize);
+            (start, (start + limit).min(all.len()))
+        }
     };
     Page {
         messages: all[from..to].iter().map(|m| (*m).clone()).collect(),
         older: from > 0,
         newer: to < all.len(),
         total: all.len() as u64,
+        before: from as u64,
     }
 }
 
@@ -268,7 +275,7 @@ fn answer(state: &mut State, request: Request) {
         Request::Say { conversation, body, id, reply } => {
             state.said.push((conversation, id, body));
             let id = id.unwrap_or(MessageId([5; 16]));
-            drop(reply.send(Ok(Said { id, conversation, state: DeliveryState::Queued })));
+            drop(reply.send(Ok(Said { id, conversation: Some(conversation), state: DeliveryState::Queued })));
         }
         Request::Page(conversation, at, limit, r) => drop(r.send(Ok(page(state, conversation, at, limit)))),
         Request::Message(_, id, r) => {
@@ -284,6 +291,10 @@ fn answer(state: &mut State, request: Request) {
                 last_seen: None,
             });
             drop(r.send(if known { Ok(receipts.collect()) } else { Err(none("no_such_message")) }));
+        }
+        Request::Members(_, r) => {
+            let member = |p: &Peer| Member { id: p.id, name: p.name.clone(), state: p.state };
+            drop(r.send(Ok(state.peers.iter().map(member).collect())));
         }
         Request::Networks(r) => drop(r.send(Ok(vec![network(3)]))),
         Request::JoinNetwork(_, r) => drop(r.send(Ok(Network { state: NetworkState::Joined, ..network(3) }))),

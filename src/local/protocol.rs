@@ -7,8 +7,8 @@
 use std::path::PathBuf;
 
 use cairn_actors::api::{
-    ApiError, BackedUp, Checkup, Compacted, Conversation, Event, Message, Network, OrderKey, Page, PageAt, Peer,
-    Receipt, Restored, Said, Status,
+    ApiError, BackedUp, Checkup, Compacted, Conversation, Event, Member, Message, Network, OrderKey, Page, PageAt,
+    Peer, Receipt, Restored, Said, Status,
 };
 use cairn_actors::limits::LOCAL_LINE_MAX;
 use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
@@ -72,6 +72,11 @@ pub enum LocalRequest {
         conversation: SpaceId,
         /// Which.
         id: MessageId,
+    },
+    /// Whom messages in a conversation are for.
+    Members {
+        /// Where.
+        conversation: SpaceId,
     },
     /// Everything up to a key is read.
     MarkRead {
@@ -159,6 +164,8 @@ pub enum At {
     Before(OrderKey),
     /// The oldest after a key.
     After(OrderKey),
+    /// From the message of this number on.
+    Number(u64),
 }
 
 impl From<PageAt> for At {
@@ -167,6 +174,7 @@ impl From<PageAt> for At {
             PageAt::Newest => Self::Newest,
             PageAt::Before(k) => Self::Before(k),
             PageAt::After(k) => Self::After(k),
+            PageAt::Number(n) => Self::Number(n),
         }
     }
 }
@@ -177,6 +185,7 @@ impl From<At> for PageAt {
             At::Newest => Self::Newest,
             At::Before(k) => Self::Before(k),
             At::After(k) => Self::After(k),
+            At::Number(n) => Self::Number(n),
         }
     }
 }
@@ -212,6 +221,8 @@ pub enum LocalReply {
     Message(Box<Message>),
     /// To `receipts`.
     Receipts(Part<Receipt>),
+    /// To `members`.
+    Members(Part<Member>),
     /// To `networks`.
     Networks(Part<Network>),
     /// To `join_network`, `keep_apart` and `name_network`.
@@ -301,7 +312,7 @@ pub fn parts<T: Serialize>(items: Vec<T>) -> Vec<Part<T>> {
 /// Drops messages from the far end of a page until its line stays below [`LOCAL_LINE_MAX`]; at least one stays.
 #[must_use]
 pub fn fit(mut page: Page, at: &PageAt) -> Page {
-    let forward = matches!(at, PageAt::After(_));
+    let forward = matches!(at, PageAt::After(_) | PageAt::Number(_));
     let lens: Vec<usize> = page.messages.iter().map(encoded_len).collect();
     let mut size = 0usize;
     let mut fits = |len: &&usize| {
@@ -317,7 +328,9 @@ pub fn fit(mut page: Page, at: &PageAt) -> Page {
             page.messages.truncate(keep);
             page.newer = true;
         } else {
-            page.messages.drain(..all.saturating_sub(keep));
+            let gone = all.saturating_sub(keep);
+            page.messages.drain(..gone);
+            page.before = page.before.saturating_add(gone as u64);
             page.older = true;
         }
     }

@@ -5,7 +5,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use cairn_actors::api::{ApiError, Conversation, ConversationKind, Peer};
+use cairn_actors::api::{ApiError, Conversation, ConversationKind, Network, Peer};
+use cairn_actors::offline::Place;
 use cairn_crdt::ids::{DeviceId, SpaceId};
 use serde::{Deserialize, Serialize};
 
@@ -99,6 +100,20 @@ impl From<&Conversation> for Resolved {
     }
 }
 
+impl From<Place> for Resolved {
+    fn from(p: Place) -> Self {
+        Self { id: p.id, kind: p.kind, title: p.title, peer: p.peer }
+    }
+}
+
+/// The Everyone room of a network.
+impl From<&Network> for Resolved {
+    fn from(n: &Network) -> Self {
+        let title = if n.name.is_empty() { "Everyone".to_owned() } else { format!("Everyone · {}", n.name) };
+        Self { id: n.conversation, kind: ConversationKind::Everyone, title, peer: None }
+    }
+}
+
 impl From<&Peer> for Resolved {
     fn from(p: &Peer) -> Self {
         Self { id: p.conversation, kind: ConversationKind::Direct, title: p.name.clone(), peer: Some(p.id) }
@@ -109,12 +124,12 @@ impl From<&Peer> for Resolved {
 ///
 /// # Errors
 /// `no_such_conversation`, or `ambiguous` with candidates that can be given as names in turn.
-pub fn resolve(what: &ConvRef, conversations: &[Conversation], peers: &[Peer]) -> Result<Resolved, ApiError> {
+pub fn resolve(what: &ConvRef, conversations: &[Resolved], peers: &[Peer]) -> Result<Resolved, ApiError> {
     match what {
         ConvRef::Everyone => conversations
             .iter()
             .find(|c| c.kind == ConversationKind::Everyone)
-            .map(Resolved::from)
+            .cloned()
             .ok_or_else(|| none("this device is in no network yet, so there is no Everyone room".to_owned())),
         ConvRef::Id(id) => by_id(id, conversations, peers)
             .ok_or_else(|| none(format!("no conversation or device with the id {id:?} is known here"))),
@@ -127,9 +142,9 @@ fn none(message: String) -> ApiError {
     ApiError::new("no_such_conversation", message)
 }
 
-fn by_id(text: &str, conversations: &[Conversation], peers: &[Peer]) -> Option<Resolved> {
+fn by_id(text: &str, conversations: &[Resolved], peers: &[Peer]) -> Option<Resolved> {
     if let Some(c) = text.parse::<SpaceId>().ok().and_then(|id| conversations.iter().find(|c| c.id == id)) {
-        return Some(Resolved::from(c));
+        return Some(c.clone());
     }
     let device = text.parse::<DeviceId>().ok()?;
     // A direct conversation without a message may be in no list yet.
@@ -142,8 +157,9 @@ fn person(name: &str, peers: &[Peer]) -> Result<Resolved, ApiError> {
         return Ok(Resolved::from(p));
     }
     let wanted = fold(name);
-    // A peer's name is its petname where it has one.
-    let rounds: [&dyn Fn(&Peer) -> bool; 2] = [&|p| fold(&p.name) == wanted, &|p| fold(&p.code) == wanted];
+    let is = |name: &Option<String>| name.as_deref().is_some_and(|n| fold(n) == wanted);
+    // What the person here calls somebody goes before what anybody calls himself.
+    let rounds: [&dyn Fn(&Peer) -> bool; 3] = [&|p| is(&p.petname), &|p| is(&p.own_name), &|p| fold(&p.code) == wanted];
     for fits in rounds {
         let found: Vec<&Peer> = peers.iter().filter(|p| fits(p)).collect();
         match found.as_slice() {
@@ -158,16 +174,16 @@ fn person(name: &str, peers: &[Peer]) -> Result<Resolved, ApiError> {
     Err(none(format!("nobody called {name:?} is known here")))
 }
 
-fn group(name: &str, conversations: &[Conversation]) -> Result<Resolved, ApiError> {
+fn group(name: &str, conversations: &[Resolved]) -> Result<Resolved, ApiError> {
     let groups = || conversations.iter().filter(|c| c.kind == ConversationKind::Group);
     if let Some(c) = name.parse::<SpaceId>().ok().and_then(|id| groups().find(|c| c.id == id)) {
-        return Ok(Resolved::from(c));
+        return Ok(c.clone());
     }
     let wanted = fold(name);
-    let found: Vec<&Conversation> = groups().filter(|c| fold(&c.title) == wanted).collect();
+    let found: Vec<&Resolved> = groups().filter(|c| fold(&c.title) == wanted).collect();
     match found.as_slice() {
         [] => Err(none(format!("no group called {name:?} is known here"))),
-        [one] => Ok(Resolved::from(*one)),
+        [one] => Ok((*one).clone()),
         many => {
             let listed = many.iter().map(|c| format!("{} ({})", c.title, c.id.short())).collect();
             Err(ambiguous(name, listed, many.iter().map(|c| format!("id:{}", c.id)).collect()))
@@ -195,8 +211,7 @@ fn fold(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use cairn_actors::api::{Badge, OrderKey, PeerState};
-    use cairn_crdt::ids::NetworkId;
+    use cairn_actors::api::{Badge, PeerState};
 
     use super::*;
 
@@ -205,6 +220,8 @@ mod tests {
         Peer {
             id,
             name: name.to_owned(),
+            petname: None,
+            own_name: Some(name.to_owned()),
             code: id.code(),
             state: PeerState::Online,
             address: None,
@@ -215,19 +232,8 @@ mod tests {
         }
     }
 
-    fn conversation(n: u8, kind: ConversationKind, title: &str) -> Conversation {
-        Conversation {
-            id: SpaceId([n; 32]),
-            kind,
-            title: title.to_owned(),
-            peer: None,
-            network: Some(NetworkId([n; 16])),
-            last: None,
-            unread: 0,
-            read_to: OrderKey::MIN,
-            members: 0,
-            here: 0,
-        }
+    fn conversation(n: u8, kind: ConversationKind, title: &str) -> Resolved {
+        Resolved { id: SpaceId([n; 32]), kind, title: title.to_owned(), peer: None }
     }
 
     fn find(text: &str) -> Result<Resolved, ApiError> {
@@ -273,6 +279,29 @@ mod tests {
         assert_eq!(find(&format!("id:{}", SpaceId([43; 32]))).unwrap().title, "Water");
         assert_eq!(find(&format!("id:{}", peer(2, "").conversation)).unwrap().title, "张伟");
         assert_eq!(find(&format!("@{}", DeviceId([4; 32]).code())).unwrap().peer, Some(DeviceId([4; 32])));
+    }
+
+    #[test]
+    fn a_petname_goes_before_names_that_others_give_themselves() {
+        let mut petnamed = peer(1, "Boss");
+        (petnamed.petname, petnamed.own_name) = (Some("Boss".to_owned()), Some("Maya Okafor".to_owned()));
+        // Two strangers call themselves what only the person here may call somebody.
+        let mut peers = vec![peer(2, "boss"), petnamed, peer(3, "Boss")];
+        let find = |text: &str, peers: &[Peer]| resolve(&text.parse().unwrap(), &[], peers);
+        assert_eq!(find("@boss", &peers).unwrap().peer, Some(DeviceId([1; 32])));
+        // Its own name still finds it, unless another bears it too.
+        assert_eq!(find("@maya okafor", &peers).unwrap().title, "Boss");
+        peers.push(peer(4, "Maya Okafor"));
+        assert_eq!(find("@maya okafor", &peers).unwrap_err().code, "ambiguous");
+        // One petname for two is ambiguous too, whatever others call themselves.
+        peers[0].petname = Some("BOSS".to_owned());
+        let e = find("@boss", &peers).unwrap_err();
+        assert_eq!((e.code.as_str(), e.candidates.len()), ("ambiguous", 2));
+        // Who has said no name is found by the code.
+        let mut silent = peer(5, &DeviceId([5; 32]).code());
+        silent.own_name = None;
+        peers.push(silent);
+        assert_eq!(find(&format!("@{}", DeviceId([5; 32]).code()), &peers).unwrap().peer, Some(DeviceId([5; 32])));
     }
 
     #[test]

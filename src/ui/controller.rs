@@ -82,6 +82,10 @@ impl Link {
                 let list = h.receipts(id, message).await.ok();
                 return self.tell(Update::Receipts(id, message, list));
             }
+            Command::Members(id) => {
+                let list = h.members(id).await.ok();
+                return self.tell(Update::Members(id, list));
+            }
             Command::MarkRead(id, key) => h.mark_read(id, key).await.err(),
             Command::SetName(name) => match h.set_name(&name).await {
                 Ok(status) => return self.tell(Update::Status(Box::new(status))),
@@ -96,6 +100,10 @@ impl Link {
                 Err(e) => Some(e),
             },
             Command::KeepApart(id) => match h.keep_apart(id).await {
+                Ok(n) => return self.tell(Update::Event(Box::new(Event::Network(Box::new(n))))),
+                Err(e) => Some(e),
+            },
+            Command::NameNetwork(id, name) => match h.name_network(id, &name).await {
                 Ok(n) => return self.tell(Update::Event(Box::new(Event::Network(Box::new(n))))),
                 Err(e) => Some(e),
             },
@@ -142,7 +150,9 @@ async fn obey(link: Link, mut inbox: mpsc::UnboundedReceiver<Command>) {
     while let Some(command) = inbox.recv().await {
         match command {
             // What is said keeps its order; reading must not wait for the disk.
-            Command::Say { .. } | Command::SetName(_) | Command::SetPetname(..) => link.run(command).await,
+            Command::Say { .. } | Command::SetName(_) | Command::SetPetname(..) | Command::NameNetwork(..) => {
+                link.run(command).await;
+            }
             other => {
                 let link = link.clone();
                 tokio::spawn(async move { link.run(other).await });
@@ -194,7 +204,11 @@ mod tests {
                 match request {
                     Request::Status(r) => drop(r.send(Ok(sample::status()))),
                     Request::Say { conversation, body, reply, .. } => {
-                        let ok = Said { id: MessageId([1; 16]), conversation, state: DeliveryState::Queued };
+                        let ok = Said {
+                            id: MessageId([1; 16]),
+                            conversation: Some(conversation),
+                            state: DeliveryState::Queued,
+                        };
                         let answer = if body == "no" { Err(ApiError::new("empty", "nothing")) } else { Ok(ok) };
                         drop(reply.send(answer));
                     }

@@ -33,6 +33,8 @@ pub enum Intent {
     LoadOlder(SpaceId),
     /// The person scrolled near the newest message in memory, and there are newer ones.
     LoadNewer(SpaceId),
+    /// The person dragged the scroll bar to the message of a number, which is not in memory.
+    LoadNumber(SpaceId, u64),
     /// Go to the newest message.
     JumpToNewest(SpaceId),
     /// Everything up to a key was on screen.
@@ -47,6 +49,8 @@ pub enum Intent {
     JoinNetwork(NetworkId),
     /// Keep apart from a network that was met.
     KeepApart(NetworkId),
+    /// Name a network for everybody in it.
+    NameNetwork(NetworkId, String),
     /// Show this device as away, or as here again.
     SetAway(bool),
     /// Choose colours.
@@ -78,6 +82,8 @@ pub enum NameField {
     Own,
     /// The name one gives a person.
     Petname(DeviceId),
+    /// A network's.
+    Network(NetworkId),
 }
 
 /// What the node must do; each is one call of its handle.
@@ -96,6 +102,8 @@ pub enum Command {
     Page(SpaceId, PageAt, usize),
     /// What became of a message, a line a member.
     Receipts(SpaceId, MessageId),
+    /// Who is in a room.
+    Members(SpaceId),
     /// Everything up to a key is read.
     MarkRead(SpaceId, OrderKey),
     /// Change one's own name.
@@ -106,6 +114,8 @@ pub enum Command {
     JoinNetwork(NetworkId),
     /// Keep apart from a network.
     KeepApart(NetworkId),
+    /// Name a network.
+    NameNetwork(NetworkId, String),
     /// Away, or here again.
     SetAway(bool),
     /// Keep the window's preferences.

@@ -70,7 +70,7 @@ fn pictures() {
         }
         m
     };
-    let page = |messages| Ok(Page { total: 0, messages, older: false, newer: false });
+    let page = |messages| Ok(Page { total: 0, before: 0, messages, older: false, newer: false });
     let maya = |theme| {
         let mut m = with(themed(theme), vec![Intent::Open(sample::direct(1))]);
         let mut messages = sample::morning();

@@ -4,8 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use cairn_actors::api::{
-    Badge, Conversation, ConversationKind, DeliveryState, InterfaceInfo, LinkState, Message, Network, NetworkState,
-    OrderKey, Page, PageAt, Peer, PeerState, Preview, Receipt, Status,
+    Badge, Conversation, ConversationKind, DeliveryState, InterfaceInfo, LinkState, Member, Message, Network,
+    NetworkState, OrderKey, Page, PageAt, Peer, PeerState, Preview, Receipt, Status,
 };
 use cairn_crdt::hlc::Hlc;
 use cairn_crdt::ids::{DeviceId, Incarnation, MessageId, NetworkId, PrincipalId, SpaceId};
@@ -132,6 +132,8 @@ pub fn peer(n: u8) -> Peer {
     Peer {
         id: device(n),
         name: name(n).to_owned(),
+        petname: None,
+        own_name: Some(name(n).to_owned()),
         code: device(n).code(),
         state,
         address: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 77, 0, 10 + n)), 27475)),
@@ -265,7 +267,7 @@ pub fn model() -> Model {
     m.apply(Update::Page(
         everyone(),
         PageAt::Newest,
-        Ok(Page { total: messages.len() as u64, messages, older: false, newer: false }),
+        Ok(Page { total: messages.len() as u64, messages, older: false, newer: false, before: 0 }),
     ));
     let list = (1..=8)
         .map(|n| Receipt {
@@ -275,6 +277,9 @@ pub fn model() -> Model {
             last_seen: Some(NOON),
         })
         .collect();
+    // Number 8 was met on another network.
+    let member = |n| Member { id: device(n), name: name(n).to_owned(), state: peer(n).state };
+    m.apply(Update::Members(everyone(), Some((1..=7).map(member).collect())));
     if let Some(last) = m.history(&everyone()).and_then(|h| h.last_own()).map(|m| m.id) {
         m.apply(Update::Receipts(everyone(), last, Some(list)));
     }
@@ -291,6 +296,10 @@ pub fn long_model(n: u64) -> Model {
         m.sent = NOON - (n - i as u64) * 60_000;
         m.key.stamp = Hlc::from_ms(m.sent);
     }
-    m.apply(Update::Page(everyone(), PageAt::Newest, Ok(Page { messages, older: false, newer: false, total: n })));
+    m.apply(Update::Page(
+        everyone(),
+        PageAt::Newest,
+        Ok(Page { messages, older: false, newer: false, total: n, before: 0 }),
+    ));
     m
 }

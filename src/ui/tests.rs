@@ -9,7 +9,7 @@ use egui::{Key, Modifiers};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 
-use super::intent::{Command, Intent};
+use super::intent::{Command, Intent, NameField};
 use super::model::{Model, Preferences, ThemeChoice, Update, View};
 use super::sample;
 use super::window::Window;
@@ -108,7 +108,11 @@ fn a_click_in_the_list_opens_and_reading_is_told() {
     let messages: Vec<_> = (0..3).map(sample::message).collect();
     let last = messages[2].key;
     s.with(|m| {
-        m.apply(Update::Page(maya, PageAt::Newest, Ok(Page { messages, older: false, newer: false, total: 3 })))
+        m.apply(Update::Page(
+            maya,
+            PageAt::Newest,
+            Ok(Page { messages, older: false, newer: false, total: 3, before: 0 }),
+        ))
     });
     s.run();
     assert!(s.sees("New · 3 messages"));
@@ -201,6 +205,44 @@ fn a_network_that_was_met_is_asked_about_until_answered() {
 }
 
 #[test]
+fn a_room_lists_its_own_people() {
+    let s = Screen::of(sample::model(), FULL);
+    assert!(s.sees("People · 6 here") && s.sees("T. Rinaldi, unknown, not here"));
+    assert!(!s.sees(&format!("{}, unknown, not here", sample::name(8))), "met on another network");
+    s.with(|m| m.members = None);
+    let mut s = s;
+    s.run();
+    assert!(!s.sees("People ·"), "not before the node has said who is in it");
+}
+
+#[test]
+fn a_network_gets_a_name() {
+    let mut m = sample::model();
+    m.act(Intent::TogglePalette);
+    m.act(Intent::PaletteQuery("name the network".into()));
+    let mut s = Screen::of(m, FULL);
+    s.key(Modifiers::NONE, Key::Enter);
+    assert_eq!(s.with(|m| m.view), View::Network);
+    s.told();
+    let field = "Name of your network";
+    s.type_into(field, &"x".repeat(60));
+    s.key(Modifiers::NONE, Key::Enter);
+    assert!(s.sees("That is too long: 64 bytes at most."));
+    assert_eq!(s.told(), []);
+    s.with(|m| m.act(Intent::EditName(NameField::Network(sample::network_id(1)), "North Ridge ".into())));
+    s.type_into(field, "2");
+    s.key(Modifiers::NONE, Key::Enter);
+    assert_eq!(s.told(), [Command::NameNetwork(sample::network_id(1), "North Ridge 2".into())]);
+    let mut named = sample::network(1, NetworkState::Joined);
+    named.name = "North Ridge 2".into();
+    s.with(|m| m.apply(Update::Event(Box::new(Event::Network(Box::new(named))))));
+    s.run();
+    assert!(s.sees("North Ridge 2 · 6 here: yours"));
+    s.click("Name it");
+    assert_eq!(s.told(), [], "it has that name already");
+}
+
+#[test]
 fn narrow_windows_show_one_column_at_a_time() {
     let mut s = Screen::of(sample::model(), [600.0, 720.0]);
     assert!(s.sees("Who takes the evening brief?") && !s.sees("Maya Okafor, verified, here, 3 unread"));
@@ -225,6 +267,32 @@ fn details_name_a_person_and_change_the_petname() {
     s.type_into("Your name for this person", " (west)");
     s.click("Keep");
     assert_eq!(s.told(), [Command::SetPetname(sample::device(1), Some("Maya Okafor (west)".into()))]);
+    assert!(!s.sees("Calls itself"), "only where it is called otherwise here");
+    s.with(|m| {
+        let mut maya = sample::peer(1);
+        (maya.name, maya.petname) = ("Maya (west)".into(), Some("Maya (west)".into()));
+        m.apply(Update::Event(Box::new(Event::Peer(Box::new(maya)))))
+    });
+    s.run();
+    assert!(s.sees("Calls itself Maya Okafor"));
+}
+
+#[test]
+fn only_where_there_is_room_the_choice_to_hide_the_details_is_kept() {
+    let mut s = Screen::of(sample::model(), FULL);
+    s.told();
+    s.key(Modifiers::COMMAND, Key::I);
+    assert!(!s.sees("Who has it"));
+    assert!(matches!(s.told().as_slice(), [Command::Save(p)] if !p.details));
+    s.key(Modifiers::COMMAND, Key::I);
+    assert!(s.sees("Who has it"));
+    assert!(matches!(s.told().as_slice(), [Command::Save(p)] if p.details));
+    // Over the conversation they are a look, not a choice.
+    let mut s = Screen::of(sample::model(), [1000.0, 720.0]);
+    s.told();
+    s.key(Modifiers::COMMAND, Key::I);
+    assert!(s.sees("Who has it"));
+    assert_eq!((s.told(), s.with(|m| m.preferences.details)), (Vec::new(), true));
 }
 
 #[test]

@@ -65,6 +65,7 @@ impl Window {
     pub fn frame(&mut self, ui: &mut Ui, clock: &Clock) -> Vec<Command> {
         let ctx = ui.ctx().clone();
         self.model.focused = ctx.input(|i| i.focused);
+        self.model.roomy = ctx.content_rect().width() >= views::shell::WITH_DETAILS;
         self.dress(&ctx);
         ui.set_style(ctx.style_of(ctx.theme()));
         let mut commands = Vec::new();

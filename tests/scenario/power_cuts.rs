@@ -1,9 +1,13 @@
 //! kill -9 at random moments, 200 times (10 at a tenth), while everybody talks: no message whose `say` returned is
 //! missing anywhere afterwards, none is doubled, and the store opens every time.
+//!
+//! The writers say one thing after another without a pause. Between two cuts a random number of answers is waited for,
+//! and then a random part of the time that a `say` takes; so every cut falls into traffic, and how much is said in all
+//! depends on the number of cuts, not on how long they take.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Scale;
@@ -13,6 +17,10 @@ use crate::lan::{Lan, LanOptions};
 use crate::node::{Node, Place, SOON, up_all, wait_mesh};
 
 const NODES: usize = 3;
+/// At most so many answers between two cuts.
+const BETWEEN: usize = 12;
+/// About as long as a `say` takes, without a node too.
+const SAY: Duration = Duration::from_millis(40);
 
 /// Runs it.
 pub fn run(scale: &Scale) {
@@ -23,6 +31,7 @@ pub fn run(scale: &Scale) {
 
     // What was acknowledged: id to body. What was tried: bodies whose `say` may or may not have taken.
     let acknowledged = Mutex::new(BTreeMap::new());
+    let answered = Condvar::new();
     let tried = Mutex::new(0u64);
     let done = AtomicBool::new(false);
     // A restart waits for the `say` under way on its place, so that the two don't compete for the store.
@@ -30,7 +39,7 @@ pub fn run(scale: &Scale) {
     let mut restarts = Vec::new();
     std::thread::scope(|s| {
         for (place, quiet) in places.iter().zip(&quiet) {
-            let (lan, acknowledged, tried, done) = (&lan, &acknowledged, &tried, &done);
+            let (lan, acknowledged, answered, tried, done) = (&lan, &acknowledged, &answered, &tried, &done);
             s.spawn(move || {
                 for n in 0u64.. {
                     if done.load(Ordering::Relaxed) {
@@ -43,6 +52,7 @@ pub fn run(scale: &Scale) {
                     if let (0, Some(id)) = (answer.code, answer.first()["id"].as_str()) {
                         let doubled = lock(acknowledged).insert(id.to_owned(), body);
                         assert!(doubled.is_none(), "two messages with one id");
+                        answered.notify_all();
                     }
                 }
             });
@@ -50,8 +60,12 @@ pub fn run(scale: &Scale) {
         let stop = Stop(&done);
         let mut dice = Dice::new();
         for _ in 0..scale.pick(200, 10) {
-            // The moment is what is random here: there is no event to wait for.
-            std::thread::sleep(dice.between(Duration::from_millis(20), Duration::from_millis(400)));
+            let before = lock(&acknowledged);
+            let goal = before.len() + 1 + dice.below(BETWEEN);
+            let late = answered.wait_timeout_while(before, SOON, |a| a.len() < goal);
+            assert!(late.is_ok_and(|(_, late)| !late.timed_out()), "everybody goes on talking");
+            // The moment within a `say` is what is random here: there is no event to wait for.
+            std::thread::sleep(dice.between(Duration::ZERO, SAY));
             let victim = dice.below(NODES);
             nodes.remove(victim).kill();
             let _one = lock(&quiet[victim]);
@@ -75,6 +89,7 @@ pub fn run(scale: &Scale) {
     report("power cuts", restarts.len() as f64, "cuts", None);
     report("messages acknowledged", acknowledged.len() as f64, "messages", None);
     report("says tried", *lock(&tried) as f64, "says", None);
+    report_ms("restart after a power cut to ready, slowest", restarts.iter().max().copied().unwrap_or_default(), None);
     report_ms("restart after a power cut to ready, median", median(restarts), None);
 }
 

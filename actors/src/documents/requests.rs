@@ -11,7 +11,9 @@ use cairn_crdt::kinds::order::OrderKey;
 use super::DocumentsState;
 use super::commits::{After, Ticket, store_error};
 use super::show;
-use crate::api::{ApiError, Conversation, ConversationKind, Message, Network, Page, PageAt, Peer, Receipt, Said};
+use crate::api::{
+    ApiError, Conversation, ConversationKind, Member, Message, Network, Page, PageAt, Peer, Receipt, Said,
+};
 use crate::handle::{Reply, Request};
 use crate::limits::{MESSAGE_MAX, PAGE_MAX};
 use crate::proto::session::clean_name;
@@ -44,14 +46,6 @@ pub fn check_body(body: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn at(at: PageAt) -> At {
-    match at {
-        PageAt::Newest => At::Newest,
-        PageAt::Before(k) => At::Before(k),
-        PageAt::After(k) => At::After(k),
-    }
-}
-
 impl DocumentsState {
     /// Answers a request, now or once it is durable.
     pub(super) fn answer(&mut self, request: Request) {
@@ -65,6 +59,7 @@ impl DocumentsState {
             Request::Page(conversation, at, limit, reply) => drop(reply.send(self.page(conversation, at, limit))),
             Request::Message(conversation, id, reply) => drop(reply.send(self.message(conversation, &id))),
             Request::Receipts(conversation, id, reply) => drop(reply.send(self.receipts(conversation, &id))),
+            Request::Members(conversation, reply) => drop(reply.send(self.members(conversation))),
             Request::MarkRead(conversation, key, reply) => drop(reply.send(self.mark_read(conversation, key))),
             Request::Networks(reply) => drop(reply.send(Ok(self.networks_shown()))),
             Request::JoinNetwork(id, reply) => {
@@ -133,7 +128,7 @@ impl DocumentsState {
             let (members, _) = sp.members(&self.wiring);
             Some(show::message(sp, &self.view(sp, &id)?, &members, &self.wiring).state)
         });
-        Said { id, conversation, state: state.unwrap_or(crate::api::DeliveryState::Queued) }
+        Said { id, conversation: Some(conversation), state: state.unwrap_or(crate::api::DeliveryState::Queued) }
     }
 
     /// A message of ours is durable: whoever said it hears so.
@@ -146,7 +141,7 @@ impl DocumentsState {
 
     fn page(&mut self, conversation: SpaceId, place: PageAt, limit: usize) -> Result<Page, ApiError> {
         let conversation = self.folded.get(&conversation).copied().unwrap_or(conversation);
-        let (n, place) = (limit.clamp(1, PAGE_MAX), at(place));
+        let (n, place) = (limit.clamp(1, PAGE_MAX), At::from(place));
         let wiring = self.wiring.clone();
         let sp = self.space_of(conversation)?;
         sp.set_reference(wiring.mesh_ms());
@@ -158,6 +153,7 @@ impl DocumentsState {
             older: page.older,
             newer: page.newer,
             total: sp.chat.total(),
+            before: page.before,
         })
     }
 
@@ -194,6 +190,12 @@ impl DocumentsState {
         let sp = self.spaces.get(&conversation).ok_or_else(no_conversation)?;
         let view = self.view(sp, id).ok_or_else(no_message)?;
         Ok(show::receipts(sp, &view, &self.wiring))
+    }
+
+    fn members(&mut self, conversation: SpaceId) -> Result<Vec<Member>, ApiError> {
+        let conversation = self.folded.get(&conversation).copied().unwrap_or(conversation);
+        let wiring = self.wiring.clone();
+        Ok(show::members(self.space_of(conversation)?, &wiring))
     }
 
     fn mark_read(&mut self, conversation: SpaceId, key: OrderKey) -> Result<(), ApiError> {

@@ -7,7 +7,8 @@ use cairn_crdt::network::Standing;
 
 use super::DocumentsState;
 use crate::api::{
-    Badge, Conversation, ConversationKind, DeliveryState, Event, Message, Network, NetworkState, Preview, Receipt,
+    Badge, Conversation, ConversationKind, DeliveryState, Event, Member, Message, Network, NetworkState, PeerState,
+    Preview, Receipt,
 };
 use crate::space::{Space, SpaceKind};
 use crate::wiring::Wiring;
@@ -47,6 +48,21 @@ pub(crate) fn message(sp: &Space, m: &MessageView<'_>, members: &[DeviceId], wir
     }
 }
 
+/// What a space is to people: its kind and title, the other device of a direct one, the network of a room.
+pub(crate) fn titled(
+    kind: SpaceKind,
+    network_name: &str,
+    wiring: &Wiring,
+) -> (ConversationKind, String, Option<DeviceId>, Option<NetworkId>) {
+    match kind {
+        SpaceKind::Commons(id) if network_name.is_empty() => {
+            (ConversationKind::Everyone, "Everyone".into(), None, Some(id))
+        }
+        SpaceKind::Commons(id) => (ConversationKind::Everyone, format!("Everyone · {network_name}"), None, Some(id)),
+        SpaceKind::Direct(peer) => (ConversationKind::Direct, wiring.people.name(&peer), Some(peer), None),
+    }
+}
+
 /// A line in the list of conversations.
 pub(crate) fn conversation(sp: &Space, read_to: OrderKey, network_name: &str, wiring: &Wiring) -> Conversation {
     let (members, here) = sp.members(wiring);
@@ -57,13 +73,7 @@ pub(crate) fn conversation(sp: &Space, read_to: OrderKey, network_name: &str, wi
         sent: m.sent.ms(),
         mine: m.key.device == wiring.me,
     });
-    let (kind, title, peer, network) = match sp.kind {
-        SpaceKind::Commons(id) if network_name.is_empty() => {
-            (ConversationKind::Everyone, "Everyone".into(), None, Some(id))
-        }
-        SpaceKind::Commons(id) => (ConversationKind::Everyone, format!("Everyone · {network_name}"), None, Some(id)),
-        SpaceKind::Direct(peer) => (ConversationKind::Direct, wiring.people.name(&peer), Some(peer), None),
-    };
+    let (kind, title, peer, network) = titled(sp.kind, network_name, wiring);
     Conversation {
         id: sp.id,
         kind,
@@ -90,6 +100,14 @@ pub(crate) fn receipts(sp: &Space, m: &MessageView<'_>, wiring: &Wiring) -> Vec<
             last_seen: wiring.people.record(&id).and_then(|r| r.last_seen),
         })
         .collect()
+}
+
+/// Whom messages are for, those here first, then by name.
+pub(crate) fn members(sp: &Space, wiring: &Wiring) -> Vec<Member> {
+    let peers = sp.members(wiring).0.into_iter().filter_map(|id| wiring.people.peer(&id));
+    let mut all: Vec<Member> = peers.map(|p| Member { id: p.id, name: p.name, state: p.state }).collect();
+    all.sort_by_cached_key(|m| (m.state == PeerState::Offline, m.name.to_lowercase(), m.id));
+    all
 }
 
 impl DocumentsState {

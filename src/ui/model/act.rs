@@ -20,9 +20,9 @@ impl Model {
             Intent::Open(id) => return self.open(id),
             Intent::Step(by) => return self.step(by),
             Intent::Back => self.list_on_top = true,
+            Intent::ToggleDetails if !self.roomy => self.details_on_top = !self.details_on_top,
             Intent::ToggleDetails => {
                 self.preferences.details = !self.preferences.details;
-                self.details_on_top = !self.details_on_top;
                 return vec![Command::Save(self.preferences.clone())];
             }
             Intent::Search(text) => self.search = text,
@@ -44,6 +44,7 @@ impl Model {
             Intent::Say(id) => return self.say(id),
             Intent::LoadOlder(id) => return self.page(id, PageAt::Before(OrderKey::MAX)).into_iter().collect(),
             Intent::LoadNewer(id) => return self.page(id, PageAt::After(OrderKey::MIN)).into_iter().collect(),
+            Intent::LoadNumber(id, number) => return self.page(id, PageAt::Number(number)).into_iter().collect(),
             Intent::JumpToNewest(id) => {
                 self.wants_newest = true;
                 return self.page(id, PageAt::Newest).into_iter().collect();
@@ -73,6 +74,10 @@ impl Model {
             }
             Intent::JoinNetwork(id) => return self.answer(id, NetworkState::Joined, Command::JoinNetwork(id)),
             Intent::KeepApart(id) => return self.answer(id, NetworkState::Apart, Command::KeepApart(id)),
+            Intent::NameNetwork(id, name) => {
+                self.names.remove(&NameField::Network(id));
+                return vec![Command::NameNetwork(id, name.trim().to_owned())];
+            }
             Intent::SetAway(away) => return vec![Command::SetAway(away)],
             Intent::SetTheme(theme) => {
                 self.preferences.theme = theme;
@@ -123,11 +128,13 @@ impl Model {
         }
         self.open = Some(id);
         self.receipts = None;
+        self.members = None;
         let unread = self.conversation(&id).filter(|c| c.unread > 0).map(|c| c.read_to);
         let h = self.histories.entry(id).or_default();
         h.new_after = h.new_after.or(unread);
         let mut out: Vec<Command> = self.page(id, PageAt::Newest).into_iter().collect();
         out.extend(self.ask_receipts(id));
+        out.extend(self.ask_members());
         out
     }
 

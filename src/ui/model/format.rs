@@ -4,6 +4,8 @@ use cairn_actors::api::{Badge, DeliveryState, LinkState, Message, Peer, PeerStat
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
+use super::ThemeChoice;
+
 /// When and where "now" is, for views.
 #[derive(Debug, Clone)]
 pub struct Clock {
@@ -144,6 +146,18 @@ pub fn badge(badge: Badge) -> &'static str {
         Badge::Unknown => "unknown",
         Badge::Contact => "contact",
         Badge::Verified => "verified",
+    }
+}
+
+/// What a choice of colours is called.
+#[must_use]
+pub fn theme_name(choice: ThemeChoice) -> &'static str {
+    match choice {
+        ThemeChoice::System => "Like the system",
+        ThemeChoice::Light => "Light",
+        ThemeChoice::Dark => "Dark",
+        ThemeChoice::Sunlight => "Sunlight",
+        ThemeChoice::Night => "Night",
     }
 }
 

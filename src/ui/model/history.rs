@@ -16,6 +16,8 @@ pub struct History {
     older: bool,
     newer: bool,
     total: u64,
+    /// Messages before the first one in memory.
+    before: u64,
     loaded: bool,
     failed: Option<String>,
     asked: Option<PageAt>,
@@ -69,6 +71,19 @@ impl History {
         self.total.max(self.messages.len() as u64)
     }
 
+    /// How many messages lie before the first one in memory.
+    #[must_use]
+    pub fn before(&self) -> u64 {
+        self.before
+    }
+
+    /// Where the message of a number (0: the oldest of the conversation) lies in memory, if it does.
+    #[must_use]
+    pub fn index_of_number(&self, number: u64) -> Option<usize> {
+        let index = usize::try_from(number.checked_sub(self.before)?).ok()?;
+        (index < self.messages.len()).then_some(index)
+    }
+
     /// The newest message of ours in memory.
     #[must_use]
     pub fn last_own(&self) -> Option<&Message> {
@@ -97,6 +112,7 @@ impl History {
             PageAt::Newest => !self.loaded || self.newer || self.failed.is_some(),
             PageAt::Before(_) => self.older,
             PageAt::After(_) => self.newer,
+            PageAt::Number(number) => self.index_of_number(number).is_none(),
         };
         if self.asked.is_some() || !wanted {
             return None;
@@ -104,6 +120,8 @@ impl History {
         let at = match (at, self.messages.first(), self.messages.last()) {
             (PageAt::Before(_), Some(first), _) => PageAt::Before(first.key),
             (PageAt::After(_), _, Some(last)) => PageAt::After(last.key),
+            // Half of the page above it, so that there is something to scroll to both ways.
+            (PageAt::Number(number), ..) => PageAt::Number(number.saturating_sub(PAGE as u64 / 2)),
             _ => PageAt::Newest,
         };
         self.asked = Some(at);
@@ -147,14 +165,25 @@ impl History {
 
     /// Takes in a page. Answers the next page of a pass that [`Self::ask_again`] began, if more of it is left.
     pub fn take(&mut self, at: PageAt, page: Page) -> Option<PageAt> {
-        if self.asked == Some(at) {
+        let asked = self.asked == Some(at);
+        if asked {
             self.asked = None;
         }
         self.failed = None;
         self.total = page.total;
         let first_time = !self.loaded;
         self.loaded = true;
-        let last = page.messages.last().map(|m| m.key);
+        let (first, last) = (page.messages.first().map(|m| m.key), page.messages.last().map(|m| m.key));
+        let before = page.before;
+        let next = self.take_page(at, page, asked || first_time, last);
+        // The node knows where its page stands.
+        if first.is_some() && first == self.messages.first().map(|m| m.key) {
+            self.before = before;
+        }
+        next
+    }
+
+    fn take_page(&mut self, at: PageAt, page: Page, asked: bool, last: Option<OrderKey>) -> Option<PageAt> {
         match at {
             PageAt::Newest => {
                 let touches = page
@@ -162,19 +191,19 @@ impl History {
                     .first()
                     .zip(self.messages.last())
                     .is_some_and(|(first, newest)| first.key <= newest.key);
-                if first_time || !touches {
-                    self.messages = page.messages;
-                    self.older = page.older;
-                } else {
+                if touches {
                     self.merge(page.messages);
+                    self.newer = page.newer;
+                } else if asked || !self.newer {
+                    self.replace(page);
                 }
-                self.newer = page.newer;
                 self.tail = false;
                 if std::mem::take(&mut self.tail_late) {
                     return self.ask_tail();
                 }
             }
-            PageAt::Before(_) => {
+            PageAt::Number(_) => self.replace(page),
+            PageAt::Before(_) if asked => {
                 self.merge(page.messages);
                 self.older = page.older;
                 if self.messages.len() > KEEP {
@@ -182,7 +211,7 @@ impl History {
                     self.newer = true;
                 }
             }
-            PageAt::After(from) => {
+            PageAt::After(from) if asked || self.refresh == Some(from) => {
                 let newest = self.messages.last().map(|m| m.key);
                 let more_of_ours = last < newest;
                 self.merge(page.messages);
@@ -202,10 +231,19 @@ impl History {
                 if over > 0 {
                     self.messages.drain(..over);
                     self.older = true;
+                    self.before = self.before.saturating_add(over as u64);
                 }
             }
+            // It was asked for beside what is no longer in memory.
+            PageAt::Before(_) | PageAt::After(_) => {}
         }
         None
+    }
+
+    /// Another part of the conversation takes the place of what is in memory; passes over that have lost their sense.
+    fn replace(&mut self, page: Page) {
+        (self.messages, self.older, self.newer) = (page.messages, page.older, page.newer);
+        (self.refresh, self.refresh_late) = (None, false);
     }
 
     /// A page did not arrive.
@@ -294,6 +332,7 @@ mod tests {
             older: range.start > 0,
             newer: range.end < total,
             total,
+            before: range.start,
         }
     }
 
@@ -326,6 +365,32 @@ mod tests {
         h.take(PageAt::Newest, page(500..503, 503));
         assert_eq!(keys(&h), [500, 501, 502]);
         assert!(h.older());
+    }
+
+    #[test]
+    fn a_page_by_number_takes_the_place_of_what_was_in_memory() {
+        let mut h = History::default();
+        h.take(PageAt::Newest, page(900..1_000, 1_000));
+        assert_eq!((h.before(), h.index_of_number(950), h.index_of_number(899)), (900, Some(50), None));
+        assert_eq!(h.ask(PageAt::Number(950)), None, "it is there");
+        // A pass and a look at the tail are under way when the person goes elsewhere.
+        let (pass, tail) = (h.ask_again().unwrap(), h.ask_tail().unwrap());
+        let at = h.ask(PageAt::Number(300)).unwrap();
+        assert_eq!(at, PageAt::Number(200), "with messages above it");
+        assert_eq!(h.ask(PageAt::Number(600)), None, "one page at a time");
+        h.take(at, page(200..400, 1_000));
+        assert_eq!((h.before(), h.index_of_number(300), h.older(), h.newer()), (200, Some(100), true, true));
+        // Their pages come late and leave no gap in what is in memory.
+        assert_eq!(h.take(pass, page(901..1_000, 1_000)), None);
+        assert_eq!(h.take(tail, page(800..1_000, 1_000)), None);
+        assert_eq!(keys(&h), (200..400).collect::<Vec<_>>());
+        let older = h.ask(PageAt::Before(OrderKey::MIN)).unwrap();
+        h.take(older, page(0..200, 1_000));
+        assert_eq!((h.before(), h.older()), (0, false));
+        let newest = h.ask(PageAt::Newest).unwrap();
+        h.take(newest, page(800..1_000, 1_000));
+        assert_eq!((h.before(), h.newer()), (800, false));
+        assert_eq!(keys(&h), (800..1_000).collect::<Vec<_>>());
     }
 
     #[test]

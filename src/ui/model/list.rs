@@ -92,8 +92,8 @@ impl Model {
         let rooms = self.conversations.iter().filter(|o| o.network.is_some()).count();
         let network = c.network.and_then(|n| self.networks.iter().find(|o| o.id == n));
         match network {
-            Some(n) if rooms > 1 && !n.name.is_empty() => format!("{} · {}", c.title, n.name),
-            Some(n) if rooms > 1 => format!("{} · {}", c.title, n.id.short()),
+            // The node's title says the name of a network that has one.
+            Some(n) if rooms > 1 && n.name.is_empty() => format!("{} · {}", c.title, n.id.short()),
             _ => c.title.clone(),
         }
     }

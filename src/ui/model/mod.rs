@@ -10,11 +10,11 @@ pub mod palette;
 use std::collections::{BTreeMap, VecDeque};
 
 use cairn_actors::api::{
-    ApiError, Conversation, Event, Message, Network, NetworkState, Page, PageAt, Peer, Receipt, Said, Status,
+    ApiError, Conversation, Event, Member, Message, Network, NetworkState, Page, PageAt, Peer, Receipt, Said, Status,
 };
 use cairn_actors::limits;
+pub use cairn_actors::settings::ThemeChoice;
 use cairn_crdt::ids::{DeviceId, MessageId, SpaceId};
-use serde::{Deserialize, Serialize};
 
 use super::intent::{Command, NameField};
 pub use format::Clock;
@@ -43,43 +43,8 @@ pub enum View {
     Settings,
 }
 
-/// Which colours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ThemeChoice {
-    /// As the system says.
-    #[default]
-    System,
-    /// Warm light greys.
-    Light,
-    /// Dark greys.
-    Dark,
-    /// Black on white, larger: readable outdoors.
-    Sunlight,
-    /// Everything in one dim red, which spares eyes that are used to the dark.
-    Night,
-}
-
-impl ThemeChoice {
-    /// All of them, in the order they are offered.
-    pub const ALL: [Self; 5] = [Self::System, Self::Light, Self::Dark, Self::Sunlight, Self::Night];
-
-    /// What it is called.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::System => "Like the system",
-            Self::Light => "Light",
-            Self::Dark => "Dark",
-            Self::Sunlight => "Sunlight",
-            Self::Night => "Night",
-        }
-    }
-}
-
 /// What the window remembers between starts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preferences {
     /// Which colours.
     pub theme: ThemeChoice,
@@ -112,6 +77,8 @@ pub enum Update {
     Page(SpaceId, PageAt, Result<Page, ApiError>),
     /// What became of a message; `None`: it could not be told.
     Receipts(SpaceId, MessageId, Option<Vec<Receipt>>),
+    /// Who is in a room; `None`: it could not be told.
+    Members(SpaceId, Option<Vec<Member>>),
     /// A message is durable.
     Said(Said),
     /// A message could not be said: its text goes back into the composer.
@@ -182,6 +149,8 @@ pub struct Model {
     pub list_on_top: bool,
     /// In a window without room for it: whether the details lie over the conversation.
     pub details_on_top: bool,
+    /// Whether the window has room for the details beside the conversation.
+    pub roomy: bool,
     /// Whether the window has the keyboard.
     pub focused: bool,
     /// Whether the node is gone.
@@ -190,6 +159,8 @@ pub struct Model {
     pub saving: u32,
     /// What became of our newest message.
     pub receipts: Option<Receipts>,
+    /// Who is in the room that is open, once known.
+    pub members: Option<(SpaceId, Vec<Member>)>,
     histories: BTreeMap<SpaceId, History>,
     drafts: BTreeMap<SpaceId, String>,
     names: BTreeMap<NameField, String>,
@@ -199,6 +170,9 @@ pub struct Model {
     /// A question for receipts is under way, and something happened since.
     receipts_asked: bool,
     receipts_late: bool,
+    /// Likewise for who is in the open room.
+    members_asked: bool,
+    members_late: bool,
     /// Set by intents that move the keyboard; the view takes it.
     pub wants_focus: Option<Focus>,
     /// Set by intents that scroll the open history to its newest message; the view takes it.
@@ -248,6 +222,9 @@ impl Model {
         match field {
             NameField::Own => self.status.as_ref().map(|s| s.name.clone()).unwrap_or_default(),
             NameField::Petname(d) => self.peers.get(&d).map(|p| p.name.clone()).unwrap_or_default(),
+            NameField::Network(id) => {
+                self.networks.iter().find(|n| n.id == id).map(|n| n.name.clone()).unwrap_or_default()
+            }
         }
     }
 
@@ -286,8 +263,18 @@ impl Model {
     #[must_use]
     pub fn people(&self) -> Vec<&Peer> {
         let mut all: Vec<&Peer> = self.peers.values().collect();
-        all.sort_by_key(|p| (p.state, p.name.to_lowercase(), p.id));
+        all.sort_by_cached_key(|p| (p.state, p.name.to_lowercase(), p.id));
         all
+    }
+
+    /// People in the open room by what is known of each now, those here first, then by name; `None` until the node has
+    /// said who is in it.
+    #[must_use]
+    pub fn room_people(&self) -> Option<Vec<&Peer>> {
+        let (_, members) = self.members.as_ref().filter(|(id, _)| self.open == Some(*id))?;
+        let mut all: Vec<&Peer> = members.iter().filter_map(|m| self.peers.get(&m.id)).collect();
+        all.sort_by_cached_key(|p| (p.state, p.name.to_lowercase(), p.id));
+        Some(all)
     }
 
     /// Lets time pass: notices go. Answers when the next one goes, in milliseconds since 1970.
@@ -322,7 +309,8 @@ impl Model {
                     return self.open_first();
                 }
                 // After lost events the open history may lack messages too.
-                return self.open.and_then(|id| self.read_again(id)).into_iter().collect();
+                let again = self.open.and_then(|id| self.read_again(id));
+                return again.into_iter().chain(self.ask_members()).collect();
             }
             Update::Page(id, at, Ok(page)) => {
                 let next = self.histories.entry(id).or_default().take(at, page);
@@ -342,6 +330,14 @@ impl Model {
                 let again = std::mem::take(&mut self.receipts_late);
                 self.receipts_asked = false;
                 return self.open.filter(|_| again).and_then(|id| self.ask_receipts(id)).into_iter().collect();
+            }
+            Update::Members(conversation, list) => {
+                if let Some(list) = list.filter(|_| self.open == Some(conversation)) {
+                    self.members = Some((conversation, list));
+                }
+                self.members_asked = false;
+                let again = std::mem::take(&mut self.members_late) || self.open != Some(conversation);
+                return again.then(|| self.ask_members()).flatten().into_iter().collect();
             }
             Update::Said(_) => self.saving = self.saving.saturating_sub(1),
             Update::NotSaid { conversation, body, error } => {
@@ -382,8 +378,13 @@ impl Model {
                 return out;
             }
             Event::Conversation(c) => {
+                let open = self.open == Some(c.id);
+                let before = self.conversation(&c.id).map(|c| (c.members, c.here));
+                let changed = before != Some((c.members, c.here));
                 self.conversation_changed(*c);
-                return self.open_first();
+                let mut out = self.open_first();
+                out.extend(if open && changed { self.ask_members() } else { None });
+                return out;
             }
             Event::Network(n) => match self.networks.iter_mut().find(|o| o.id == n.id) {
                 Some(old) => *old = *n,
@@ -443,6 +444,16 @@ impl Model {
             return None;
         }
         Some(Command::Receipts(id, own))
+    }
+
+    /// Asks who is in the open conversation, where that is a room.
+    fn ask_members(&mut self) -> Option<Command> {
+        let id = self.open.filter(|id| self.conversation(id).is_some_and(|c| c.peer.is_none()))?;
+        if std::mem::replace(&mut self.members_asked, true) {
+            self.members_late = true;
+            return None;
+        }
+        Some(Command::Members(id))
     }
 
     fn read_again(&mut self, id: SpaceId) -> Option<Command> {

@@ -1,5 +1,8 @@
 //! The command palette: everything one can do or open, filtered as one types.
 
+use cairn_actors::api::NetworkState;
+
+use super::format::theme_name;
 use super::list::matches;
 use super::{Model, SCALES, ThemeChoice, View};
 use crate::ui::intent::Intent;
@@ -76,12 +79,15 @@ fn commands(model: &Model) -> Vec<Entry> {
         entry("Show me as here", "", Intent::SetAway(false)),
     ];
     for choice in ThemeChoice::ALL {
-        out.push(entry(&format!("Colours: {}", choice.name()), "", Intent::SetTheme(choice)));
+        out.push(entry(&format!("Colours: {}", theme_name(choice)), "", Intent::SetTheme(choice)));
     }
     let scale = model.preferences.scale;
     out.push(entry("Larger", "Ctrl +", Intent::SetScale(scale.saturating_add(10).min(SCALES.1))));
     out.push(entry("Smaller", "Ctrl −", Intent::SetScale(scale.saturating_sub(10).max(SCALES.0))));
     out.push(entry("Normal size", "Ctrl 0", Intent::SetScale(100)));
+    if model.networks.iter().any(|n| n.state == NetworkState::Joined) {
+        out.push(entry("Name the network", "", Intent::Show(View::Network)));
+    }
     if let Some(s) = &model.status {
         out.push(entry("Copy my code", "", Intent::Copy(s.code.clone())));
     }

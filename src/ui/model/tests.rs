@@ -130,7 +130,7 @@ fn the_first_room_opens_by_itself() {
     let room = sample::conversations().remove(0);
     let asked = m.apply(Update::Event(Box::new(Event::Conversation(Box::new(room.clone())))));
     assert_eq!((m.open, m.list_on_top), (Some(room.id), true));
-    assert_eq!(asked, [Command::Page(room.id, PageAt::Newest, history::PAGE)]);
+    assert_eq!(asked, [Command::Page(room.id, PageAt::Newest, history::PAGE), Command::Members(room.id)]);
     let other = sample::conversations().remove(1);
     assert_eq!(m.apply(Update::Event(Box::new(Event::Conversation(Box::new(other))))), []);
     assert_eq!(m.open, Some(room.id), "once");
@@ -140,11 +140,47 @@ fn the_first_room_opens_by_itself() {
 fn several_rooms_say_whose_they_are() {
     let mut m = sample::model();
     assert_eq!(m.title(&m.conversations[0]), "Everyone");
+    m.conversations[0].title = "Everyone · North Ridge".into();
     m.apply(Update::Networks(vec![sample::network(1, NetworkState::Joined), sample::network(2, NetworkState::Joined)]));
     let mut other = m.conversations[0].clone();
     (other.id, other.network) = (cairn_crdt::ids::SpaceId([7; 32]), Some(sample::network_id(2)));
+    other.title = "Everyone · Valley office".into();
     m.apply(Update::Event(Box::new(Event::Conversation(Box::new(other)))));
     assert_eq!(sections(&m)[0].1, ["Everyone · North Ridge", "Everyone · Valley office"]);
+    // Without a name the id tells them apart.
+    m.networks[1].name.clear();
+    m.conversations[1].title = "Everyone".into();
+    assert_eq!(sections(&m)[0].1[1], format!("Everyone · {}", sample::network_id(2).short()));
+}
+
+#[test]
+fn who_is_in_the_room_is_asked_when_it_opens_and_when_it_changes() {
+    let mut m = sample::model();
+    let room = sample::everyone();
+    let names = |m: &Model| m.room_people().map(|all| all.iter().map(|p| p.name.clone()).collect::<Vec<_>>());
+    let shown = names(&m).unwrap();
+    assert_eq!(shown.len(), 7);
+    assert!(!shown.contains(&sample::name(8).to_owned()), "known, but not of this room");
+    assert_eq!(shown.last().map(String::as_str), Some("T. Rinaldi"), "who is not here comes last");
+    let changed = |m: &mut Model, members: u32| {
+        let mut c = m.conversation(&room).unwrap().clone();
+        c.members = members;
+        m.apply(Update::Event(Box::new(Event::Conversation(Box::new(c)))))
+    };
+    assert_eq!(changed(&mut m, 9), [], "as many as before");
+    assert_eq!(changed(&mut m, 10), [Command::Members(room)]);
+    assert_eq!(changed(&mut m, 11), [], "one question at a time");
+    assert_eq!(m.apply(Update::Members(room, None)), [Command::Members(room)], "what came meanwhile is asked now");
+    assert_eq!(names(&m).unwrap().len(), 7, "an answer that fails changes nothing");
+    assert_eq!(m.apply(Update::Members(room, Some(Vec::new()))), []);
+    assert_eq!(names(&m), Some(Vec::new()));
+    // An answer for the room that was left is of no use.
+    m.act(Intent::Open(sample::direct(1)));
+    assert_eq!(m.act(Intent::Open(room)), [Command::Members(room)]);
+    assert_eq!(names(&m), None);
+    m.act(Intent::Open(sample::direct(1)));
+    assert_eq!(m.apply(Update::Members(room, Some(Vec::new()))), []);
+    assert_eq!(m.members, None);
 }
 
 #[test]

@@ -66,6 +66,9 @@ fn person(ui: &mut Ui, scene: &Scene<'_>, p: &Peer, out: &mut Intents) {
         let code = text::mono(ui, theme, &p.code, theme.muted);
         text::left(ui.painter(), pos2(x, picture.center().y + 11.0), &code);
         ui.add_space(4.0);
+        if let Some(own) = p.own_name.as_ref().filter(|own| p.petname.is_some() && **own != p.name) {
+            paragraph(ui, theme, &format!("Calls itself {own}"), Ink::new(Size::Small, theme.muted));
+        }
         let color = if p.badge == Badge::Unknown { theme.warning } else { theme.muted };
         paragraph(ui, theme, format::badge_sentence(p.badge), Ink::new(Size::Small, color));
     });
@@ -135,7 +138,7 @@ fn room(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
             }
         });
     }
-    let people = scene.model.people();
+    let Some(people) = scene.model.room_people() else { return };
     let here = people.iter().filter(|p| p.state != PeerState::Offline).count();
     card(ui, theme, &format!("People · {here} here"), |ui| {
         ui.spacing_mut().item_spacing.y = 0.0;

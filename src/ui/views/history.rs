@@ -35,6 +35,8 @@ struct Place {
     anchor: Option<(OrderKey, f32)>,
     /// The line above new messages that was scrolled to when it appeared.
     new: Option<OrderKey>,
+    /// The number of the message that the scroll bar was dragged to, until it is in memory.
+    wanted: Option<u64>,
 }
 
 /// A row on screen.
@@ -57,7 +59,7 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, id: SpaceId, history: &History, rect
 
     let mut place = ui.data(|d| d.get_temp::<Place>(memory)).unwrap_or_default();
     if scene.model.wants_newest {
-        place.anchor = None;
+        (place.anchor, place.wanted) = (None, None);
     } else if history.new_after.is_some() && place.new != history.new_after && place.anchor.is_none() {
         // Where one left off; if all of it fits on the screen, that is the newest.
         place.anchor = history.first_new().map(|key| (key, LINE_AT));
@@ -65,10 +67,25 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, id: SpaceId, history: &History, rect
     place.new = history.new_after;
     let bar = Bar::interact(ui, memory, rect);
     let visible = ui.data(|d| d.get_temp::<f32>(memory.with("visible"))).unwrap_or(10.0);
-    if let Some(index) = bar.target(rect, history.messages().len(), visible) {
-        place.anchor = history.messages().get(index).map(|m| (m.key, 0.0));
+    if let Some(number) = bar.target(rect, history.total(), visible) {
+        place.wanted = Some(number);
     }
-    let delta = scroll_delta(ui, rect, area.has_focus(), &mut place);
+    let delta = scroll_delta(ui, rect);
+    let pressed = |key| area.has_focus() && ui.input(|i| i.key_pressed(key));
+    if pressed(Key::Home) {
+        place.wanted = Some(0);
+    }
+    if pressed(Key::End) {
+        (place.anchor, place.wanted) = (None, None);
+        if history.newer() {
+            out.push(Intent::JumpToNewest(id));
+        }
+    }
+    if let Some(m) = place.wanted.and_then(|n| history.index_of_number(n)).and_then(|i| history.messages().get(i)) {
+        (place.anchor, place.wanted) = (Some((m.key, 0.0)), None);
+    } else if delta != 0.0 || history.failed().is_some() {
+        place.wanted = None;
+    }
     let (rows, place) = lay_out(ui, scene, history, rect, place, delta);
 
     let clip = ui.clip_rect();
@@ -83,13 +100,16 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, id: SpaceId, history: &History, rect
     let first = rows.first().map_or(0, |r| r.index);
     let last = rows.last().map_or(0, |r| r.index);
     let whole = fraction(&rows, rect);
-    bar.paint(ui, scene, rect, first, history.messages().len(), whole);
+    let number = place.wanted.unwrap_or(history.before().saturating_add(first as u64));
+    bar.paint(ui, scene, rect, number, history.total(), whole);
     focus_ring(ui, scene.theme, &area, rect.shrink(2.0), 6.0);
 
-    if first < AHEAD && history.older() {
+    if let Some(number) = place.wanted {
+        out.push(Intent::LoadNumber(id, number));
+    } else if first < AHEAD && history.older() {
         out.push(Intent::LoadOlder(id));
     }
-    if last + AHEAD > history.messages().len() && history.newer() {
+    if place.wanted.is_none() && last + AHEAD > history.messages().len() && history.newer() {
         out.push(Intent::LoadNewer(id));
     }
     if place.anchor.is_some() {
@@ -127,7 +147,7 @@ fn read(scene: &Scene<'_>, id: SpaceId, history: &History, out: &mut Intents) {
 }
 
 /// How far the content moves down in this frame, in points.
-fn scroll_delta(ui: &Ui, rect: Rect, focused: bool, place: &mut Place) -> f32 {
+fn scroll_delta(ui: &Ui, rect: Rect) -> f32 {
     let mut delta = 0.0;
     if ui.rect_contains_pointer(rect) {
         delta += ui.input(|i| i.smooth_scroll_delta().y);
@@ -138,16 +158,6 @@ fn scroll_delta(ui: &Ui, rect: Rect, focused: bool, place: &mut Place) -> f32 {
         delta += if i.key_pressed(Key::PageUp) { rect.height() * 0.85 } else { 0.0 };
         delta -= if i.key_pressed(Key::PageDown) { rect.height() * 0.85 } else { 0.0 };
     });
-    if focused {
-        ui.input(|i| {
-            if i.key_pressed(Key::End) {
-                place.anchor = None;
-            }
-            if i.key_pressed(Key::Home) {
-                place.anchor = Some((OrderKey::MIN, HEAD));
-            }
-        });
-    }
     delta
 }
 
@@ -270,7 +280,7 @@ fn jump(ui: &Ui, scene: &Scene<'_>, id: SpaceId, history: &History, rect: Rect, 
     }
 }
 
-/// The scroll bar: its thumb tells which messages are on screen, by number.
+/// The scroll bar: its thumb tells which messages are on screen, by their numbers in the whole conversation.
 struct Bar {
     response: egui::Response,
 }
@@ -282,14 +292,14 @@ impl Bar {
     }
 
     /// Which message is wanted at the top, while the bar is dragged.
-    fn target(&self, rect: Rect, n: usize, visible: f32) -> Option<usize> {
+    fn target(&self, rect: Rect, n: u64, visible: f32) -> Option<u64> {
         let at = self.response.interact_pointer_pos().filter(|_| self.response.dragged())?;
         let share = ((at.y - rect.top()) / rect.height()).clamp(0.0, 1.0);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped above")]
-        Some((share * (n as f32 - visible).max(0.0)) as usize)
+        Some((share * (n as f32 - visible).max(0.0)) as u64)
     }
 
-    fn paint(&self, ui: &Ui, scene: &Scene<'_>, rect: Rect, first: usize, n: usize, visible: f32) {
+    fn paint(&self, ui: &Ui, scene: &Scene<'_>, rect: Rect, first: u64, n: u64, visible: f32) {
         let n = n as f32;
         if visible + 0.5 >= n {
             return;

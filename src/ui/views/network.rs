@@ -1,14 +1,14 @@
 //! The network page: the question about a network that was met, networks, interfaces, and who is reached where.
 
 use cairn_actors::api::{LinkState, Network, NetworkState, Peer, PeerState};
-use egui::{Frame, Margin, Rect, Role, ScrollArea, Sense, Ui, UiBuilder, WidgetInfo, pos2, vec2};
+use egui::{Frame, Id, Margin, Rect, Role, ScrollArea, Sense, Ui, UiBuilder, WidgetInfo, pos2, vec2};
 
-use super::{Intents, Scene};
-use crate::ui::intent::Intent;
+use super::{Intents, Scene, first_start};
+use crate::ui::intent::{Intent, NameField};
 use crate::ui::model::format;
 use crate::ui::paint::avatar;
 use crate::ui::paint::text::{self, Ink};
-use crate::ui::paint::widgets::{Kind, button, card, focus_ring, pair, paragraph, within};
+use crate::ui::paint::widgets::{Kind, button, button_enabled, card, field, focus_ring, pair, paragraph, within};
 use crate::ui::theme::Size;
 
 /// Width of the second column.
@@ -29,6 +29,7 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
         ui.painter().vline(right.left() + 0.5, right.y_range(), theme.hairline());
         column(ui, "network aside", right.shrink2(vec2(20.0, 0.0)), |ui| {
             networks(ui, scene, out);
+            names(ui, scene, out);
             interfaces(ui, scene);
         });
     } else {
@@ -49,6 +50,7 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
         }
         if !two {
             networks(ui, scene, out);
+            names(ui, scene, out);
             interfaces(ui, scene);
         }
         people(ui, scene, out);
@@ -143,6 +145,34 @@ fn networks(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
             }
         }
     });
+}
+
+/// A card for each network that one is in, to name it.
+fn names(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
+    let theme = scene.theme;
+    for n in scene.model.networks.iter().filter(|n| n.state == NetworkState::Joined) {
+        let head = if n.primary { "Name of your network".to_owned() } else { format!("Name of {}", title(n)) };
+        card(ui, theme, &head, |ui| {
+            let what = NameField::Network(n.id);
+            let mut value = scene.model.name_field(what);
+            let hint = format!("Network {}", n.id.short());
+            let (response, entered) = field(ui, theme, Id::unique(("network name", n.id.0)), &head, &hint, &mut value);
+            if response.changed() {
+                out.push(Intent::EditName(what, value.clone()));
+            }
+            let changed = value.trim() != n.name;
+            let problem = first_start::problem(&value).filter(|_| changed);
+            let words = problem.unwrap_or("Everybody in it sees this name and may change it.");
+            let color = if problem.is_some() { theme.alert } else { theme.muted };
+            paragraph(ui, theme, words, Ink::new(Size::Small, color));
+            ui.add_space(2.0);
+            let ready = changed && problem.is_none();
+            let pressed = button_enabled(ui, theme, "Name it", Kind::Plain, ready).clicked();
+            if (pressed || entered) && ready {
+                out.push(Intent::NameNetwork(n.id, value));
+            }
+        });
+    }
 }
 
 fn interfaces(ui: &mut Ui, scene: &Scene<'_>) {

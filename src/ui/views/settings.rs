@@ -4,6 +4,7 @@ use egui::{Id, Rect, ScrollArea, Ui, pos2, vec2};
 
 use super::{Intents, Scene, first_start};
 use crate::ui::intent::{Intent, NameField};
+use crate::ui::model::format::theme_name;
 use crate::ui::model::{SCALES, ThemeChoice};
 use crate::ui::paint::text::Ink;
 use crate::ui::paint::widgets::{Kind, button, button_enabled, card, choice, field, pair, paragraph, within};
@@ -35,7 +36,7 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
             card(ui, theme, "Colours", |ui| {
                 ui.spacing_mut().item_spacing.y = 2.0;
                 for c in ThemeChoice::ALL {
-                    if choice(ui, theme, c.name(), what(c), scene.model.preferences.theme == c).clicked() {
+                    if choice(ui, theme, theme_name(c), what(c), scene.model.preferences.theme == c).clicked() {
                         out.push(Intent::SetTheme(c));
                     }
                 }

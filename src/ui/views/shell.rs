@@ -52,8 +52,7 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
         main.min.x = right;
     }
     if main.width() > 1.0 {
-        let roomy = wide >= WITH_DETAILS;
-        let wants = if roomy { scene.model.preferences.details } else { scene.model.details_on_top };
+        let wants = if scene.model.roomy { scene.model.preferences.details } else { scene.model.details_on_top };
         let has_details = has_list && scene.model.open.is_some() && wants;
         let side = Rect::from_min_max(pos2((body.right() - DETAILS).max(main.left()), body.top()), body.max);
         let beside = main.width() - DETAILS >= BESIDE;

@@ -54,6 +54,8 @@ pub enum PageAt {
     Before(OrderKey),
     /// The oldest after a key.
     After(OrderKey),
+    /// From the message of this number on, the oldest being 0.
+    Number(u64),
 }
 
 /// Part of a history.
@@ -65,6 +67,8 @@ pub struct Page<'a> {
     pub older: bool,
     /// Whether there are newer ones.
     pub newer: bool,
+    /// How many messages lie before the first one, as near as the spans of segments not in memory tell.
+    pub before: u64,
 }
 
 /// A conversation.
@@ -200,10 +204,17 @@ impl Conversation {
         if self.spans.is_empty() {
             return None;
         }
+        let at = match at {
+            PageAt::Number(number) => match self.place_of(*number) {
+                Ok(key) => &PageAt::After(key),
+                Err(segment) => return Some(segment),
+            },
+            other => other,
+        };
         let page = self.page(at, n);
         let full = page.messages.len() >= n;
         let (from, to) = match at {
-            PageAt::Newest | PageAt::Before(_) => {
+            PageAt::Newest | PageAt::Before(_) | PageAt::Number(_) => {
                 let to = if let PageAt::Before(key) = at { key.stamp } else { Hlc(u64::MAX) };
                 let from = page.messages.first().filter(|_| full).map_or(Hlc(0), |m| m.key.stamp);
                 (from, to)
@@ -223,21 +234,53 @@ impl Conversation {
     /// A page of at most `n` messages of the loaded segments.
     #[must_use]
     pub fn page(&self, at: &PageAt, n: usize) -> Page<'_> {
-        let messages = match at {
-            PageAt::Newest => self.backwards(&OrderKey::MAX, n),
-            PageAt::Before(key) => self.backwards(key, n),
-            PageAt::After(key) => self.forwards(key, n),
+        let (messages, empty_at) = match at {
+            PageAt::Newest => (self.backwards(&OrderKey::MAX, n), OrderKey::MAX),
+            PageAt::Before(key) => (self.backwards(key, n), *key),
+            PageAt::After(key) => (self.forwards(key, n), *key),
+            PageAt::Number(number) => {
+                let key = self.place_of(*number).unwrap_or(OrderKey::MAX);
+                (self.forwards(&key, n), key)
+            }
         };
-        let (low, high) = match (messages.first(), messages.last(), at) {
-            (Some(first), Some(last), _) => (first.key, last.key),
-            (_, _, PageAt::Newest) => (OrderKey::MAX, OrderKey::MAX),
-            (_, _, PageAt::Before(key) | PageAt::After(key)) => (*key, *key),
+        let (low, high) = match (messages.first(), messages.last()) {
+            (Some(first), Some(last)) => (first.key, last.key),
+            _ => (empty_at, empty_at),
         };
         let older = self.shown_segments().any(|s| s.position(&low) > 0)
             || self.unloaded().any(|(_, s)| s.may_hold(Hlc(0), low.stamp));
         let newer = self.shown_segments().any(|s| s.after(&high) < s.len())
             || (high != OrderKey::MAX && self.unloaded().any(|(_, s)| s.may_hold(high.stamp, Hlc(u64::MAX))));
-        Page { messages, older, newer }
+        Page { messages, older, newer, before: self.number_of(&low) }
+    }
+
+    /// How many messages lie before a key. Of a segment that is not in memory all count if it ends before.
+    fn number_of(&self, key: &OrderKey) -> u64 {
+        let loaded = self.shown_segments().map(|s| s.position(key) as u64);
+        let unloaded = self.unloaded().filter(|(_, s)| s.last < key.stamp).map(|(_, s)| s.count);
+        loaded.chain(unloaded).sum()
+    }
+
+    /// The place just before the message of a number, or the segment that must be loaded to tell.
+    fn place_of(&self, number: u64) -> Result<OrderKey, DocumentId> {
+        for segment in self.shown_segments() {
+            let (mut low, mut high) = (0, segment.len());
+            while low < high {
+                let middle = low.midpoint(high);
+                match segment.at(middle) {
+                    Some(m) if self.number_of(&m.key) < number => low = middle.saturating_add(1),
+                    _ => high = middle,
+                }
+            }
+            let Some(m) = segment.at(low).filter(|m| self.number_of(&m.key) == number) else { continue };
+            let beside = self.unloaded().find(|(_, s)| s.may_hold(m.key.stamp, m.key.stamp));
+            // A key that no message has, just before this one's.
+            return beside.map_or(Ok(OrderKey { id: MessageId([0; 16]), ..m.key }), |(id, _)| Err(*id));
+        }
+        // It lies in a segment that is not in memory: the first to end after so many.
+        let ends = |s: &Span| self.number_of(&OrderKey { stamp: Hlc(s.last.0.saturating_add(1)), ..OrderKey::MIN });
+        let holds = self.unloaded().filter(|(_, s)| s.count > 0 && ends(s) > number);
+        holds.min_by_key(|(id, s)| (s.last, **id)).map_or(Ok(OrderKey::MAX), |(id, _)| Err(*id))
     }
 
     /// Merges the segments from a key towards the past.

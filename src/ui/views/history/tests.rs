@@ -8,6 +8,9 @@ use crate::ui::model::{Model, Update};
 use crate::ui::sample;
 use crate::ui::window::Window;
 
+/// A place in the history.
+const MIDDLE: egui::Pos2 = pos2(650.0, 400.0);
+
 struct View {
     ctx: egui::Context,
     window: Window,
@@ -27,7 +30,7 @@ impl View {
 
     /// Paints a frame and answers where each text stands.
     fn frame(&mut self, wheel: f32) -> Vec<(String, f32)> {
-        let mut events = vec![Event::PointerMoved(pos2(650.0, 400.0))];
+        let mut events = vec![Event::PointerMoved(MIDDLE)];
         if wheel != 0.0 {
             events.push(Event::MouseWheel {
                 unit: MouseWheelUnit::Point,
@@ -37,6 +40,10 @@ impl View {
                 modifiers: Modifiers::NONE,
             });
         }
+        self.frame_with(events)
+    }
+
+    fn frame_with(&mut self, events: Vec<Event>) -> Vec<(String, f32)> {
         self.time += 1.0 / 60.0;
         let input = RawInput {
             screen_rect: Some(Rect::from_min_size(pos2(0.0, 0.0), vec2(1280.0, 800.0))),
@@ -92,7 +99,8 @@ fn model(range: std::ops::Range<u64>, total: u64) -> Model {
     m.act(crate::ui::intent::Intent::Open(sample::direct(1)));
     m.apply(Update::Event(Box::new(cairn_actors::api::Event::Messages { conversation: id, count: 1 })));
     m.act(crate::ui::intent::Intent::Open(id));
-    let page = Page { older: range.start > 0, newer: range.end < total, total, messages: messages(range) };
+    let before = range.start;
+    let page = Page { older: before > 0, newer: range.end < total, total, before, messages: messages(range) };
     m.apply(Update::Page(id, PageAt::Newest, Ok(page)));
     m
 }
@@ -123,7 +131,7 @@ fn nothing_moves_when_older_and_newer_messages_come() {
     let asked = v.commands.iter().any(|c| matches!(c, Command::Page(_, PageAt::Before(_), _)));
     assert!(asked, "older ones are asked for before the end is reached");
     let first = sample::everyone();
-    let older = Page { messages: messages(800..1_000), older: true, newer: true, total: 1_200 };
+    let older = Page { messages: messages(800..1_000), older: true, newer: true, total: 1_200, before: 800 };
     v.window.model.apply(Update::Page(first, PageAt::Before(messages(1_000..1_001)[0].key), Ok(older)));
     for m in messages(1_200..1_230) {
         v.window.model.apply(Update::Event(Box::new(cairn_actors::api::Event::Message(Box::new(m)))));
@@ -132,6 +140,45 @@ fn nothing_moves_when_older_and_newer_messages_come() {
     assert!(!before.is_empty());
     let stayed: Vec<_> = after.iter().filter(|t| before.contains(t)).cloned().collect();
     assert_eq!(before, stayed, "each text stands where it stood");
+}
+
+#[test]
+fn the_bar_leads_to_messages_that_are_not_in_memory() {
+    let total = 50_000;
+    let mut v = View::new(model(total - 200..total, total));
+    let room = sample::everyone();
+    let bar = |y: f32| pos2(994.0, y);
+    let button = |y: f32, pressed| Event::PointerButton {
+        pos: bar(y),
+        button: egui::PointerButton::Primary,
+        pressed,
+        modifiers: Modifiers::NONE,
+    };
+    v.frame_with(vec![Event::PointerMoved(bar(690.0))]);
+    v.frame_with(vec![button(690.0, true)]);
+    v.commands.clear();
+    let before = v.frame_with(vec![Event::PointerMoved(bar(400.0))]);
+    v.frame_with(vec![Event::PointerMoved(bar(400.0)), button(400.0, false)]);
+    let asked: Vec<_> = v.commands.iter().filter(|c| matches!(c, Command::Page(..))).cloned().collect();
+    let [Command::Page(id, at @ PageAt::Number(from), _)] = asked.as_slice() else { panic!("one page: {asked:?}") };
+    assert!((15_000..35_000).contains(from) && *id == room, "about the middle: {from}");
+    assert!(before.iter().all(|(t, _)| t.starts_with("message 49")), "what was there stays until the page comes");
+    let page = |from: u64| Page { messages: messages(from..from + 200), older: true, newer: true, total, before: from };
+    v.window.model.apply(Update::Page(room, *at, Ok(page(*from))));
+    v.frame(0.0);
+    let texts = v.frame(0.0);
+    assert!(y_of(&texts, from + 100).is_some_and(|y| y < 160.0), "the message of that number is at the top: {texts:?}");
+    v.commands.clear();
+    assert_eq!(v.settle(), texts, "and stays");
+    assert_eq!(v.commands, [], "nothing more is asked for");
+    // The thumb stands where it was left, and the first message of all is a drag away.
+    v.frame_with(vec![Event::PointerMoved(bar(400.0))]);
+    v.frame_with(vec![button(400.0, true)]);
+    v.frame_with(vec![Event::PointerMoved(bar(0.0))]);
+    assert!(v.commands.contains(&Command::Page(room, PageAt::Number(0), crate::ui::model::history::PAGE)));
+    v.window.model.apply(Update::Page(room, PageAt::Number(0), Ok(Page { older: false, ..page(0) })));
+    v.frame_with(vec![Event::PointerMoved(bar(0.0)), button(0.0, false)]);
+    assert!(y_of(&v.settle(), 0).is_some());
 }
 
 #[test]
