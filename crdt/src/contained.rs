@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn a_panic_is_an_answer_and_the_mark_goes_with_it() {
         assert!(!is_contained());
-        assert_eq!(contained(|| is_contained()), Ok(true));
+        assert_eq!(contained(is_contained), Ok(true));
         let n = 7;
         assert_eq!(contained(|| -> () { panic!("of {n}") }), Err("of 7".to_owned()));
         assert_eq!(contained(|| -> () { panic!("plain") }), Err("plain".to_owned()));

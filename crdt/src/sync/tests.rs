@@ -413,7 +413,7 @@ fn an_author_who_signs_sparsely_cannot_stall_a_relay() {
     let good = w.write("a verifying one before");
     let after: Vec<_> = (0..=most).map(|i| w.write_signed(&"x".repeat(1_000), i == most)).collect();
     let mut begun = Replica::new(space(), Access::Commons);
-    assert!(matches!(begun.admit(&[good.clone()]), Ok(super::Admitted::New(_))));
+    assert!(matches!(begun.admit(std::slice::from_ref(&good)), Ok(super::Admitted::New(_))));
     assert_eq!(begun.admit(&after), Err(Rejection::BadSignature));
     assert_eq!(admit(&[vec![good], after].concat()), Err(Rejection::BadSignature), "cut otherwise, judged alike");
     // An entry larger than a batch stands alone.

@@ -176,7 +176,7 @@ fn who_is_in_the_room_is_asked_when_it_opens_and_when_it_changes() {
     assert_eq!(names(&m), Some(Vec::new()));
     // An answer for the room that was left is of no use.
     m.act(Intent::Open(sample::direct(1)));
-    assert_eq!(m.act(Intent::Open(room)), [Command::Members(room)]);
+    assert!(m.act(Intent::Open(room)).contains(&Command::Members(room)));
     assert_eq!(names(&m), None);
     m.act(Intent::Open(sample::direct(1)));
     assert_eq!(m.apply(Update::Members(room, Some(Vec::new()))), []);

@@ -498,7 +498,9 @@ fn whoever_tells_of_a_crowd_holds_up_neither_who_is_heard_nor_what_others_tell()
     hear(&mut d, at(99), &beacon(99, 2, 1), now);
     let done = dials(&run(&mut d, now, now + S * 5));
     assert!(done.len() < 60, "the rate holds: {}", done.len());
-    assert_eq!(done.iter().position(|(_, a, _)| *a == at(99)), Some(0), "who is heard goes first");
+    // At ten dials a second at most one other begins within the jitter of its own.
+    let place = done.iter().position(|(_, a, _)| *a == at(99));
+    assert!(place.is_some_and(|p| p <= 1), "who is heard goes first: {place:?}");
     let told: Vec<_> = done.iter().filter(|(_, a, _)| (3..23).any(|n| *a == at(n))).collect();
     assert_eq!(told.len(), 20, "all that the honest one told of, in spite of the crowd: {done:?}");
     // Liars together leave room for those who are heard.
