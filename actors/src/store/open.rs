@@ -7,11 +7,12 @@
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use cairn_crdt::contained::contained;
 use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase};
 
 use super::aside::{self, Note, SALVAGED, beside};
@@ -227,10 +228,10 @@ fn put_down(db: Option<Database>) {
 /// does not write. Everything that was committed is at rest.
 pub(super) fn abandon(db: Option<Database>) {
     if let Some(db) = db {
-        let unwound = catch_unwind(AssertUnwindSafe(move || {
+        let unwound = contained(move || -> () {
             let _db = db;
             resume_unwind(Box::new("closed without writing"));
-        }));
+        });
         drop(unwound);
     }
 }
