@@ -55,13 +55,13 @@ fn json_lines_are_exactly_these() {
     assert_eq!(
         json::status(&s, true),
         format!(
-            r#"{{"id":"{id}","name":"Post","code":"{code}","incarnation":"{incarnation}","port":27475,"peers_online":1,"data":"/data","version":"0.1.0"}}"#
+            r#"{{"id":"{id}","name":"Post","code":"{code}","incarnation":"{incarnation}","port":27475,"peers_online":1,"data":"/data","version":"0.1.0","clock_offset_ms":0}}"#
         )
     );
     assert_eq!(
         json::status(&s, false),
         format!(
-            r#"{{"id":"{id}","name":"Post","code":"{code}","incarnation":null,"port":null,"peers_online":1,"data":"/data","version":"0.1.0"}}"#
+            r#"{{"id":"{id}","name":"Post","code":"{code}","incarnation":null,"port":null,"peers_online":1,"data":"/data","version":"0.1.0","clock_offset_ms":null}}"#
         )
     );
     assert!(json::ready(&s).starts_with(&format!(r#"{{"event":"ready","id":"{id}","name":"Post","#)));
