@@ -177,6 +177,12 @@ pub struct Message {
     pub delivered_to: u32,
     /// Addressees in all.
     pub members: u32,
+    /// Whether nothing can come before it any more; `None` in an Everyone room, where nobody knows who is a member.
+    #[serde(default)]
+    pub is_final: Option<bool>,
+    /// Those whose word is still missing, by name.
+    #[serde(default)]
+    pub final_waits_for: Vec<String>,
 }
 
 /// Which messages to read.

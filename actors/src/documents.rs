@@ -8,6 +8,7 @@ mod commits;
 mod meeting;
 mod requests;
 pub(crate) mod show;
+mod statements;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -200,8 +201,13 @@ impl Actor for Documents {
                 if s.is_session(&peer, serial)
                     && let Some(sp) = s.spaces.get_mut(&space)
                 {
-                    sp.sync.received(peer, *frame);
-                    s.carry_out(space, Some(permit));
+                    match *frame {
+                        Frame::Note(note) => s.note(peer, space, note),
+                        frame => {
+                            sp.sync.received(peer, frame);
+                            s.carry_out(space, Some(permit));
+                        }
+                    }
                 }
             }
             DocumentsMsg::Sent { peer, serial, space } => {
@@ -214,7 +220,10 @@ impl Actor for Documents {
             }
             DocumentsMsg::Drained { peer, serial } => {
                 if s.is_session(&peer, serial) {
-                    s.each_space(|sp| sp.sync.drained(peer));
+                    s.each_space(|sp| {
+                        sp.sync.drained(peer);
+                        sp.ledger.compare(peer);
+                    });
                 }
             }
             DocumentsMsg::Claims { peer, claims } => s.claims(peer, claims),
@@ -226,14 +235,18 @@ impl Actor for Documents {
             DocumentsMsg::Renamed => s.write_profiles(),
             DocumentsMsg::Request(request, _place) => s.answer(*request),
             DocumentsMsg::Compare => {
-                s.each_space(|sp| sp.sync.compare_all());
+                s.each_space(|sp| {
+                    sp.sync.compare_all();
+                    sp.ledger.compare_all();
+                });
+                s.write_statements();
                 me.send_after(s.wiring.env.jittered(ANTI_ENTROPY), || DocumentsMsg::Compare);
             }
             DocumentsMsg::Fetches => s.each_space(|sp| sp.sync.tick()),
             DocumentsMsg::State => {
                 let now = s.wiring.mesh_ms();
                 s.spaces.values_mut().for_each(|sp| sp.set_reference(now));
-                s.state_durability();
+                s.make_statements();
                 s.write_marks();
                 s.write_held();
             }
@@ -255,6 +268,7 @@ impl DocumentsState {
                 what(sp);
             }
             self.carry_out(id, None);
+            self.carry_out_ledger(id);
         }
     }
 

@@ -35,4 +35,5 @@ pub mod start;
 pub mod storage;
 pub mod store;
 pub mod tree;
+mod truth;
 pub mod wiring;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cairn_crdt::ids::DeviceId;
+use cairn_crdt::ledger::note::Note;
 use cairn_crdt::sync::frame::Frame;
 
 use crate::limits::{CONTROL_FRAME_BYTES, CONTROL_FRAMES, RATES_KEPT, SYNC_BYTES, SYNC_ENTRIES, SYNC_NEW_LOG};
@@ -39,6 +40,8 @@ impl Rates {
                 let first = entries.iter().filter(|e| e.header().seq == 1).count();
                 entries.len().saturating_add(first.saturating_mul(SYNC_NEW_LOG as usize))
             }
+            // A signature each.
+            Frame::Note(Note::Told(told)) => told.len().max(1),
             _ => 1,
         };
         let mut b = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -14,12 +14,14 @@ use cairn_crdt::kinds::chat::{
 };
 use cairn_crdt::kinds::order::OrderKey;
 use cairn_crdt::kinds::profile::{Profile, set_name};
+use cairn_crdt::ledger::Ledger;
 use cairn_crdt::period::period_of;
 use cairn_crdt::replica::{Access, Replica, Tip};
 use cairn_crdt::sync::SpaceSync;
 
 use crate::limits::BATCH_BYTES;
 use crate::pen::{Pen, PenError};
+use crate::people::MEMBER_FOR_MS;
 use crate::store::{Store, StoreError};
 use crate::wiring::Wiring;
 
@@ -63,8 +65,12 @@ pub struct Space {
     pub registered: bool,
     /// Summary changed since subscribers were told.
     pub dirty: bool,
-    /// Logs whose durability peers have not been told of yet.
+    /// Logs whose durable ends changed since the last statement.
     pub owed: BTreeSet<LogId>,
+    /// What devices say of themselves here.
+    pub ledger: Ledger,
+    /// Nothing is stamped below it here.
+    pub floor: Hlc,
     pens: BTreeMap<DocumentId, Pen<ChatAuthor>>,
     profiles: BTreeMap<DeviceId, Profile>,
     profile_pen: Option<Pen<Author>>,
@@ -97,6 +103,8 @@ impl Space {
             registered: !tips.is_empty(),
             dirty: false,
             owed: BTreeSet::new(),
+            ledger: Ledger::new(id, me, access),
+            floor: Hlc::default(),
             pens: BTreeMap::new(),
             profiles: BTreeMap::new(),
             profile_pen: None,
@@ -111,6 +119,7 @@ impl Space {
             space.apply_profile(&log.device, &entries.into_iter().map(|s| s.entry).collect::<Vec<_>>());
         }
         space.read_held(wiring)?;
+        space.read_statements(&tips.iter().map(|(l, _)| *l).collect::<Vec<_>>(), wiring)?;
         space.ensure(&At::Newest, 1, wiring)?;
         Ok(space)
     }
@@ -335,6 +344,8 @@ impl Space {
             |document: &DocumentId| LogId { document: *document, device: wiring.me, incarnation: wiring.incarnation };
         let last = |document: &DocumentId| self.sync.replica().admitted(&log(document)).hlc;
         let near = now.saturating_add(MAX_AHEAD_MS);
+        // What was promised holds whatever the clock says.
+        let hlc = hlc.max(self.floor);
         let fits =
             |d: &DocumentId| last(d).ms() <= near && period_of(d).is_none_or(|p| p.holds(hlc.max(last(d).next()).ms()));
         let document = self.chat.target_where(hlc, fits);
@@ -417,6 +428,11 @@ impl Space {
         (news, writes)
     }
 
+    /// Our own logs whose messages are in memory.
+    pub(crate) fn own_logs(&self) -> impl Iterator<Item = LogId> {
+        self.own.keys().map(|(log, _)| *log)
+    }
+
     /// A peer holds everything that we hold.
     pub fn holds_all(&mut self, peer: DeviceId, me: &DeviceId) -> (Vec<MessageId>, Vec<crate::store::Row>) {
         let documents: Vec<_> = self.sync.replica().documents().collect();
@@ -432,9 +448,10 @@ impl Space {
     #[must_use]
     pub fn delivery(&self, message: &MessageView<'_>, members: &[DeviceId], me: &DeviceId) -> Vec<(DeviceId, bool)> {
         let author = message.key.device;
-        let holds = |d: &DeviceId| {
-            *d == *me || self.held.get(d).and_then(|l| l.get(&message.log)).is_some_and(|s| *s >= message.seq)
-        };
+        let stated: BTreeSet<_> = self.ledger.holders(&message.log, message.seq).collect();
+        let acked =
+            |d: &DeviceId| self.held.get(d).and_then(|l| l.get(&message.log)).is_some_and(|s| *s >= message.seq);
+        let holds = |d: &DeviceId| *d == *me || stated.contains(d) || acked(d);
         let own = (author != *me).then_some(*me);
         members.iter().copied().chain(own).filter(|d| *d != author).map(|d| (d, holds(&d))).collect()
     }
@@ -443,7 +460,15 @@ impl Space {
     #[must_use]
     pub fn members(&self, wiring: &Wiring) -> (Vec<DeviceId>, u32) {
         match self.kind {
-            SpaceKind::Commons(network) => wiring.people.members(&network, wiring.env.now_ms()),
+            SpaceKind::Commons(network) => {
+                let (mut members, here) = wiring.people.members(&network, wiring.env.now_ms());
+                // And those of whom a lately made statement was brought, though they were never met.
+                let since = wiring.mesh_ms().saturating_sub(MEMBER_FOR_MS);
+                let lately = self.ledger.statements().filter(|s| s.at.ms() >= since && s.device != wiring.me);
+                let known: BTreeSet<_> = members.iter().copied().collect();
+                members.extend(lately.map(|s| s.device).filter(|d| !known.contains(d)));
+                (members, here)
+            }
             SpaceKind::Direct(peer) => {
                 let here = self.sync.peers().any(|p| p == peer);
                 (vec![peer], u32::from(here))

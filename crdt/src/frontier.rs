@@ -62,7 +62,8 @@ impl End {
 }
 
 /// Where a log stands in the tree.
-fn place(log: &LogId) -> u64 {
+#[must_use]
+pub fn place(log: &LogId) -> u64 {
     let h = domain_hash("cairn 2026 frontier place", &[&log.to_bytes()]);
     h.first_chunk::<8>().map_or(0, |b| u64::from_be_bytes(*b))
 }
@@ -331,7 +332,13 @@ impl Tree {
     /// How far a log is held; zero where it is not.
     #[must_use]
     pub fn seq(&self, log: &LogId) -> u64 {
-        let at = (place(log), *log);
+        self.seq_at(place(log), log)
+    }
+
+    /// The same for whoever asks many trees and has the log's [`place`].
+    #[must_use]
+    pub fn seq_at(&self, place: u64, log: &LogId) -> u64 {
+        let at = (place, *log);
         let (mut node, mut depth) = (self.0.as_ref(), 0);
         while let Some(n) = node {
             match &n.kind {

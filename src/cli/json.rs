@@ -68,7 +68,7 @@ struct MessageLine<'a> {
     members: u32,
     #[serde(rename = "final")]
     is_final: Option<bool>,
-    final_waits_for: [&'a str; 0],
+    final_waits_for: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -231,12 +231,12 @@ fn message_of(m: &Message, kind: Option<ConversationKind>) -> MessageLine<'_> {
         state: m.state,
         delivered_to: m.delivered_to,
         members: m.members,
-        // In a commons nothing is ever final; elsewhere nothing is until floors are stated.
+        // In a commons nothing is ever final.
         is_final: match kind {
-            Some(ConversationKind::Direct | ConversationKind::Group) => Some(false),
+            Some(ConversationKind::Direct | ConversationKind::Group) => Some(m.is_final.unwrap_or(false)),
             Some(ConversationKind::Everyone) | None => None,
         },
-        final_waits_for: [],
+        final_waits_for: &m.final_waits_for,
     }
 }
 

@@ -108,6 +108,8 @@ pub fn message(c: &Conversation, n: u64, sent: u64, body: &str) -> Message {
         state: DeliveryState::Delivered,
         delivered_to: 1,
         members: 2,
+        is_final: None,
+        final_waits_for: Vec::new(),
     }
 }
 

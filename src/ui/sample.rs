@@ -81,6 +81,8 @@ fn build(n: u64, id: [u8; 16], author: u8, sent: u64, body: &str) -> Message {
         state: DeliveryState::Delivered,
         delivered_to: 7,
         members: 9,
+        is_final: None,
+        final_waits_for: Vec::new(),
     }
 }
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use cairn_crdt::entry::Entry;
-use cairn_crdt::ids::{DeviceId, Kind, MessageId, SpaceId};
+use cairn_crdt::ids::{DeviceId, MessageId, SpaceId};
 use cairn_crdt::kinds::order::OrderKey;
+use cairn_crdt::statement::Signed;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::DocumentsState;
@@ -62,6 +63,13 @@ pub(super) enum Ticket {
     },
     /// An entry of the self space.
     Own(Arc<Entry>, Option<After>),
+    /// A statement of our own.
+    Stated {
+        /// Of which space.
+        space: SpaceId,
+        /// The statement.
+        signed: Box<Signed>,
+    },
     /// Something small.
     Small(Option<After>),
 }
@@ -152,6 +160,7 @@ impl DocumentsState {
                     after.0(Ok(()));
                 }
             }
+            (Ticket::Stated { space, signed }, Ok(())) => self.stated(space, Some(*signed)),
             (Ticket::Small(after), Ok(())) => {
                 if let Some(after) = after {
                     after.0(Ok(()));
@@ -192,6 +201,7 @@ impl DocumentsState {
                 }
             }
             Ticket::Entries { space, .. } => self.space_failed(space),
+            Ticket::Stated { space, .. } => self.stated(space, None),
             Ticket::Own(_, after) => {
                 self.own.failed();
                 if let Some(after) = after {
@@ -319,26 +329,5 @@ impl DocumentsState {
         };
         self.held.extend(writes);
         self.tell_delivery(space, &news);
-    }
-
-    /// Tells every peer what became durable here since the last time.
-    pub(super) fn state_durability(&mut self) {
-        let ids: Vec<_> = self.spaces.iter().filter(|(_, sp)| !sp.owed.is_empty()).map(|(id, _)| *id).collect();
-        for id in ids {
-            let Some(sp) = self.spaces.get_mut(&id) else { continue };
-            let owed = std::mem::take(&mut sp.owed);
-            let ends: Vec<_> = owed
-                .into_iter()
-                .filter(|log| log.document.kind() != Kind::Profile)
-                .map(|log| (log, sp.sync.replica().durable(&log).seq))
-                .collect();
-            let peers: Vec<_> = sp.sync.peers().collect();
-            for part in ends.chunks(cairn_crdt::sync::frame::MAX_LOGS) {
-                let frame = cairn_crdt::sync::frame::Frame::Durable(part.to_vec());
-                for peer in &peers {
-                    self.send(id, *peer, &frame, false);
-                }
-            }
-        }
     }
 }

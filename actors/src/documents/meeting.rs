@@ -158,6 +158,7 @@ impl DocumentsState {
         for id in link.spaces {
             if let Some(sp) = self.spaces.get_mut(&id) {
                 sp.sync.closed(*peer);
+                sp.ledger.closed(*peer);
                 sp.dirty = true;
             }
             self.carry_out(id, None);
@@ -185,6 +186,7 @@ impl DocumentsState {
         for id in spaces {
             if let Some(sp) = self.spaces.get_mut(&id) {
                 sp.sync.neighbours(peer, neighbours.clone());
+                sp.ledger.neighbours(peer, neighbours.clone());
             }
         }
     }
@@ -267,12 +269,16 @@ impl DocumentsState {
                 if shared.contains(id) {
                     sp.sync.opened(peer);
                     sp.sync.neighbours(peer, neighbours.clone());
+                    sp.ledger.opened(peer);
+                    sp.ledger.neighbours(peer, neighbours.clone());
                 } else {
                     sp.sync.closed(peer);
+                    sp.ledger.closed(peer);
                 }
                 sp.dirty = true;
             }
             self.carry_out(*id, None);
+            self.carry_out_ledger(*id);
         }
     }
 

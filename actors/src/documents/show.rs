@@ -31,6 +31,7 @@ pub(crate) fn message(sp: &Space, m: &MessageView<'_>, members: &[DeviceId], wir
     let delivery = sp.delivery(m, members, &wiring.me);
     let delivered = delivery.iter().filter(|(_, held)| *held).count();
     let mine = m.key.device == wiring.me;
+    let waits_for = sp.final_waits_for(&m.key, &wiring.me);
     Message {
         id: m.key.id,
         conversation: sp.id,
@@ -45,6 +46,8 @@ pub(crate) fn message(sp: &Space, m: &MessageView<'_>, members: &[DeviceId], wir
         state: state_of(delivered),
         delivered_to: count(delivered),
         members: count(delivery.len()),
+        is_final: waits_for.as_ref().map(Vec::is_empty),
+        final_waits_for: waits_for.unwrap_or_default().iter().map(|d| wiring.name_of(d)).collect(),
     }
 }
 

@@ -8,4 +8,5 @@ mod hostile;
 mod lan;
 mod real;
 mod restart;
+mod truth;
 mod world;

@@ -14,7 +14,7 @@ mod take;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::frontier::{Assembly, End, Pool, Tree};
+use crate::frontier::{Assembly, End, Pool, Tree, place};
 use crate::hlc::Hlc;
 use crate::ids::{DeviceId, Incarnation, LogId, SpaceId, domain_hash};
 use crate::kinds::order::OrderKey;
@@ -333,6 +333,13 @@ impl Ledger {
     #[must_use]
     pub fn holds(&self, device: &DeviceId, log: &LogId, seq: u64) -> bool {
         self.held(device, log) >= seq
+    }
+
+    /// The devices other than this one that are known to hold a log up to there.
+    pub fn holders(&self, log: &LogId, seq: u64) -> impl Iterator<Item = DeviceId> {
+        let (at, log) = (place(log), *log);
+        let others = self.all.iter().filter(|(d, _)| **d != self.me);
+        others.filter(move |(_, k)| k.tree.seq_at(at, &log) >= seq).map(|(d, _)| *d)
     }
 
     /// How far a device is known to hold a log.

@@ -1,0 +1,120 @@
+//! Statements of the running node: made every half second where there is something to say, stored before they are sent,
+//! and taken from others.
+
+use cairn_crdt::hlc::Hlc;
+use cairn_crdt::ids::{DeviceId, SpaceId};
+use cairn_crdt::kinds::chat::PageAt as At;
+use cairn_crdt::ledger::Output;
+use cairn_crdt::ledger::note::Note;
+use cairn_crdt::statement::{Signed, StatementError};
+use cairn_crdt::sync::frame::Frame;
+
+use super::DocumentsState;
+use super::commits::Ticket;
+use crate::sessions::SessionsMsg;
+use crate::store::{Table, Write};
+use crate::truth::REFRESH_MS;
+
+impl DocumentsState {
+    /// Half a second has passed: says what there is to say in every space.
+    pub(super) fn make_statements(&mut self) {
+        for id in self.spaces.keys().copied().collect::<Vec<_>>() {
+            let at = self.stamp();
+            // Below the floor nothing of ours may be still on its way to the disk.
+            let floor = self.in_flight(id).map_or(at, |stamp| stamp.min(at));
+            let (key, incarnation, now) = (self.wiring.key.clone(), self.wiring.incarnation, self.wiring.mesh_ms());
+            let me = self.wiring.me;
+            let Some(sp) = self.spaces.get_mut(&id) else { continue };
+            sp.frontier_changed();
+            let last = sp.ledger.statement(&me).copied();
+            let stale = last.is_some_and(|l| now >= l.at.ms().saturating_add(REFRESH_MS));
+            let newest =
+                if sp.ledger.has_floors() { sp.chat.page(&At::Newest, 1).messages.last().map(|m| m.key) } else { None };
+            let open = newest.is_some_and(|k| sp.ledger.safe(&me) <= k.stamp && now > k.stamp.ms());
+            if let Some(statement) = sp.ledger.draft(incarnation, at, floor, None, stale || open) {
+                sp.floor = sp.floor.max(statement.floor);
+                let signed = Signed::sign(statement, &id, &key);
+                let value = [&statement.floor.0.to_be_bytes()[..], &signed.encode()].concat();
+                let write = Write::Put(Table::Statements, [&id.0[..], &me.0].concat(), value);
+                self.commit(vec![write], Ticket::Stated { space: id, signed: Box::new(signed) });
+            }
+            let Some(sp) = self.spaces.get_mut(&id) else { continue };
+            sp.ledger.tick(sp.sync.replica());
+            // What is final stays so after a crash.
+            let writes = if sp.ledger.has_floors() { sp.statement_writes() } else { Vec::new() };
+            self.commit_small(writes);
+            self.carry_out_ledger(id);
+        }
+    }
+
+    /// The lowest stamp of our own entries of a space that are not in its frontier yet.
+    fn in_flight(&self, space: SpaceId) -> Option<Hlc> {
+        let said = self.tickets.values().filter_map(|t| match t {
+            Ticket::Said { space: s, entry, .. } if *s == space => Some(entry.header().hlc),
+            _ => None,
+        });
+        let fresh = self.fresh.get(&space).into_iter().flatten().map(|(entry, _)| entry.header().hlc);
+        said.chain(fresh).min()
+    }
+
+    /// Our statement is durable, or could not be stored.
+    pub(super) fn stated(&mut self, space: SpaceId, signed: Option<Signed>) {
+        if let Some(sp) = self.spaces.get_mut(&space) {
+            match signed {
+                Some(signed) => sp.ledger.stated(signed),
+                None => sp.ledger.not_stated(),
+            }
+        }
+        self.carry_out_ledger(space);
+    }
+
+    pub(super) fn note(&mut self, peer: DeviceId, space: SpaceId, note: Note) {
+        if let Some(sp) = self.spaces.get_mut(&space) {
+            sp.ledger.received(peer, note);
+        }
+        self.carry_out_ledger(space);
+    }
+
+    /// Stores what is known of others: what is lost of it is told again.
+    pub(super) fn write_statements(&mut self) {
+        let writes: Vec<_> = self.spaces.values_mut().flat_map(crate::space::Space::statement_writes).collect();
+        self.commit_small(writes);
+    }
+
+    /// Does what a space's ledger asks for.
+    pub(super) fn carry_out_ledger(&mut self, space: SpaceId) {
+        let Some(sp) = self.spaces.get_mut(&space) else { return };
+        let outputs = sp.ledger.take();
+        let mut news = std::collections::BTreeSet::new();
+        for output in outputs {
+            match output {
+                Output::Send(to, note) => {
+                    let body = bytes::Bytes::from(Frame::Note(note).encode());
+                    for peer in to {
+                        let Some(p) = self.peers.get(&peer) else { continue };
+                        if p.info.outbox.push(space, body.clone()).is_err()
+                            && let Some(sp) = self.spaces.get_mut(&space)
+                        {
+                            sp.sync.behind(peer);
+                        }
+                    }
+                }
+                Output::News(device) => drop(news.insert(device)),
+                Output::Refused(peer, why @ StatementError::BadSignature) => {
+                    self.wiring.sessions.cast(SessionsMsg::Misbehaved { peer, why: why.to_string() });
+                }
+                Output::Refused(peer, why) => tracing::debug!(peer = %peer.short(), %why, "a statement was not taken"),
+                Output::Elsewhere(floor) => {
+                    if let Some(sp) = self.spaces.get_mut(&space) {
+                        sp.floor = sp.floor.max(floor);
+                    }
+                }
+            }
+        }
+        news.remove(&self.wiring.me);
+        for device in news {
+            let logs = self.spaces.get(&space).map(|sp| sp.own_held(&device)).unwrap_or_default();
+            self.peer_holds(space, device, Some(&logs));
+        }
+    }
+}
