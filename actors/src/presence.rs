@@ -23,6 +23,8 @@ use crate::wiring::Wiring;
 const TICK: Duration = Duration::from_millis(100);
 /// What the round trip of a heartbeat is taken for while it is not measured.
 const FIRST_ROUND_TRIP: Duration = Duration::from_millis(200);
+/// How long a device counts as here whose link gave way to a newer one that is not open on this side yet.
+const REPLACED: Duration = Duration::from_secs(1);
 /// How often changed records of people are stored.
 const STORE_EVERY: Duration = Duration::from_secs(10);
 
@@ -37,6 +39,8 @@ pub enum PresenceMsg {
         peer: DeviceId,
         /// Which.
         serial: u64,
+        /// A newer one with it is there or about to be: nobody is told for [`REPLACED`].
+        replaced: bool,
     },
     /// A heartbeat arrived.
     Heartbeat {
@@ -129,7 +133,10 @@ impl Actor for Presence {
         let now = s.wiring.env.mono();
         match msg {
             PresenceMsg::PeerUp(info) => s.up(&info, now),
-            PresenceMsg::PeerDown { peer, serial } => {
+            PresenceMsg::PeerDown { peer, serial, replaced: true } => {
+                me.send_after(REPLACED, move || PresenceMsg::PeerDown { peer, serial, replaced: false });
+            }
+            PresenceMsg::PeerDown { peer, serial, replaced: false } => {
                 if s.serials.get(&peer) == Some(&serial) {
                     s.down(peer);
                 }

@@ -47,6 +47,11 @@ pub enum SessionMsg {
     LinkEnded(LinkError),
 }
 
+/// Why a link is closed whose place a newer one takes.
+pub(crate) const NEWER_LINK: &str = "a newer link between us stays";
+/// Why a link is closed that came after the one that stays.
+pub(crate) const OTHER_LINK: &str = "another link between us stays";
+
 /// A session as documents, presence and the supervisor see it.
 #[derive(Clone)]
 pub struct SessionInfo {
@@ -97,6 +102,8 @@ pub struct SessionState {
     shared: Arc<Shared>,
     greeted: bool,
     clean: bool,
+    /// The peer closed this link because it has another one with us.
+    replaced: bool,
     /// Readers and writer; they end with the actor.
     tasks: JoinSet<()>,
 }
@@ -123,7 +130,18 @@ impl Actor for Session {
         });
         me.send_after(HANDSHAKE_TIMEOUT, || SessionMsg::HelloOverdue);
         let outbox = Outbox::start(wiring.clone(), link.clone(), serial);
-        Ok(SessionState { wiring, link, serial, control, outbox, shared, greeted: false, clean: false, tasks })
+        Ok(SessionState {
+            wiring,
+            link,
+            serial,
+            control,
+            outbox,
+            shared,
+            greeted: false,
+            clean: false,
+            replaced: false,
+            tasks,
+        })
     }
 
     async fn handle(
@@ -158,6 +176,7 @@ impl Actor for Session {
             }
             SessionMsg::LinkEnded(why) => {
                 s.clean |= matches!(why, LinkError::Closed(_));
+                s.replaced = matches!(&why, LinkError::Closed(why) if why == NEWER_LINK || why == OTHER_LINK);
                 tracing::debug!(peer = %s.link.peer().short(), %why, "link ended");
                 me.stop(None);
             }
@@ -167,7 +186,8 @@ impl Actor for Session {
 
     async fn post_stop(&self, _: ActorRef<SessionMsg>, s: &mut SessionState) -> Result<(), ActorProcessingErr> {
         s.tasks.abort_all();
-        s.wiring.sessions.cast(SessionsMsg::Closed { peer: s.link.peer(), serial: s.serial, clean: s.clean });
+        let (peer, serial) = (s.link.peer(), s.serial);
+        s.wiring.sessions.cast(SessionsMsg::Closed { peer, serial, clean: s.clean, replaced: s.replaced });
         Ok(())
     }
 }

@@ -18,7 +18,7 @@ use crate::presence::PresenceMsg;
 use crate::proto::bucket::{Bucket, network_of};
 use crate::proto::session::{Control, Neighbour, newer_link_wins};
 use crate::rates::AllRates;
-use crate::session::{Session, SessionArgs, SessionInfo, SessionMsg, our_hello};
+use crate::session::{NEWER_LINK, OTHER_LINK, Session, SessionArgs, SessionInfo, SessionMsg, our_hello};
 use crate::wiring::Wiring;
 
 /// Gained and lost sessions are told to peers together after this long.
@@ -39,6 +39,8 @@ pub enum SessionsMsg {
         serial: u64,
         /// With a goodbye.
         clean: bool,
+        /// The peer has another link with us.
+        replaced: bool,
     },
     /// A peer says which networks it is in.
     PeerClaims {
@@ -157,7 +159,7 @@ impl Actor for Sessions {
         match msg {
             SessionsMsg::Linked(link) => s.linked(&me, link.0).await,
             SessionsMsg::Greeted(info, actor) => s.greeted(&me, info, actor),
-            SessionsMsg::Closed { peer, serial, clean } => s.closed(&me, peer, serial, clean),
+            SessionsMsg::Closed { peer, serial, clean, replaced } => s.closed(&me, peer, serial, clean, replaced),
             SessionsMsg::PeerClaims { peer, serial, claims } => {
                 // Kept with the hello, so that whoever is introduced again hears the latest.
                 if let Some(info) = s.session(&peer, serial) {
@@ -216,8 +218,9 @@ impl Actor for Sessions {
             if let Some(why) = failed {
                 tracing::error!(peer = %peer.short(), %why, "a session failed");
             }
-            // A session that was killed could not say so itself.
-            s.closed(&me, peer, serial, false);
+            // One that was killed could not say so itself. Notices like this one overtake messages: what it did say
+            // comes first.
+            let _ = me.cast(SessionsMsg::Closed { peer, serial, clean: false, replaced: false });
         }
         Ok(())
     }
@@ -273,7 +276,7 @@ impl SessionsState {
         let _ = actor.cast(SessionMsg::Close("too many sessions from your address".into()));
         if self.open.get(&peer).is_some_and(|(info, _)| info.serial == serial) {
             self.open.remove(&peer);
-            self.gone(peer, serial, true);
+            self.gone(peer, serial, true, false);
         }
         true
     }
@@ -297,12 +300,12 @@ impl SessionsState {
             let same_start = old.hello.incarnation == info.hello.incarnation;
             let wins = newer_link_wins(&self.wiring.me, &info.peer, old.link.dialled(), info.link.dialled());
             if same_start && !wins {
-                let _ = actor.cast(SessionMsg::Close("another link between us stays".into()));
+                let _ = actor.cast(SessionMsg::Close(OTHER_LINK.into()));
                 return;
             }
-            let _ = old_actor.cast(SessionMsg::Close("a newer link between us stays".into()));
+            let _ = old_actor.cast(SessionMsg::Close(NEWER_LINK.into()));
             let (peer, serial) = (old.peer, old.serial);
-            self.gone(peer, serial, true);
+            self.gone(peer, serial, true, same_start);
         }
         let peer = info.peer;
         self.open.insert(peer, (info, actor));
@@ -312,17 +315,18 @@ impl SessionsState {
         self.tell(&peer, Control::Claims(self.claims.clone()));
     }
 
-    fn closed(&mut self, me: &ActorRef<SessionsMsg>, peer: DeviceId, serial: u64, clean: bool) {
+    fn closed(&mut self, me: &ActorRef<SessionsMsg>, peer: DeviceId, serial: u64, clean: bool, replaced: bool) {
         if self.open.get(&peer).is_some_and(|(info, _)| info.serial == serial) {
             self.open.remove(&peer);
-            self.gone(peer, serial, clean);
+            self.gone(peer, serial, clean, replaced);
             self.neighbours_soon(me);
         }
     }
 
-    fn gone(&self, peer: DeviceId, serial: u64, clean: bool) {
+    /// A session ended; `replaced`: a newer one with the same start of the same device is there or about to be.
+    fn gone(&self, peer: DeviceId, serial: u64, clean: bool, replaced: bool) {
         self.wiring.documents.cast(DocumentsMsg::PeerDown { peer, serial });
-        self.wiring.presence.cast(PresenceMsg::PeerDown { peer, serial });
+        self.wiring.presence.cast(PresenceMsg::PeerDown { peer, serial, replaced });
         self.wiring.discovery.cast(DiscoveryMsg::PeerDown { device: peer, missed: !clean });
     }
 

@@ -35,6 +35,7 @@ pub(crate) fn is_empty(folder: &Path) -> bool {
 pub(crate) fn begin(folder: &Path) -> Result<PathBuf, DataError> {
     let new = folder.join(NEW);
     abandon(folder)?;
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "only a mode changes it"))]
     let mut builder = std::fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);

@@ -192,6 +192,7 @@ impl Discovery {
             elsewhere: None,
             config,
         };
+        this.begin_burst(now);
         for known in this.config.known.clone() {
             if known.device == this.me {
                 continue;
@@ -204,7 +205,6 @@ impl Discovery {
             let due = now.saturating_add(this.dial_wait());
             this.dials.want(Target::Device(known.device), known.addr, Urgency::Other, due, now, true);
         }
-        this.begin_burst(now);
         this.dial_configured(now);
         this
     }
@@ -574,8 +574,12 @@ impl Discovery {
 
     /// A beacon with somebody else's address makes everybody who hears it dial there: those who share this LAN with
     /// many wait longer, so that no more than about one dial a millisecond comes of it. Who is here, and who is being
-    /// dialled because all start at once, tells how many hear it.
+    /// dialled because all start at once, tells how many hear it. Who has just announced itself is being dialled too:
+    /// it takes the longest range, so that fewer dials cross.
     fn dial_wait(&mut self) -> Duration {
+        if !self.burst.is_empty() {
+            return self.jitter(DIAL_JITTER);
+        }
         let others = u32::try_from(self.dials.len()).unwrap_or(u32::MAX).saturating_add(self.sessions);
         self.jitter(DIAL_JITTER.min(DIAL_JITTER_EACH.saturating_mul(others)))
     }

@@ -127,6 +127,7 @@ fn a_newcomer_is_dialled_once_within_the_jitter() {
 fn who_is_alone_dials_at_once_and_many_spread_their_dials() {
     let waits = |here: u8| {
         let mut d = Discovery::new(config(1), Duration::ZERO);
+        run(&mut d, Duration::ZERO, S + ms(900));
         for n in 0..here {
             d.peer_up(key(u32::from(100 + n)).id(), at(100 + n), None, Duration::ZERO);
         }
@@ -145,12 +146,21 @@ fn who_is_alone_dials_at_once_and_many_spread_their_dials() {
     assert!(many.iter().all(|w| *w <= DIAL_JITTER) && many.iter().any(|w| *w > DIAL_JITTER / 2));
     // Whoever left is not counted any more.
     let mut d = Discovery::new(config(1), Duration::ZERO);
+    run(&mut d, Duration::ZERO, S + ms(900));
     d.peer_up(key(9).id(), at(9), None, Duration::ZERO);
     d.peer_up(key(9).id(), at(9), None, Duration::ZERO);
     d.peer_down(key(9).id(), false, S);
     d.peer_down(key(9).id(), false, S);
     hear(&mut d, at(2), &beacon(2, 2, 1), S * 2);
     assert_eq!(dials(&run(&mut d, S * 2, S * 3))[0].0, S * 2);
+    // Who has just announced itself is dialled by the others, and gives them time.
+    let waits = (2..60u8).map(|n| {
+        let mut d = Discovery::new(DiscoveryConfig { seed: [n; 32], ..config(1) }, Duration::ZERO);
+        hear(&mut d, at(2), &beacon(2, 2, 1), ms(10));
+        dials(&run(&mut d, ms(10), ms(60)))[0].0 - ms(10)
+    });
+    let waits: Vec<_> = waits.collect();
+    assert!(waits.iter().all(|w| *w <= DIAL_JITTER) && waits.iter().any(|w| *w > DIAL_JITTER / 2));
 }
 
 #[test]
