@@ -39,7 +39,7 @@ pub enum PresenceMsg {
         peer: DeviceId,
         /// Which.
         serial: u64,
-        /// A newer one with it is there or about to be: nobody is told for [`REPLACED`].
+        /// A newer one with it is there or about to be: nobody is told for a second.
         replaced: bool,
     },
     /// A heartbeat arrived.
