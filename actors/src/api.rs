@@ -260,6 +260,47 @@ pub struct Member {
     pub state: PeerState,
 }
 
+/// How long messages of a conversation are kept, and what became of those that are older.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retention {
+    /// The conversation.
+    pub conversation: SpaceId,
+    /// For how many seconds; `None`: for ever.
+    pub keep: Option<u64>,
+    /// Whether the other side follows it too. In the room of a network each device decides for itself.
+    pub shared: bool,
+    /// Who set it, where it is shared.
+    pub set_by: Option<DeviceId>,
+    /// As shown.
+    pub set_by_name: Option<String>,
+    /// When.
+    pub set_at: Option<u64>,
+    /// What was said before is hidden here or gone.
+    pub gone_before: Option<u64>,
+    /// What was said before is gone from this device.
+    pub erased_before: Option<u64>,
+    /// When the next part of what is hidden is removed, at the earliest.
+    pub erases_at: Option<u64>,
+    /// Whether other clocks agree on the time just now; without, nothing is hidden or removed for its age.
+    pub agreed: bool,
+    /// What the setting does, in a sentence or two.
+    pub sentence: String,
+}
+
+/// What happened to a part of a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// It is too old, and not shown any more.
+    Hidden,
+    /// It is shown again.
+    Back,
+    /// It was removed from this device.
+    Erased,
+    /// The person here deleted their copy.
+    Forgotten,
+}
+
 /// A network that this node knows of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
@@ -466,6 +507,17 @@ pub enum Event {
         members: u32,
         /// What became of it.
         state: DeliveryState,
+    },
+    /// How long a conversation is kept was set, or what became of its older messages changed.
+    Retention(Box<Retention>),
+    /// A part of a conversation was hidden, shown again or removed: ask for its pages again.
+    Gone {
+        /// Where.
+        conversation: SpaceId,
+        /// What happened.
+        what: What,
+        /// It reaches up to this time.
+        before: u64,
     },
     /// Title, preview, unread count or members changed.
     Conversation(Box<Conversation>),

@@ -7,6 +7,7 @@
 mod commits;
 mod meeting;
 mod requests;
+pub(crate) mod retention;
 pub(crate) mod show;
 mod statements;
 
@@ -25,7 +26,9 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::api::Said;
 use crate::handle::{Reply, Request};
-use crate::limits::{ANTI_ENTROPY, BATCH_BYTES, FETCH_TICK, NETWORK_SILENCE, STATEMENT_INTERVAL};
+use crate::limits::{
+    ANTI_ENTROPY, BATCH_BYTES, FETCH_TICK, NETWORK_SILENCE, RETENTION_FIRST, RETENTION_TICK, STATEMENT_INTERVAL,
+};
 use crate::own::Own;
 use crate::session::SessionInfo;
 use crate::sessions::SessionsMsg;
@@ -116,6 +119,8 @@ pub enum DocumentsMsg {
     State,
     /// Time to tell subscribers of changed summaries.
     Summaries,
+    /// Time to look for what is too old.
+    Retention,
 }
 
 /// A connected peer.
@@ -175,6 +180,7 @@ impl Actor for Documents {
         me.send_interval(SUMMARIES, || DocumentsMsg::Summaries);
         me.send_after(state.wiring.env.jittered(ANTI_ENTROPY), || DocumentsMsg::Compare);
         me.send_after(NETWORK_SILENCE, || DocumentsMsg::Silence);
+        me.send_after(RETENTION_FIRST, || DocumentsMsg::Retention);
         Ok(state)
     }
 
@@ -251,6 +257,10 @@ impl Actor for Documents {
                 s.write_held();
             }
             DocumentsMsg::Summaries => s.tell_summaries(),
+            DocumentsMsg::Retention => {
+                s.retention_tick();
+                me.send_after(RETENTION_TICK, || DocumentsMsg::Retention);
+            }
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::api::{
     ApiError, BackedUp, Checkup, Compacted, Conversation, Event, Member, Message, Network, OrderKey, Page, PageAt,
-    Peer, Receipt, Restored, Said, Status,
+    Peer, Receipt, Restored, Retention, Said, Status,
 };
 
 /// The answer to a request.
@@ -47,6 +47,12 @@ pub enum Request {
     Members(SpaceId, Reply<Vec<Member>>),
     /// See [`Handle::mark_read`].
     MarkRead(SpaceId, OrderKey, Reply<()>),
+    /// See [`Handle::retention`].
+    Retention(SpaceId, Reply<Retention>),
+    /// See [`Handle::set_retention`].
+    SetRetention(SpaceId, Option<u64>, Reply<Retention>),
+    /// See [`Handle::forget`].
+    Forget(SpaceId, Option<u64>, Reply<Retention>),
     /// See [`Handle::networks`].
     Networks(Reply<Vec<Network>>),
     /// See [`Handle::join_network`].
@@ -209,6 +215,32 @@ impl Handle {
     /// `no_such_conversation`, `stopped`.
     pub async fn mark_read(&self, conversation: SpaceId, key: OrderKey) -> Result<(), ApiError> {
         self.ask(|r| Request::MarkRead(conversation, key, r)).await
+    }
+
+    /// How long messages of a conversation are kept.
+    ///
+    /// # Errors
+    /// `no_such_conversation`, `stopped`.
+    pub async fn retention(&self, conversation: SpaceId) -> Result<Retention, ApiError> {
+        self.ask(|r| Request::Retention(conversation, r)).await
+    }
+
+    /// Sets for how many seconds messages of a conversation are kept (a day to ten years, whole hours), or for ever. In
+    /// a direct chat for both sides, in the room of a network for this device.
+    ///
+    /// # Errors
+    /// `bad_duration`, `no_such_conversation`, `not_written`, a store error, `stopped`.
+    pub async fn set_retention(&self, conversation: SpaceId, keep: Option<u64>) -> Result<Retention, ApiError> {
+        self.ask(|r| Request::SetRetention(conversation, keep, r)).await
+    }
+
+    /// Deletes this device's copy of what was said before a time (milliseconds since 1970), or of all said so far. It is
+    /// not fetched again; others keep theirs.
+    ///
+    /// # Errors
+    /// `bad_time`, `too_many`, `no_such_conversation`, a store error, `stopped`.
+    pub async fn forget(&self, conversation: SpaceId, before: Option<u64>) -> Result<Retention, ApiError> {
+        self.ask(|r| Request::Forget(conversation, before, r)).await
     }
 
     /// Every network known.

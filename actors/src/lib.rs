@@ -27,6 +27,7 @@ pub mod people;
 pub mod presence;
 pub mod proto;
 pub mod rates;
+pub mod retention;
 pub mod session;
 pub mod sessions;
 pub mod settings;

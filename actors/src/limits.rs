@@ -145,6 +145,19 @@ pub const ANTI_ENTROPY: Duration = Duration::from_secs(30);
 /// Statements of durability to peers other than the sender are held back this long.
 pub const STATEMENT_INTERVAL: Duration = Duration::from_millis(500);
 
+// --- Retention
+
+/// How often it is looked whether something is too old by now, first after [`RETENTION_FIRST`].
+pub const RETENTION_TICK: Duration = Duration::from_secs(60);
+/// How long after its start a node first looks: by then others' clocks were heard.
+pub const RETENTION_FIRST: Duration = Duration::from_secs(10);
+/// Stretches of time that one side retires in one look.
+pub const RETIRES_AT_ONCE: usize = 8;
+/// Logs that are erased in one batch: others' commits come between.
+pub const ERASE_LOGS: usize = 256;
+/// Stretches that a person may have deleted apart from each other in one conversation.
+pub const FORGOTTEN_MAX: usize = 32;
+
 // --- Store
 
 /// Records in one durable transaction.

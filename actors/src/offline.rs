@@ -222,6 +222,14 @@ impl Offline {
         self.find(conversation, id, |sp, m| show::receipts(sp, m, &self.wiring))
     }
 
+    /// How long messages of a conversation are kept.
+    ///
+    /// # Errors
+    /// `no_such_conversation`, `store_failed`.
+    pub fn retention(&self, conversation: SpaceId) -> Result<crate::api::Retention, ApiError> {
+        Ok(crate::documents::retention::shown(&self.space(conversation)?, &self.wiring))
+    }
+
     /// Every network known.
     #[must_use]
     pub fn networks(&self) -> Vec<Network> {

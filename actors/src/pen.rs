@@ -7,7 +7,7 @@ use cairn_crdt::author::{Author, AuthorError};
 use cairn_crdt::entry::Entry;
 use cairn_crdt::hlc::Hlc;
 use cairn_crdt::identity::DeviceKey;
-use cairn_crdt::ids::{LogId, SpaceId};
+use cairn_crdt::ids::{EntryHash, LogId, SpaceId};
 use cairn_crdt::kinds::chat::{ChatAuthor, Draft};
 use cairn_crdt::writer::{LogTip, LogWriter, WriteError};
 
@@ -95,6 +95,20 @@ impl<C: Chain> Pen<C> {
     ) -> Result<Arc<Entry>, PenError> {
         let payload = author(&mut self.chain)?;
         Ok(Arc::new(self.writer.write(payload, hlc)?))
+    }
+
+    /// The same for an entry that names heads of the control log which its author has seen.
+    ///
+    /// # Errors
+    /// [`PenError`]; the log is as it was before.
+    pub fn write_over(
+        &mut self,
+        hlc: Hlc,
+        heads: Vec<EntryHash>,
+        author: impl FnOnce(&mut C) -> Result<Vec<u8>, AuthorError>,
+    ) -> Result<Arc<Entry>, PenError> {
+        let payload = author(&mut self.chain)?;
+        Ok(Arc::new(self.writer.write_with(payload, hlc, true, Vec::new(), heads)?))
     }
 }
 

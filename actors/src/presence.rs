@@ -143,6 +143,7 @@ impl Actor for Presence {
             }
             PresenceMsg::Heartbeat { peer, away, clock, beat, echo, at } => {
                 s.detector.heard(&peer, now);
+                s.wiring.clocks.lock().unwrap_or_else(PoisonError::into_inner).heard(peer, clock, at);
                 s.measured(peer, clock, beat, echo, at);
                 s.wiring.people.seen(peer, s.wiring.env.now_ms());
                 if s.wiring.people.away(peer, away) {

@@ -1,6 +1,8 @@
 //! One conversation space of a running node: its replication, its chat, the pens it is written with, and what others
 //! hold of it. Plain state and methods; the documents actor owns it and does what it asks.
 
+mod gone;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -12,18 +14,22 @@ use cairn_crdt::ids::{DeviceId, DocumentId, Kind, LogId, MessageId, NetworkId, S
 use cairn_crdt::kinds::chat::{
     ChatAuthor, ChatSegment, Conversation, Draft, MessageView, PageAt as At, Span, week_start,
 };
+use cairn_crdt::kinds::control::{ControlLog, Setting};
 use cairn_crdt::kinds::order::OrderKey;
 use cairn_crdt::kinds::profile::{Profile, set_name};
 use cairn_crdt::ledger::Ledger;
 use cairn_crdt::period::period_of;
-use cairn_crdt::replica::{Access, Replica, Tip};
+use cairn_crdt::replica::{Access, Replica, Tip, lies_in};
 use cairn_crdt::sync::SpaceSync;
 
 use crate::limits::BATCH_BYTES;
 use crate::pen::{Pen, PenError};
 use crate::people::MEMBER_FOR_MS;
+use crate::retention::Record;
 use crate::store::{Store, StoreError};
 use crate::wiring::Wiring;
+use gone::Governing;
+pub use gone::Moved;
 
 /// Segments of one conversation kept in memory at least; older ones go when newer are read.
 const SEGMENTS_KEPT: usize = 4;
@@ -48,6 +54,10 @@ pub struct Applied {
     pub void: Vec<(LogId, u64, String)>,
     /// Entries that need a newer Cairn.
     pub unsupported: usize,
+    /// How long messages are kept was set to this.
+    pub setting: Option<Setting>,
+    /// The control log went on: what is gone may be another part.
+    pub governed: bool,
 }
 
 /// A space.
@@ -77,6 +87,7 @@ pub struct Space {
     held: BTreeMap<DeviceId, BTreeMap<LogId, u64>>,
     own: BTreeMap<(LogId, u64), MessageId>,
     recent: Vec<DocumentId>,
+    governing: Governing,
 }
 
 impl Space {
@@ -111,8 +122,10 @@ impl Space {
             held: BTreeMap::new(),
             own: BTreeMap::new(),
             recent: Vec::new(),
+            governing: Governing { control: ControlLog::new(access), record: Record::default(), pen: None },
         };
         space.set_reference(wiring.mesh_ms());
+        space.load_gone(wiring)?;
         space.note_spans(&tips.iter().map(|(l, t)| (*l, t.seq, t.hlc)).collect::<Vec<_>>());
         for (log, _) in tips.iter().filter(|(l, _)| l.document.kind() == Kind::Profile) {
             let entries = space.read_log(wiring.store.as_ref(), log)?;
@@ -222,6 +235,9 @@ impl Space {
             let Some(first) = run.first() else { continue };
             let document = first.header().log.document;
             match document.kind() {
+                // It went while it was on its way to the disk.
+                _ if self.sync.replica().is_gone(&document) => {}
+                Kind::Control => self.apply_control(run, &mut out),
                 Kind::Chat if document.chat_week().is_some() => {
                     self.apply_chat(document, run, received, wiring, &mut out)?;
                 }
@@ -337,7 +353,10 @@ impl Space {
         hlc: Hlc,
         wiring: &Wiring,
     ) -> Result<Arc<Entry>, PenError> {
-        let now = wiring.mesh_ms();
+        // Where our clock lies in what is gone, as one that stood still for a year, it counts as standing after it.
+        let live = self.live(hlc);
+        let now = if live == hlc { wiring.mesh_ms() } else { live.ms() };
+        let hlc = live;
         // Stamps of one log grow. Where this start stamped by a clock that was far ahead, another part takes what
         // follows; where by little, the stamp does.
         let log =
@@ -376,6 +395,8 @@ impl Space {
         self.sync.failed();
         self.pens.clear();
         self.profile_pen = None;
+        self.governing.pen = None;
+        self.governing.record = Record::read(wiring.store.as_ref(), &self.id)?;
         for (log, tip) in wiring.store.tips(&self.id)? {
             if self.sync.replica().durable(&log).seq < tip.seq {
                 self.sync.replica_mut().restore(&log, Tip { seq: tip.seq, hash: tip.hash, hlc: tip.hlc });
@@ -435,7 +456,9 @@ impl Space {
 
     /// A peer holds everything that we hold.
     pub fn holds_all(&mut self, peer: DeviceId, me: &DeviceId) -> (Vec<MessageId>, Vec<crate::store::Row>) {
-        let documents: Vec<_> = self.sync.replica().documents().collect();
+        // What is gone there was not compared.
+        let window = self.sync.window(&peer);
+        let documents: Vec<_> = self.sync.replica().documents().filter(|d| !lies_in(d, &window)).collect();
         let logs: Vec<_> = documents
             .iter()
             .flat_map(|d| self.sync.replica().frontier(d).map(|(l, t)| (l, t.seq)).collect::<Vec<_>>())

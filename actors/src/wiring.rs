@@ -19,6 +19,7 @@ use crate::limits::{EVENTS, OFFENDER_INTERVAL, OFFENDERS_TOLD};
 use crate::link::Transport;
 use crate::people::People;
 use crate::presence::PresenceMsg;
+use crate::proto::agreed::{Clocks, Quorum};
 use crate::proto::clock::MeshTime;
 use crate::sessions::SessionsMsg;
 use crate::storage::{Committer, StorageMsg};
@@ -122,6 +123,8 @@ pub struct Wiring {
     pub troubles: Mutex<BTreeMap<&'static str, String>>,
     /// Who offended, and when the person was told.
     pub offenders: Mutex<BTreeMap<DeviceId, Duration>>,
+    /// What other clocks showed; it outlives a restart of presence.
+    pub clocks: Mutex<Clocks>,
     /// The person is away.
     pub away: AtomicBool,
     /// Mesh time.
@@ -178,6 +181,7 @@ impl Wiring {
             about: RwLock::new(about),
             troubles: Mutex::default(),
             offenders: Mutex::default(),
+            clocks: Mutex::default(),
             away: AtomicBool::new(false),
             mesh: Mesh::default(),
             networks: RwLock::default(),
@@ -258,6 +262,13 @@ impl Wiring {
     #[must_use]
     pub fn networks(&self) -> BTreeSet<NetworkId> {
         self.networks.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The time in milliseconds since 1970, if enough others agree on it.
+    #[must_use]
+    pub fn agreed_ms(&self, quorum: Quorum) -> Option<u64> {
+        let clocks = self.clocks.lock().unwrap_or_else(PoisonError::into_inner);
+        clocks.agreed(quorum, self.env.now_ms(), self.env.mono())
     }
 
     /// The next number of a session.

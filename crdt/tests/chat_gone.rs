@@ -34,7 +34,7 @@ fn month(p: &mut Person, unit: Unit) -> Vec<(u64, Arc<Entry>)> {
 fn conversation(entries: &[(u64, Arc<Entry>)], gone: &Spans) -> Conversation {
     let mut c = Conversation::new();
     c.set_now(NOON + WEEK_MS);
-    c.set_gone(gone);
+    c.set_gone(gone, gone);
     for (_, e) in entries {
         let applied = c.apply(e.header().log.document, std::slice::from_ref(e), |_| 1).unwrap();
         assert!(applied.outcomes.iter().all(|o| matches!(o, Outcome::Valid { .. })));
@@ -65,7 +65,7 @@ fn what_is_gone_is_neither_shown_nor_counted_whether_it_was_there_before_or_come
         let kept: Vec<String> = (18..28).map(|d| format!("day {d}")).collect();
         let mut before = conversation(&all, &Spans::EMPTY);
         assert_eq!(shown(&before).len(), 28);
-        before.set_gone(&gone);
+        before.set_gone(&gone, &gone);
         assert_eq!(shown(&before), kept, "{unit:?}");
         let inside = |d: DocumentId| cairn_crdt::replica::lies_in(&d, &gone);
         assert!(before.loaded().all(|s| !inside(s.id())));
@@ -88,9 +88,10 @@ fn what_comes_back_is_shown_again_once_it_is_told_of() {
     let mut p = Person::new(1, 1);
     let all = month(&mut p, Unit::Week);
     let mut c = conversation(&all, &Spans::EMPTY);
-    c.set_gone(&Spans::one(0, THIS - WEEK_MS + 2 * DAY_MS));
+    let cut = Spans::one(0, THIS - WEEK_MS + 2 * DAY_MS);
+    assert!(!c.set_gone(&cut, &cut));
     assert_eq!(shown(&c).len(), 12);
-    c.set_gone(&Spans::EMPTY);
+    assert!(c.set_gone(&Spans::EMPTY, &Spans::EMPTY));
     for week in WEEK - 3..=WEEK {
         let id = DocumentId::chat(week, 0);
         let start = u64::from(week) * WEEK_MS;
@@ -109,7 +110,7 @@ fn what_comes_back_is_shown_again_once_it_is_told_of() {
 #[test]
 fn a_segment_that_goes_on_after_the_cut_is_not_looked_into_for_what_is_gone() {
     let mut c = common::conversation();
-    c.set_gone(&Spans::one(0, NOON));
+    c.set_gone(&Spans::one(0, NOON), &Spans::one(0, NOON));
     let id = DocumentId::chat(WEEK, 0);
     c.note(id, Span { first: Hlc::from_ms(THIS), last: Hlc::from_ms(NOON - 1), count: 5 });
     assert_eq!((c.total(), c.needs(&PageAt::Newest, 10)), (0, None));
@@ -123,7 +124,7 @@ fn nobody_writes_into_what_is_gone() {
     let mut c = common::conversation();
     for unit in [Unit::Week, Unit::Day, Unit::Hour] {
         c.set_unit(unit);
-        c.set_gone(&vec![(0, THIS), (THIS + 2 * DAY_MS, THIS + 3 * DAY_MS)].into());
+        c.set_gone(&vec![(0, THIS), (THIS + 2 * DAY_MS, THIS + 3 * DAY_MS)].into(), &Spans::EMPTY);
         // A clock that stands at 1970: the first moment after.
         let at = c.live(Hlc::from_ms(5));
         assert_eq!(at, Hlc::from_ms(THIS));

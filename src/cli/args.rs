@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use cairn_crdt::ids::NetworkId;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+use super::retention::Keep;
 use super::time::Since;
 use crate::local::resolve::ConvRef;
 
@@ -148,6 +149,45 @@ Examples:
         /// The message's id, or the token that it was said with
         #[arg(value_parser = token)]
         message: String,
+    },
+    /// How long a conversation is kept: show it, or set it
+    #[command(after_help = "\
+In a direct chat either of you may set it, and both sides follow: older messages are hidden at once, a whole segment (an
+hour, a day or a week) at a time, and removed a week later. In the room of a network each device decides for itself.
+Nothing is hidden or removed by one clock alone: the other side's must agree, in a room those of two others.
+
+A longer time, or `off`, brings back what has not been removed yet. It is removed from this app, no more: who copied a
+message elsewhere still has it.
+
+Examples:
+  cairn retention @maya            how long it is now, and what has gone
+  cairn retention @maya 4w         keep four weeks, from a day (1d) up to ten years
+  cairn retention everyone 26w     on this device only
+  cairn retention @maya off        keep everything")]
+    Retention {
+        /// Which conversation (see `cairn say --help`)
+        #[arg(value_name = "CONV")]
+        conversation: ConvRef,
+        /// For how long: 1d, 4w, 26w …; `off` keeps everything
+        #[arg(value_name = "DURATION")]
+        keep: Option<Keep>,
+    },
+    /// Delete this device's copy of a conversation, or of its older part
+    #[command(after_help = "\
+It goes from this app on this device, at once, and is not fetched again from others; they keep their copies. What they
+write from now on arrives as ever.
+
+Examples:
+  cairn forget @maya                       all that was said so far
+  cairn forget everyone --before 4w        what is older than four weeks
+  cairn forget everyone --before 2026-11-01")]
+    Forget {
+        /// Which conversation (see `cairn say --help`)
+        #[arg(value_name = "CONV")]
+        conversation: ConvRef,
+        /// Only what was said before: a date, RFC 3339, or a duration back from now like 4w [default: now]
+        #[arg(long, value_name = "DATE")]
+        before: Option<Since>,
     },
     /// The networks met, and where this device stands with each
     #[command(subcommand)]
@@ -361,6 +401,12 @@ mod tests {
             "log #g --limit 3 --since 2h --follow",
             "log id:abc --since 2026-11-20T08:00:00+01:00",
             "receipts everyone token",
+            "retention everyone",
+            "retention @maya 4w",
+            "retention @maya off",
+            "forget @maya",
+            "forget everyone --before 2026-11-01",
+            "forget everyone --before 4w",
             "network list",
             "network join 00000000000000000000000000",
             "network apart 00000000000000000000000000",
@@ -404,6 +450,9 @@ mod tests {
             "peers --wait -1",
             "peers --wait 1 --timeout -3",
             "peers --wait 1 --timeout nan",
+            "retention @maya soon",
+            "retention @maya 4",
+            "forget @maya --before yesterday",
             "node --port 0",
             "node --port 70000",
             "node --peer nowhere",

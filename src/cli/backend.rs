@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use cairn_actors::api::{ApiError, Conversation, Network, Page, PageAt, Peer, Receipt, Said, Status};
+use cairn_actors::api::{ApiError, Conversation, Network, Page, PageAt, Peer, Receipt, Retention, Said, Status};
 use cairn_actors::limits::LOCAL_OPEN_TIMEOUT;
 use cairn_crdt::ids::{MessageId, NetworkId, SpaceId};
 
@@ -34,6 +34,12 @@ pub trait Backend {
     async fn page(&mut self, conversation: SpaceId, at: PageAt, limit: usize) -> Result<Page, ApiError>;
     /// What became of a message.
     async fn receipts(&mut self, conversation: SpaceId, id: MessageId) -> Result<Vec<Receipt>, ApiError>;
+    /// How long messages of a conversation are kept.
+    async fn retention(&mut self, conversation: SpaceId) -> Result<Retention, ApiError>;
+    /// Sets it, in seconds.
+    async fn set_retention(&mut self, conversation: SpaceId, keep: Option<u64>) -> Result<Retention, ApiError>;
+    /// Deletes the copy here.
+    async fn forget(&mut self, conversation: SpaceId, before: Option<u64>) -> Result<Retention, ApiError>;
     /// Every network known.
     async fn networks(&mut self) -> Result<Vec<Network>, ApiError>;
     /// Joins a network.
@@ -75,6 +81,15 @@ impl Backend for Client {
     }
     async fn receipts(&mut self, conversation: SpaceId, id: MessageId) -> Result<Vec<Receipt>, ApiError> {
         Self::receipts(self, conversation, id).await
+    }
+    async fn retention(&mut self, conversation: SpaceId) -> Result<Retention, ApiError> {
+        Self::retention(self, conversation).await
+    }
+    async fn set_retention(&mut self, conversation: SpaceId, keep: Option<u64>) -> Result<Retention, ApiError> {
+        Self::set_retention(self, conversation, keep).await
+    }
+    async fn forget(&mut self, conversation: SpaceId, before: Option<u64>) -> Result<Retention, ApiError> {
+        Self::forget(self, conversation, before).await
     }
     async fn networks(&mut self) -> Result<Vec<Network>, ApiError> {
         Self::networks(self).await

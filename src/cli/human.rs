@@ -2,7 +2,7 @@
 
 use cairn_actors::api::{
     BackedUp, Badge, Compacted, DeliveryState, Event, Finding, Health, LinkState, Message, Network, NetworkState, Peer,
-    PeerState, Receipt, Restored, Said, Status,
+    PeerState, Receipt, Restored, Retention, Said, Status,
 };
 use cairn_actors::care::checkup::size;
 use jiff::tz::TimeZone;
@@ -264,6 +264,44 @@ pub fn network(n: &Network) -> String {
         NetworkState::Joined => format!("In {}.", network_name(n)),
         NetworkState::Asking => question(n),
         NetworkState::Apart => format!("Apart from {}.", network_name(n)),
+    }
+}
+
+/// `retention`.
+#[must_use]
+pub fn retention(r: &Retention, title: &str, style: Style) -> Vec<String> {
+    let zone = TimeZone::system();
+    let mut lines = vec![format!("{}  {}", style.bold(&plain(title)), plain(&r.sentence))];
+    if let (Some(name), Some(at)) = (&r.set_by_name, r.set_at) {
+        lines.push(style.dim(&format!("Set by {} on {}.", plain(name), day(at, &zone))));
+    }
+    if let Some(at) = r.gone_before {
+        lines.push(format!("Gone here: what was said before {}.", day(at, &zone)));
+    }
+    if let Some(at) = r.erased_before {
+        lines.push(format!("Removed from this device: what was said before {}.", day(at, &zone)));
+    }
+    match (r.keep, r.erases_at) {
+        (Some(_), _) if !r.agreed => {
+            let whose = if r.shared { "the other side's clock" } else { "the clocks of two others" };
+            lines.push(style.yellow(&format!("Nothing goes for its age until {whose} agrees with ours.")));
+        }
+        (Some(_), Some(at)) => lines.push(format!("The next part is removed on {} at the earliest.", day(at, &zone))),
+        _ => {}
+    }
+    lines
+}
+
+/// `forget`.
+#[must_use]
+pub fn forgotten(r: &Retention, title: &str) -> String {
+    let title = plain(title);
+    match r.erased_before {
+        Some(at) => format!(
+            "What was said in {title} before {} is gone from this device; others keep their copies.",
+            day(at, &TimeZone::system())
+        ),
+        None => format!("There was nothing in {title} to delete."),
     }
 }
 

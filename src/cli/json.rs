@@ -6,7 +6,7 @@ use std::path::Path;
 
 use cairn_actors::api::{
     BackedUp, Badge, Checkup, Compacted, Conversation, ConversationKind, DeliveryState, Event, Finding, Health,
-    Message, Network, NetworkState, Peer, PeerState, Receipt, Restored, Said, Status,
+    Message, Network, NetworkState, Peer, PeerState, Receipt, Restored, Retention, Said, Status, What,
 };
 use cairn_crdt::ids::{DeviceId, Incarnation, MessageId, NetworkId, SpaceId};
 use serde::Serialize;
@@ -163,6 +163,28 @@ struct RestoredLine {
 }
 
 #[derive(Serialize)]
+struct Gone {
+    conversation: SpaceId,
+    what: What,
+    before: String,
+}
+
+#[derive(Serialize)]
+struct RetentionLine<'a> {
+    conversation: SpaceId,
+    keep_seconds: Option<u64>,
+    shared: bool,
+    set_by: Option<DeviceId>,
+    set_by_name: Option<&'a str>,
+    set_at: Option<String>,
+    gone_before: Option<String>,
+    erased_before: Option<String>,
+    erases_at: Option<String>,
+    agreed: bool,
+    sentence: &'a str,
+}
+
+#[derive(Serialize)]
 struct Notice<'a> {
     code: &'a str,
     message: &'a str,
@@ -240,6 +262,22 @@ fn message_of(m: &Message, kind: Option<ConversationKind>) -> MessageLine<'_> {
     }
 }
 
+fn retention_of(r: &Retention) -> RetentionLine<'_> {
+    RetentionLine {
+        conversation: r.conversation,
+        keep_seconds: r.keep,
+        shared: r.shared,
+        set_by: r.set_by,
+        set_by_name: r.set_by_name.as_deref(),
+        set_at: r.set_at.map(rfc3339),
+        gone_before: r.gone_before.map(rfc3339),
+        erased_before: r.erased_before.map(rfc3339),
+        erases_at: r.erases_at.map(rfc3339),
+        agreed: r.agreed,
+        sentence: &r.sentence,
+    }
+}
+
 fn network_of(n: &Network) -> NetworkLine<'_> {
     NetworkLine {
         id: n.id,
@@ -299,6 +337,12 @@ pub fn message(m: &Message, kind: Option<ConversationKind>) -> String {
 #[must_use]
 pub fn receipt(r: &Receipt) -> String {
     print(&ReceiptLine { id: r.id, name: &r.name, state: r.state, last_seen: r.last_seen.map(rfc3339) })
+}
+
+/// `retention` and `forget`.
+#[must_use]
+pub fn retention(r: &Retention) -> String {
+    print(&retention_of(r))
 }
 
 /// A line of `network list`, and the answer of the other `network` verbs.
@@ -382,6 +426,11 @@ pub fn event(e: &Event, kind: impl Fn(&SpaceId) -> Option<ConversationKind>) -> 
                 members: *members,
                 state: *state,
             },
+        }),
+        Event::Retention(r) => print(&Tagged { event: "retention", body: retention_of(r) }),
+        Event::Gone { conversation, what, before } => print(&Tagged {
+            event: "gone",
+            body: Gone { conversation: *conversation, what: *what, before: rfc3339(*before) },
         }),
         Event::Conversation(c) => print(&Tagged { event: "conversation", body: conversation_of(c) }),
         Event::Network(n) => print(&Tagged { event: "network", body: network_of(n) }),

@@ -14,6 +14,7 @@ pub mod network;
 pub mod node;
 pub mod offline;
 pub mod peers;
+pub mod retention;
 pub mod say;
 pub mod start;
 pub mod status;
@@ -157,6 +158,8 @@ async fn perform(backend: &mut impl Backend, out: &mut Out, verb: Verb) -> Resul
             log::log(backend, out, &conversation, log::Range { limit, since }).await
         }
         Verb::Receipts { conversation, message } => log::receipts(backend, out, &conversation, &message).await,
+        Verb::Retention { conversation, keep } => retention::retention(backend, out, &conversation, keep).await,
+        Verb::Forget { conversation, before } => retention::forget(backend, out, &conversation, before).await,
         Verb::Network(verb) => network::network(backend, out, &verb).await,
         Verb::Debug(DebugVerb::Kill { actor }) => Ok(backend.kill(&actor).await?),
         // Done before a backend is opened.

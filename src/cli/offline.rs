@@ -4,7 +4,9 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use cairn_actors::api::{ApiError, Conversation, ConversationKind, Network, Page, PageAt, Peer, Receipt, Said, Status};
+use cairn_actors::api::{
+    ApiError, Conversation, ConversationKind, Network, Page, PageAt, Peer, Receipt, Retention, Said, Status,
+};
 use cairn_actors::data::settings_path;
 use cairn_actors::offline::Offline as Store;
 use cairn_actors::settings::{Settings, SettingsError};
@@ -87,6 +89,15 @@ impl Backend for Offline {
     }
     async fn receipts(&mut self, conversation: SpaceId, id: MessageId) -> Result<Vec<Receipt>, ApiError> {
         self.store.receipts(conversation, &id)
+    }
+    async fn retention(&mut self, conversation: SpaceId) -> Result<Retention, ApiError> {
+        self.store.retention(conversation)
+    }
+    async fn set_retention(&mut self, _conversation: SpaceId, _keep: Option<u64>) -> Result<Retention, ApiError> {
+        self.needs_node()
+    }
+    async fn forget(&mut self, _conversation: SpaceId, _before: Option<u64>) -> Result<Retention, ApiError> {
+        self.needs_node()
     }
     async fn networks(&mut self) -> Result<Vec<Network>, ApiError> {
         Ok(self.store.networks())

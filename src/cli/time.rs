@@ -72,7 +72,7 @@ impl Since {
 
 /// Text that is no point in time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected a time like 2026-11-20T08:00:00Z or a duration like 10m, 2h, 1d")]
+#[error("expected a time like 2026-11-20 or 2026-11-20T08:00:00Z, or a duration like 10m, 2h, 1d")]
 pub struct BadTime;
 
 impl FromStr for Since {
@@ -80,6 +80,12 @@ impl FromStr for Since {
 
     fn from_str(text: &str) -> Result<Self, BadTime> {
         if let Ok(t) = text.parse::<Timestamp>() {
+            return Ok(Self::At(u64::try_from(t.as_millisecond()).unwrap_or(0)));
+        }
+        // A date alone: where its day begins in UTC.
+        if text.len() == 10
+            && let Ok(t) = format!("{text}T00:00:00Z").parse::<Timestamp>()
+        {
             return Ok(Self::At(u64::try_from(t.as_millisecond()).unwrap_or(0)));
         }
         let (mut total, mut number) = (0u64, None::<u64>);

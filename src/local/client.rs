@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cairn_actors::api::{
     ApiError, BackedUp, Checkup, Compacted, Conversation, Event, Member, Message, Network, OrderKey, Page, PageAt,
-    Peer, Receipt, Restored, Said, Status,
+    Peer, Receipt, Restored, Retention, Said, Status,
 };
 use cairn_actors::limits::{LOCAL_LINE_MAX, LOCAL_OPEN_TIMEOUT, LOCAL_REPLY_TIMEOUT};
 use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
@@ -228,6 +228,30 @@ impl Client {
     /// As [`Client::ask`].
     pub async fn mark_read(&mut self, conversation: SpaceId, key: OrderKey) -> Result<(), ApiError> {
         self.ask(LocalRequest::MarkRead { conversation, key }).await.map(drop)
+    }
+
+    /// See [`cairn_actors::handle::Handle::retention`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn retention(&mut self, conversation: SpaceId) -> Result<Retention, ApiError> {
+        ask!(self, LocalRequest::Retention { conversation }, LocalReply::Retention).map(|r| *r)
+    }
+
+    /// See [`cairn_actors::handle::Handle::set_retention`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn set_retention(&mut self, conversation: SpaceId, keep: Option<u64>) -> Result<Retention, ApiError> {
+        ask!(self, LocalRequest::SetRetention { conversation, keep }, LocalReply::Retention).map(|r| *r)
+    }
+
+    /// See [`cairn_actors::handle::Handle::forget`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn forget(&mut self, conversation: SpaceId, before: Option<u64>) -> Result<Retention, ApiError> {
+        ask!(self, LocalRequest::Forget { conversation, before }, LocalReply::Retention).map(|r| *r)
     }
 
     /// See [`cairn_actors::handle::Handle::networks`].

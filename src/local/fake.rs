@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use cairn_actors::api::{
     ApiError, BackedUp, Badge, Checkup, Compacted, Conversation, ConversationKind, DeliveryState, Event, Finding,
     Health, LinkState, Member, Message, Network, NetworkState, OrderKey, Page, PageAt, Peer, PeerState, Receipt,
-    Restored, Said, Status,
+    Restored, Retention, Said, Status,
 };
 use cairn_actors::handle::{Care, Handle, Request};
 use cairn_actors::limits::{EVENTS, PAGE_MAX};
@@ -24,6 +24,7 @@ struct State {
     conversations: Vec<Conversation>,
     messages: Vec<Message>,
     said: Vec<Utterance>,
+    keep: Option<u64>,
     stopped: Arc<Notify>,
 }
 
@@ -166,6 +167,7 @@ impl FakeNode {
             conversations: vec![conversation(40, ConversationKind::Everyone, "Everyone")],
             messages: Vec::new(),
             said: Vec::new(),
+            keep: None,
             stopped: Arc::clone(&stopped),
         }));
         let shared = Arc::clone(&state);
@@ -265,6 +267,22 @@ fn page(state: &State, conversation: SpaceId, at: PageAt, limit: usize) -> Page 
     }
 }
 
+fn retention(state: &State, conversation: SpaceId) -> Retention {
+    Retention {
+        conversation,
+        keep: state.keep,
+        shared: true,
+        set_by: Some(DeviceId([1; 32])),
+        set_by_name: Some("Maya".into()),
+        set_at: Some(1_000),
+        gone_before: Some(5_000),
+        erased_before: None,
+        erases_at: None,
+        agreed: false,
+        sentence: "Messages between you are kept.".into(),
+    }
+}
+
 fn answer(state: &mut State, request: Request) {
     match request {
         Request::Status(r) => drop(r.send(Ok(state.status.clone()))),
@@ -297,6 +315,15 @@ fn answer(state: &mut State, request: Request) {
         Request::Members(_, r) => {
             let member = |p: &Peer| Member { id: p.id, name: p.name.clone(), state: p.state };
             drop(r.send(Ok(state.peers.iter().map(member).collect())));
+        }
+        Request::Retention(id, r) => drop(r.send(Ok(retention(state, id)))),
+        Request::SetRetention(id, keep, r) => {
+            state.keep = keep;
+            drop(r.send(if keep == Some(1) { Err(none("bad_duration")) } else { Ok(retention(state, id)) }));
+        }
+        Request::Forget(id, before, r) => {
+            let now = Retention { erased_before: Some(before.unwrap_or(9_000)), ..retention(state, id) };
+            drop(r.send(Ok(now)));
         }
         Request::Networks(r) => drop(r.send(Ok(vec![network(3)]))),
         Request::JoinNetwork(_, r) => drop(r.send(Ok(Network { state: NetworkState::Joined, ..network(3) }))),

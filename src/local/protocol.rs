@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use cairn_actors::api::{
     ApiError, BackedUp, Checkup, Compacted, Conversation, Event, Member, Message, Network, OrderKey, Page, PageAt,
-    Peer, Receipt, Restored, Said, Status,
+    Peer, Receipt, Restored, Retention, Said, Status,
 };
 use cairn_actors::limits::LOCAL_LINE_MAX;
 use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
@@ -84,6 +84,27 @@ pub enum LocalRequest {
         conversation: SpaceId,
         /// Up to here.
         key: OrderKey,
+    },
+    /// How long messages of a conversation are kept.
+    Retention {
+        /// Where.
+        conversation: SpaceId,
+    },
+    /// Sets it.
+    SetRetention {
+        /// Where.
+        conversation: SpaceId,
+        /// For how many seconds, or for ever.
+        #[serde(default)]
+        keep: Option<u64>,
+    },
+    /// Deletes the copy here.
+    Forget {
+        /// Where.
+        conversation: SpaceId,
+        /// Of what was said before, in milliseconds since 1970; of all so far where it is left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<u64>,
     },
     /// Every network known.
     Networks,
@@ -223,6 +244,8 @@ pub enum LocalReply {
     Receipts(Part<Receipt>),
     /// To `members`.
     Members(Part<Member>),
+    /// To `retention`, `set_retention` and `forget`.
+    Retention(Box<Retention>),
     /// To `networks`.
     Networks(Part<Network>),
     /// To `join_network`, `keep_apart` and `name_network`.

@@ -298,6 +298,13 @@ async fn perform(handle: &Handle, request: LocalRequest) -> Result<Vec<LocalRepl
             return Ok(parts(handle.members(conversation).await?).into_iter().map(LocalReply::Members).collect());
         }
         R::MarkRead { conversation, key } => done(handle.mark_read(conversation, key).await?),
+        R::Retention { conversation } => LocalReply::Retention(Box::new(handle.retention(conversation).await?)),
+        R::SetRetention { conversation, keep } => {
+            LocalReply::Retention(Box::new(handle.set_retention(conversation, keep).await?))
+        }
+        R::Forget { conversation, before } => {
+            LocalReply::Retention(Box::new(handle.forget(conversation, before).await?))
+        }
         R::Networks => return Ok(parts(handle.networks().await?).into_iter().map(LocalReply::Networks).collect()),
         R::JoinNetwork { id } => LocalReply::Network(handle.join_network(id).await?),
         R::KeepApart { id } => LocalReply::Network(handle.keep_apart(id).await?),

@@ -86,6 +86,19 @@ impl Link {
                 let list = h.members(id).await.ok();
                 return self.tell(Update::Members(id, list));
             }
+            Command::Retention(id) => match h.retention(id).await {
+                Ok(r) => return self.tell(Update::Event(Box::new(Event::Retention(Box::new(r))))),
+                // It may have gone meanwhile; nothing is shown then.
+                Err(_) => None,
+            },
+            Command::SetRetention(id, keep) => match h.set_retention(id, keep).await {
+                Ok(r) => return self.tell(Update::Event(Box::new(Event::Retention(Box::new(r))))),
+                Err(e) => Some(e),
+            },
+            Command::Forget(id) => match h.forget(id, None).await {
+                Ok(r) => return self.tell(Update::Event(Box::new(Event::Retention(Box::new(r))))),
+                Err(e) => Some(e),
+            },
             Command::MarkRead(id, key) => h.mark_read(id, key).await.err(),
             Command::SetName(name) => match h.set_name(&name).await {
                 Ok(status) => return self.tell(Update::Status(Box::new(status))),

@@ -41,6 +41,12 @@ pub enum Intent {
     Read(SpaceId, OrderKey),
     /// Give a person a name of one's own, or take it back.
     SetPetname(DeviceId, Option<String>),
+    /// Keep the messages of a conversation for so many seconds, or for ever.
+    SetRetention(SpaceId, Option<u64>),
+    /// Ask whether one's own copy should be deleted, or ask no more.
+    AskToForget(bool),
+    /// Delete one's own copy of all that was said so far.
+    Forget(SpaceId),
     /// Change one's own name.
     SetName(String),
     /// The text in a name field changed.
@@ -106,6 +112,12 @@ pub enum Command {
     Members(SpaceId),
     /// Everything up to a key is read.
     MarkRead(SpaceId, OrderKey),
+    /// How long a conversation is kept.
+    Retention(SpaceId),
+    /// Keep it for so many seconds, or for ever.
+    SetRetention(SpaceId, Option<u64>),
+    /// Delete one's own copy of it.
+    Forget(SpaceId),
     /// Change one's own name.
     SetName(String),
     /// Give a person a name of one's own, or take it back.

@@ -9,7 +9,8 @@ use cairn_crdt::statement::Signed;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::DocumentsState;
-use crate::api::{ApiError, Event};
+use super::retention::RecordChange;
+use crate::api::{ApiError, Event, Retention};
 use crate::documents::DocumentsMsg;
 use crate::handle::Reply;
 use crate::space::SpaceKind;
@@ -61,6 +62,17 @@ pub(super) enum Ticket {
         /// Lets the session read on.
         _permit: Option<OwnedSemaphorePermit>,
     },
+    /// Our own control entry.
+    Control {
+        /// Where.
+        space: SpaceId,
+        /// The entry.
+        entry: Arc<Entry>,
+        /// Who asked for it.
+        reply: Option<Reply<Retention>>,
+    },
+    /// A change of what a space keeps.
+    Record(RecordChange),
     /// An entry of the self space.
     Own(Arc<Entry>, Option<After>),
     /// A statement of our own.
@@ -154,6 +166,8 @@ impl DocumentsState {
             (Ticket::Entries { space, from, live, entries, _permit }, Ok(())) => {
                 self.durable(space, from, live, &entries);
             }
+            (Ticket::Control { space, entry, reply }, Ok(())) => self.control_written(space, &entry, reply),
+            (Ticket::Record(change), result) => self.record_written(change, result),
             (Ticket::Own(entry, after), Ok(())) => {
                 self.own.take(&[entry]);
                 if let Some(after) = after {
@@ -202,6 +216,14 @@ impl DocumentsState {
             }
             Ticket::Entries { space, .. } => self.space_failed(space),
             Ticket::Stated { space, .. } => self.stated(space, None),
+            Ticket::Control { space, reply, .. } => {
+                self.space_failed(space);
+                if let Some(reply) = reply {
+                    let _ = reply.send(Err(store_error(e)));
+                }
+            }
+            // Told before.
+            Ticket::Record(_) => {}
             Ticket::Own(_, after) => {
                 self.own.failed();
                 if let Some(after) = after {
@@ -226,7 +248,7 @@ impl DocumentsState {
     }
 
     /// Entries are durable: acknowledges and passes them on, then applies and shows them.
-    fn durable(&mut self, space: SpaceId, from: Option<DeviceId>, live: bool, entries: &[Arc<Entry>]) {
+    pub(super) fn durable(&mut self, space: SpaceId, from: Option<DeviceId>, live: bool, entries: &[Arc<Entry>]) {
         let wiring = self.wiring.clone();
         let Some(sp) = self.spaces.get_mut(&space) else { return };
         sp.sync.committed(from, live, entries);
@@ -259,6 +281,12 @@ impl DocumentsState {
         self.commit_small(voids);
         for device in applied.named {
             self.named(space, device);
+        }
+        if applied.governed {
+            self.refresh_gone(space);
+        }
+        if let Some(setting) = applied.setting {
+            self.setting_changed(space, &setting);
         }
         self.show(space, from, &applied.shown);
         if from.is_some() && !applied.shown.is_empty() {

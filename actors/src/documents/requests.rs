@@ -61,6 +61,9 @@ impl DocumentsState {
             Request::Receipts(conversation, id, reply) => drop(reply.send(self.receipts(conversation, &id))),
             Request::Members(conversation, reply) => drop(reply.send(self.members(conversation))),
             Request::MarkRead(conversation, key, reply) => drop(reply.send(self.mark_read(conversation, key))),
+            Request::Retention(conversation, reply) => drop(reply.send(self.retention(conversation))),
+            Request::SetRetention(conversation, keep, reply) => self.set_retention(conversation, keep, reply),
+            Request::Forget(conversation, before, reply) => self.forget(conversation, before, reply),
             Request::Networks(reply) => drop(reply.send(Ok(self.networks_shown()))),
             Request::JoinNetwork(id, reply) => {
                 let known = self.networks.join(&id);
@@ -90,7 +93,8 @@ impl DocumentsState {
     }
 
     /// A space that a request names; a direct one with a known device is opened if need be.
-    fn space_of(&mut self, id: SpaceId) -> Result<&mut Space, ApiError> {
+    pub(super) fn space_of(&mut self, id: SpaceId) -> Result<&mut Space, ApiError> {
+        let id = self.folded.get(&id).copied().unwrap_or(id);
         if !self.spaces.contains_key(&id) {
             let me = self.wiring.me.principal();
             let mut known = self.wiring.people.known().into_iter();

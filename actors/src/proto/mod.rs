@@ -1,6 +1,7 @@
 //! The pure halves of the node's protocols: no sockets, no clock, no randomness of their own. Time comes in as the
 //! time since the node started, chance as a generator, and what to do comes out as plain values.
 
+pub mod agreed;
 pub mod beacon;
 pub mod bucket;
 pub mod clock;

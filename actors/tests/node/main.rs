@@ -9,5 +9,6 @@ mod lan;
 mod peers;
 mod real;
 mod restart;
+mod retention;
 mod truth;
 mod world;

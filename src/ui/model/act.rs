@@ -60,6 +60,12 @@ impl Model {
                     return vec![Command::MarkRead(id, key)];
                 }
             }
+            Intent::SetRetention(id, keep) => return vec![Command::SetRetention(id, keep)],
+            Intent::AskToForget(ask) => self.asks_to_forget = ask,
+            Intent::Forget(id) => {
+                self.asks_to_forget = false;
+                return vec![Command::Forget(id)];
+            }
             Intent::EditName(field, text) => {
                 self.names.insert(field, text);
             }
@@ -129,12 +135,14 @@ impl Model {
         self.open = Some(id);
         self.receipts = None;
         self.members = None;
+        self.asks_to_forget = false;
         let unread = self.conversation(&id).filter(|c| c.unread > 0).map(|c| c.read_to);
         let h = self.histories.entry(id).or_default();
         h.new_after = h.new_after.or(unread);
         let mut out: Vec<Command> = self.page(id, PageAt::Newest).into_iter().collect();
         out.extend(self.ask_receipts(id));
         out.extend(self.ask_members());
+        out.push(Command::Retention(id));
         out
     }
 

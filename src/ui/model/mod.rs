@@ -10,7 +10,8 @@ pub mod palette;
 use std::collections::{BTreeMap, VecDeque};
 
 use cairn_actors::api::{
-    ApiError, Conversation, Event, Member, Message, Network, NetworkState, Page, PageAt, Peer, Receipt, Said, Status,
+    ApiError, Conversation, Event, Member, Message, Network, NetworkState, Page, PageAt, Peer, Receipt, Retention,
+    Said, Status,
 };
 use cairn_actors::limits;
 pub use cairn_actors::settings::ThemeChoice;
@@ -161,6 +162,9 @@ pub struct Model {
     pub receipts: Option<Receipts>,
     /// Who is in the room that is open, once known.
     pub members: Option<(SpaceId, Vec<Member>)>,
+    /// Whether the details ask if one's own copy should be deleted.
+    pub asks_to_forget: bool,
+    retention: Option<Retention>,
     histories: BTreeMap<SpaceId, History>,
     drafts: BTreeMap<SpaceId, String>,
     names: BTreeMap<NameField, String>,
@@ -205,6 +209,12 @@ impl Model {
     #[must_use]
     pub fn history(&self, id: &SpaceId) -> Option<&History> {
         self.histories.get(id)
+    }
+
+    /// How long the open conversation is kept, once known.
+    #[must_use]
+    pub fn retention(&self) -> Option<&Retention> {
+        self.retention.as_ref().filter(|r| self.open == Some(r.conversation))
     }
 
     /// The text in the composer of a conversation.
@@ -386,6 +396,12 @@ impl Model {
                 out.extend(if open && changed { self.ask_members() } else { None });
                 return out;
             }
+            Event::Retention(r) => {
+                if self.open == Some(r.conversation) {
+                    self.retention = Some(*r);
+                }
+            }
+            Event::Gone { conversation, .. } => return self.read_anew(conversation),
             Event::Network(n) => match self.networks.iter_mut().find(|o| o.id == n.id) {
                 Some(old) => *old = *n,
                 None => self.networks.push(*n),
@@ -465,6 +481,17 @@ impl Model {
             h.forget();
             None
         }
+    }
+
+    /// A part of a conversation went or came back: what is in memory of it is not what there is.
+    fn read_anew(&mut self, id: SpaceId) -> Vec<Command> {
+        if let Some(h) = self.histories.get_mut(&id) {
+            h.forget();
+        }
+        if self.open != Some(id) {
+            return Vec::new();
+        }
+        self.page(id, PageAt::Newest).into_iter().chain([Command::Retention(id)]).collect()
     }
 
     fn page(&mut self, id: SpaceId, at: PageAt) -> Option<Command> {

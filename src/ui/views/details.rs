@@ -110,6 +110,7 @@ fn person(ui: &mut Ui, scene: &Scene<'_>, p: &Peer, out: &mut Intents) {
             }
         });
     });
+    super::kept::show(ui, scene, out);
     if let Some(own) = last_own(scene) {
         card(ui, theme, "Your last message", |ui| {
             let late = matches!(own.state, DeliveryState::Queued | DeliveryState::Carried);
@@ -155,6 +156,7 @@ fn room(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
             paragraph(ui, theme, &more, Ink::new(Size::Small, theme.muted));
         }
     });
+    super::kept::show(ui, scene, out);
 }
 
 /// A segment a member: those who hold the message first.

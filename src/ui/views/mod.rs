@@ -6,6 +6,7 @@ pub mod conversation;
 pub mod details;
 pub mod first_start;
 pub mod history;
+pub mod kept;
 pub mod list;
 pub mod network;
 pub mod notice;

@@ -74,10 +74,11 @@ pub struct Page<'a> {
 /// A conversation.
 #[derive(Debug, Default)]
 pub struct Conversation {
-    now_ms: u64,
+    pub(super) now_ms: u64,
     pub(super) spans: BTreeMap<DocumentId, Span>,
     pub(super) segments: BTreeMap<DocumentId, ChatSegment>,
     pub(super) gone: Spans,
+    pub(super) cut: Spans,
     pub(super) unit: Unit,
 }
 
@@ -97,13 +98,13 @@ impl Conversation {
     /// Tells of a segment that is not in memory, or what became of it since. Ids of other kinds are ignored.
     pub fn note(&mut self, id: DocumentId, span: Span) {
         if id.chat_week().is_some() && !self.segments.contains_key(&id) && !lies_in(&id, &self.gone) {
-            self.spans.insert(id, self.without_gone(span));
+            self.spans.insert(id, self.without_cut(span));
         }
     }
 
     /// Takes a loaded segment.
     pub fn insert(&mut self, mut segment: ChatSegment) {
-        segment.hide(&self.gone);
+        segment.hide(&self.cut);
         self.spans.remove(&segment.id());
         self.segments.insert(segment.id(), segment);
     }
@@ -143,7 +144,7 @@ impl Conversation {
                 return None;
             }
             let mut segment = ChatSegment::new(id)?;
-            segment.hide(&self.gone);
+            segment.hide(&self.cut);
             self.segments.insert(id, segment);
         }
         let mut applied = self.segments.get_mut(&id)?.apply(entries, received);

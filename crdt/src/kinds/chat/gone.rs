@@ -1,5 +1,5 @@
-//! What is gone of a conversation: whole segments leave it; of a segment that is gone in part the messages of that part
-//! are not shown.
+//! What is gone of a conversation. Whole segments leave it; and where a cut was made within a segment that goes on, the
+//! messages of that part are not shown.
 
 use super::segment::ChatSegment;
 use super::store::Messages;
@@ -11,26 +11,34 @@ use crate::replica::lies_in;
 use crate::spans::Spans;
 
 impl Conversation {
-    /// Sets what is gone and lets go of it. Whoever calls it tells of segments that came back ([`Conversation::note`]).
-    pub fn set_gone(&mut self, gone: &Spans) {
-        if *gone == self.gone {
-            return;
+    /// Sets what is gone, and of which time single messages are not shown. Answers whether something may have come back:
+    /// then whoever calls it tells of all segments again ([`Conversation::note`]).
+    pub fn set_gone(&mut self, gone: &Spans, cut: &Spans) -> bool {
+        let back = !(gone.contains(&self.gone) && cut.contains(&self.cut));
+        if *gone == self.gone && *cut == self.cut {
+            return false;
         }
-        // What comes back within a segment is read again with it.
-        let whole = gone.contains(&self.gone);
-        self.gone = gone.clone();
+        (self.gone, self.cut) = (gone.clone(), cut.clone());
         self.spans.retain(|id, _| !lies_in(id, gone));
         self.segments.retain(|id, _| !lies_in(id, gone));
-        if whole {
-            self.segments.values_mut().for_each(|s| s.hide(gone));
+        if !back {
+            self.segments.values_mut().for_each(|s| s.hide(cut));
         } else {
+            // What comes back within a segment is read again with it.
             let all: Vec<_> = self.segments.keys().copied().collect();
             for id in all {
                 self.evict(&id);
             }
         }
         let spans = std::mem::take(&mut self.spans);
-        self.spans = spans.into_iter().map(|(id, span)| (id, self.without_gone(span))).collect();
+        self.spans = spans.into_iter().map(|(id, span)| (id, self.without_cut(span))).collect();
+        back
+    }
+
+    /// The time that "far ahead" is measured from, in milliseconds since 1970.
+    #[must_use]
+    pub fn reference(&self) -> u64 {
+        self.now_ms
     }
 
     /// What is gone.
@@ -39,15 +47,21 @@ impl Conversation {
         &self.gone
     }
 
+    /// Whether single messages are cut off at other times than these.
+    #[must_use]
+    pub fn is_cut_otherwise(&self, cut: &Spans) -> bool {
+        self.cut != *cut
+    }
+
     /// Sets how long the segments are that are written from now on.
     pub fn set_unit(&mut self, unit: Unit) {
         self.unit = unit;
     }
 
-    /// A span that lies wholly in what is gone holds no messages, though its segment may go on.
-    pub(super) fn without_gone(&self, span: Span) -> Span {
-        let gone = self.gone.covers(span.first.ms(), span.last.ms().saturating_add(1));
-        Span { count: if gone { 0 } else { span.count }, ..span }
+    /// A span that was cut off wholly holds no messages, though its segment may go on.
+    pub(super) fn without_cut(&self, span: Span) -> Span {
+        let cut = self.cut.covers(span.first.ms(), span.last.ms().saturating_add(1));
+        Span { count: if cut { 0 } else { span.count }, ..span }
     }
 
     /// The stamp that a message gets where one's own clock says `hlc`: the same, unless that lies in a segment that is
@@ -81,25 +95,25 @@ impl Conversation {
 }
 
 impl ChatSegment {
-    /// Hides the messages that were written in what is gone, those of later entries too.
-    pub(super) fn hide(&mut self, gone: &Spans) {
-        self.messages.hide(gone);
+    /// Hides the messages that were written in a time, those of later entries too.
+    pub(super) fn hide(&mut self, cut: &Spans) {
+        self.messages.hide(cut);
     }
 }
 
 impl Messages {
-    fn hide(&mut self, gone: &Spans) {
-        if self.hidden == *gone {
+    fn hide(&mut self, cut: &Spans) {
+        if self.hidden == *cut {
             return;
         }
-        self.hidden = gone.clone();
+        self.hidden = cut.clone();
         let rows = &mut self.rows;
         self.order.retain(|at| {
-            let Some(row) = rows.get_mut(*at as usize).filter(|row| gone.holds(row.sent.ms())) else { return true };
+            let Some(row) = rows.get_mut(*at as usize).filter(|row| cut.holds(row.sent.ms())) else { return true };
             row.body = Box::default();
             row.extra = None;
             false
         });
-        self.ids.retain(|_, at| rows.get(*at as usize).is_none_or(|row| !gone.holds(row.sent.ms())));
+        self.ids.retain(|_, at| rows.get(*at as usize).is_none_or(|row| !cut.holds(row.sent.ms())));
     }
 }
