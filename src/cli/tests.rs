@@ -1,5 +1,7 @@
 //! Verbs over a real local socket, against a node that answers from a list.
 
+mod retention;
+
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! The main flows through the real views, asserted on the accessibility tree.
 
+mod kept;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -103,7 +105,8 @@ fn a_click_in_the_list_opens_and_reading_is_told() {
     s.harness.get_by_label_contains("Maya Okafor, verified, here, 3 unread").click();
     s.run();
     let maya = sample::direct(1);
-    assert_eq!(s.told(), [Command::Page(maya, PageAt::Newest, super::model::history::PAGE)]);
+    let page = Command::Page(maya, PageAt::Newest, super::model::history::PAGE);
+    assert_eq!(s.told(), [page, Command::Retention(maya)]);
     assert!(s.sees("One moment"), "until the page is here");
     let messages: Vec<_> = (0..3).map(sample::message).collect();
     let last = messages[2].key;

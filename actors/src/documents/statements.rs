@@ -50,7 +50,9 @@ impl DocumentsState {
     /// The lowest stamp of our own entries of a space that are not in its frontier yet.
     fn in_flight(&self, space: SpaceId) -> Option<Hlc> {
         let said = self.tickets.values().filter_map(|t| match t {
-            Ticket::Said { space: s, entry, .. } if *s == space => Some(entry.header().hlc),
+            Ticket::Said { space: s, entry, .. } | Ticket::Control { space: s, entry, .. } if *s == space => {
+                Some(entry.header().hlc)
+            }
             _ => None,
         });
         let fresh = self.fresh.get(&space).into_iter().flatten().map(|(entry, _)| entry.header().hlc);

@@ -148,7 +148,9 @@ impl Space {
             logs.retain(|log, _| !lies_in(&log.document, &gone));
         }
         self.recent.retain(|d| !lies_in(d, &gone));
-        self.owed.retain(|log| !lies_in(&log.document, &gone));
+        // What went leaves what we state that we hold, and what came back is in it again.
+        let moved = went.iter().chain(&came).flat_map(|d| self.sync.replica().logs(d));
+        self.owed.extend(moved);
         self.dirty = true;
         self.ensure(&At::Newest, 1, wiring)?;
         let spans = |all: Vec<DocumentId>| all.iter().filter_map(period_of).map(|p| (p.start, p.end)).collect();

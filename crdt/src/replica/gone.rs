@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{Access, DocState, Replica, counts};
-use crate::ids::{DocumentId, domain_hash};
+use crate::ids::{DocumentId, LogId, domain_hash};
 use crate::period::period_of;
 use crate::spans::Spans;
 
@@ -44,6 +44,19 @@ impl Replica {
             self.digest = None;
         }
         (leaves, returns)
+    }
+
+    /// The logs of a document, gone or not.
+    pub fn logs(&self, document: &DocumentId) -> impl Iterator<Item = LogId> + '_ {
+        let document = *document;
+        let doc = self.docs.get(&document).or_else(|| self.hidden.get(&document));
+        doc.into_iter().flat_map(move |d| {
+            d.logs.keys().map(move |(device, incarnation)| LogId {
+                document,
+                device: *device,
+                incarnation: *incarnation,
+            })
+        })
     }
 
     /// The state of a document, wherever it belongs.

@@ -68,7 +68,7 @@ fn opening_marks_where_new_messages_begin_and_reading_marks_them_read() {
     let maya = sample::direct(1);
     assert_eq!(m.unread(), 131);
     let asked = m.act(Intent::Open(maya));
-    assert_eq!(asked, [Command::Page(maya, PageAt::Newest, history::PAGE)]);
+    assert_eq!(asked, [Command::Page(maya, PageAt::Newest, history::PAGE), Command::Retention(maya)]);
     assert_eq!(m.history(&maya).unwrap().new_after, Some(OrderKey::MIN));
     let key = sample::message(3).key;
     assert_eq!(m.act(Intent::Read(maya, key)), [Command::MarkRead(maya, key)]);
