@@ -174,8 +174,9 @@ Examples:
     },
     /// Delete this device's copy of a conversation, or of its older part
     #[command(after_help = "\
-It goes from this app on this device, at once, and is not fetched again from others; they keep their copies. What they
-write from now on arrives as ever.
+It goes from this app on this device at once, and is not fetched again from others; they keep their copies. What they
+write from now on arrives as ever. It is erased from the disk but for the segment that the cut lies in (a week, or a day
+or an hour where messages are kept for a short time): of that one it is hidden.
 
 Examples:
   cairn forget @maya                       all that was said so far

@@ -55,7 +55,7 @@ pub enum Table {
     Statements,
     /// Logs that forked: (space, log) to the proof.
     Forks,
-    /// Documents whose payloads were given up: (space, document) to when and why.
+    /// What is gone of each space, and since when: space to record.
     Retired,
     /// What was written for people when sides met again: id to record.
     Briefings,

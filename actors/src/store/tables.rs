@@ -11,7 +11,7 @@
 //! | `networks`, `peers`, `durable`, `outbox`, `void`, `said` | owner's | owner's |
 //! | `statements` | space 32 · device 32 | owner's: the latest signed statement |
 //! | `forks` | space 32 · log 66 | owner's: the proof |
-//! | `retired` | space 32 · document 18 | owner's: when and why |
+//! | `retired` | space 32 | owner's: what is gone of the space, and since when |
 //! | `briefings` | id | owner's: the record |
 //!
 //! A log is written about by number, which saves 90 bytes an entry and keeps the entries of a log together. A new log

@@ -62,8 +62,9 @@ fn delete(ui: &mut Ui, scene: &Scene<'_>, r: &Retention, out: &mut Intents) {
         }
         return;
     }
-    let sentence = "Everything said here so far goes from this app on this device, at once and for good. Others keep \
-                    their copies, and what is said from now on arrives as ever.";
+    let sentence = "Everything said here so far goes from this app on this device at once, and is not fetched again. It \
+                    is erased from the disk, but for the week that is still being written, which is only hidden. Others \
+                    keep their copies, and what is said from now on arrives as ever.";
     paragraph(ui, theme, sentence, Ink::new(Size::Small, theme.warning));
     ui.add_space(2.0);
     ui.horizontal(|ui| {
