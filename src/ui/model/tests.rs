@@ -130,7 +130,8 @@ fn the_first_room_opens_by_itself() {
     let room = sample::conversations().remove(0);
     let asked = m.apply(Update::Event(Box::new(Event::Conversation(Box::new(room.clone())))));
     assert_eq!((m.open, m.list_on_top), (Some(room.id), true));
-    assert_eq!(asked, [Command::Page(room.id, PageAt::Newest, history::PAGE), Command::Members(room.id)]);
+    let page = Command::Page(room.id, PageAt::Newest, history::PAGE);
+    assert_eq!(asked, [page, Command::Members(room.id), Command::Retention(room.id)]);
     let other = sample::conversations().remove(1);
     assert_eq!(m.apply(Update::Event(Box::new(Event::Conversation(Box::new(other))))), []);
     assert_eq!(m.open, Some(room.id), "once");
