@@ -117,6 +117,9 @@ pub struct Conversation {
     pub members: u32,
     /// How many of them are here.
     pub here: u32,
+    /// Entries here that need a newer Cairn than this one; as far as they were looked at.
+    #[serde(default)]
+    pub needs_newer: u64,
 }
 
 /// The newest message of a conversation.
@@ -183,6 +186,18 @@ pub struct Message {
     /// Those whose word is still missing, by name.
     #[serde(default)]
     pub final_waits_for: Vec<String>,
+    /// How many messages this stands for that need a newer Cairn than this one; 0 for a message that can be read.
+    #[serde(default)]
+    pub needs_newer: u64,
+}
+
+impl Message {
+    /// Whether this is no message, but the place of messages that cannot be read here at all: the author, time and key
+    /// are those of the first of them, and the id is all zeros.
+    #[must_use]
+    pub fn is_placeholder(&self) -> bool {
+        self.needs_newer > 0 && self.id == MessageId([0; 16])
+    }
 }
 
 /// Which messages to read.
@@ -212,7 +227,7 @@ impl From<PageAt> for cairn_crdt::kinds::chat::PageAt {
 /// Part of a history, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
-    /// The messages.
+    /// The messages, and the places of such as need a newer Cairn.
     pub messages: Vec<Message>,
     /// Whether there are older ones.
     pub older: bool,
@@ -372,6 +387,9 @@ pub struct Status {
     /// Mesh time minus this device's own clock in milliseconds: what its stamps are corrected by.
     #[serde(default)]
     pub clock_offset_ms: i64,
+    /// Entries here that need a newer Cairn than this one; as far as they were looked at.
+    #[serde(default)]
+    pub needs_newer: u64,
     /// What is wrong, in one sentence each; empty when all is well.
     pub troubles: Vec<String>,
 }
@@ -488,7 +506,7 @@ pub enum Event {
     Peer(Box<Peer>),
     /// A message became visible.
     Message(Box<Message>),
-    /// Messages became visible, too many to list: ask for pages.
+    /// Messages became visible, too many to list or such as need a newer Cairn: ask for pages.
     Messages {
         /// Where.
         conversation: SpaceId,

@@ -6,6 +6,7 @@
 
 mod commits;
 mod meeting;
+mod newer;
 mod requests;
 pub(crate) mod retention;
 pub(crate) mod show;
@@ -159,6 +160,8 @@ pub struct DocumentsState {
     silences: u32,
     /// Who asked for conversations before this device was in a network.
     waiting: Vec<Reply<Vec<crate::api::Conversation>>>,
+    /// Spaces in which a person was told that something needs a newer Cairn.
+    newer_told: BTreeSet<SpaceId>,
     /// Read marks not yet written.
     marks: BTreeMap<SpaceId, cairn_crdt::kinds::order::OrderKey>,
     me: ActorRef<DocumentsMsg>,

@@ -94,7 +94,7 @@ impl Life {
         orders: &Orders,
     ) -> Result<Self, StartError> {
         let Parts { env, key, store, mut first, writer, transport, settings, name, .. } = parts;
-        let Parts { data, discovery, discovering, keep, troubles, .. } = parts;
+        let Parts { data, discovery, discovering, keep, troubles, known, .. } = parts;
         let me = key.id();
         let incarnation = Incarnation(env.random());
         let people = People::load(me, store.as_ref())?;
@@ -104,6 +104,7 @@ impl Life {
         store.commit(&first)?;
         let about = Me { name, named: settings.0.named, interfaces: Vec::new(), discovery: discovering, data };
         let mut wiring = Wiring::new(env, key, incarnation, store, transport, people, about);
+        wiring.known = known;
         if let Some(events) = events {
             wiring.events = events;
         }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cairn_crdt::identity::DeviceKey;
+use cairn_crdt::known::Known;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, MessagingErr, SupervisionEvent};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
@@ -57,6 +58,8 @@ pub enum StartError {
 pub struct Parts {
     /// Clock and randomness.
     pub env: Env,
+    /// What the build understands.
+    pub known: Known,
     /// The device's key.
     pub key: DeviceKey,
     /// The store.

@@ -174,15 +174,7 @@ impl Offline {
         let n = limit.clamp(1, PAGE_MAX);
         let at = At::from(at);
         sp.ensure(&at, n, &self.wiring).map_err(|e| failed(&e))?;
-        let (members, _) = sp.members(&self.wiring);
-        let page = sp.chat.page(&at, n);
-        Ok(Page {
-            messages: page.messages.iter().map(|m| show::message(&sp, m, &members, &self.wiring)).collect(),
-            older: page.older,
-            newer: page.newer,
-            total: sp.chat.total(),
-            before: page.before,
-        })
+        Ok(show::page(&sp, &at, n, &self.wiring))
     }
 
     fn find<T>(

@@ -10,6 +10,7 @@ use cairn_crdt::ids::{DeviceId, DocumentId, Incarnation, Kind, LogId, SpaceId};
 use cairn_crdt::kinds::contacts::{Contact, Contacts, set_contact};
 use cairn_crdt::kinds::order::OrderKey;
 use cairn_crdt::kinds::read_marks::{ReadMarks, set_mark};
+use cairn_crdt::known::Known;
 
 use crate::limits::BATCH_BYTES;
 use crate::pen::{Pen, PenError};
@@ -118,7 +119,7 @@ impl Own {
         let slot = &mut self.pens[which.min(1)];
         match slot {
             Some(pen) => Ok(pen),
-            None => Ok(slot.insert(Pen::open(key, self.id, log, store)?)),
+            None => Ok(slot.insert(Pen::open(key, self.id, log, store, &Known::this_build())?)),
         }
     }
 }

@@ -9,6 +9,7 @@ use cairn_crdt::hlc::Hlc;
 use cairn_crdt::identity::DeviceKey;
 use cairn_crdt::ids::{EntryHash, LogId, SpaceId};
 use cairn_crdt::kinds::chat::{ChatAuthor, Draft};
+use cairn_crdt::known::Known;
 use cairn_crdt::writer::{LogTip, LogWriter, WriteError};
 
 use crate::limits::BATCH_BYTES;
@@ -31,7 +32,7 @@ pub enum PenError {
 /// What a pen authors with.
 pub trait Chain: Sized {
     /// An empty chain.
-    fn new(log: LogId) -> Self;
+    fn new(log: LogId, known: &Known) -> Self;
     /// Takes an entry that was written before.
     ///
     /// # Errors
@@ -40,8 +41,8 @@ pub trait Chain: Sized {
 }
 
 impl Chain for Author {
-    fn new(log: LogId) -> Self {
-        Self::new(log)
+    fn new(log: LogId, known: &Known) -> Self {
+        Self::knowing(log, known)
     }
     fn replay(&mut self, entry: &Entry) -> Result<(), AuthorError> {
         self.replay(entry)
@@ -49,8 +50,8 @@ impl Chain for Author {
 }
 
 impl Chain for ChatAuthor {
-    fn new(log: LogId) -> Self {
-        Self::new(log)
+    fn new(log: LogId, known: &Known) -> Self {
+        Self::knowing(log, known)
     }
     fn replay(&mut self, entry: &Entry) -> Result<(), AuthorError> {
         self.replay(entry)
@@ -69,8 +70,15 @@ impl<C: Chain> Pen<C> {
     ///
     /// # Errors
     /// [`PenError`] where the log cannot be read.
-    pub fn open(key: &DeviceKey, space: SpaceId, log: LogId, store: &dyn Store) -> Result<Self, PenError> {
-        let mut chain = C::new(log);
+    pub fn open(
+        key: &DeviceKey,
+        space: SpaceId,
+        log: LogId,
+        store: &dyn Store,
+        known: &Known,
+    ) -> Result<Self, PenError> {
+        let version = known.version(log.document.kind()).ok_or(AuthorError::UnknownKind)?;
+        let mut chain = C::new(log, known);
         let mut tip = LogTip::EMPTY;
         loop {
             let batch = store.entries(&space, &log, tip.seq.saturating_add(1), BATCH_BYTES)?;
@@ -81,7 +89,7 @@ impl<C: Chain> Pen<C> {
             }
             tip = end;
         }
-        Ok(Self { chain, writer: LogWriter::new(key.clone(), space, log, tip) })
+        Ok(Self { chain, writer: LogWriter::new(key.clone(), space, log, tip).of_version(version) })
     }
 
     /// Authors a payload and signs its entry.

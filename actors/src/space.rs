@@ -17,6 +17,7 @@ use cairn_crdt::kinds::chat::{
 use cairn_crdt::kinds::control::{ControlLog, Setting};
 use cairn_crdt::kinds::order::OrderKey;
 use cairn_crdt::kinds::profile::{Profile, set_name};
+use cairn_crdt::known::Known;
 use cairn_crdt::ledger::Ledger;
 use cairn_crdt::period::period_of;
 use cairn_crdt::replica::{Access, Replica, Tip, lies_in};
@@ -53,7 +54,7 @@ pub struct Applied {
     /// Entries that are void, with the reason.
     pub void: Vec<(LogId, u64, String)>,
     /// Entries that need a newer Cairn.
-    pub unsupported: usize,
+    pub unsupported: u64,
     /// How long messages are kept was set to this.
     pub setting: Option<Setting>,
     /// The control log went on: what is gone may be another part.
@@ -110,7 +111,7 @@ impl Space {
             id,
             kind,
             sync: SpaceSync::new(replica),
-            chat: Conversation::new(),
+            chat: Conversation::knowing(wiring.known.clone()),
             registered: !tips.is_empty(),
             dirty: false,
             owed: BTreeSet::new(),
@@ -196,7 +197,7 @@ impl Space {
     }
 
     fn load_segment(&mut self, document: DocumentId, wiring: &Wiring) -> Result<(), StoreError> {
-        let Some(mut segment) = ChatSegment::new(document) else { return Ok(()) };
+        let Some(mut segment) = ChatSegment::knowing(document, &wiring.known) else { return Ok(()) };
         let logs: Vec<_> = self.sync.replica().frontier(&document).map(|(log, _)| log).collect();
         for log in logs {
             let stored: Vec<_> = self.read_log(wiring.store.as_ref(), &log)?;
@@ -237,11 +238,11 @@ impl Space {
             match document.kind() {
                 // It went while it was on its way to the disk.
                 _ if self.sync.replica().is_gone(&document) => {}
-                Kind::Control => self.apply_control(run, &mut out),
+                Kind::Control if wiring.known.version(Kind::Control).is_some() => self.apply_control(run, &mut out),
                 Kind::Chat if document.chat_week().is_some() => {
                     self.apply_chat(document, run, received, wiring, &mut out)?;
                 }
-                Kind::Profile => {
+                Kind::Profile if wiring.known.version(Kind::Profile).is_some() => {
                     for one in run.chunk_by(|a, b| a.header().log.device == b.header().log.device) {
                         let device = one.first().map_or(wiring.me, |e| e.header().log.device);
                         if self.apply_profile(&device, one) {
@@ -249,10 +250,13 @@ impl Space {
                         }
                     }
                 }
-                _ => out.unsupported += run.len(),
+                _ if is_foreign(&document, &wiring.known) => {
+                    out.unsupported = out.unsupported.saturating_add(run.len() as u64);
+                }
+                _ => {}
             }
         }
-        self.dirty |= !out.shown.is_empty();
+        self.dirty |= !out.shown.is_empty() || out.unsupported > 0;
         Ok(out)
     }
 
@@ -271,8 +275,9 @@ impl Space {
                 let newest = self.chat.target(Hlc::from_ms(wiring.mesh_ms()));
                 if document >= newest {
                     self.make_room(wiring);
-                    let before = self.chat.total();
+                    let (before, opaque) = (self.chat.total(), self.chat.opaque());
                     self.load_segment(document, wiring)?;
+                    out.unsupported = out.unsupported.saturating_add(self.chat.opaque().saturating_sub(opaque));
                     let n = usize::try_from(self.chat.total().saturating_sub(before)).unwrap_or(usize::MAX);
                     let segment = self.chat.segment(&document);
                     out.shown.extend(segment.iter().flat_map(|s| s.newest(n)).map(|m| m.key));
@@ -287,7 +292,7 @@ impl Space {
         for (entry, outcome) in run.iter().zip(&applied.outcomes) {
             match outcome {
                 Outcome::Void(why) => out.void.push((entry.header().log, entry.header().seq, why.to_string())),
-                Outcome::Unsupported => out.unsupported += 1,
+                Outcome::Unsupported => out.unsupported = out.unsupported.saturating_add(1),
                 _ => {}
             }
         }
@@ -307,6 +312,16 @@ impl Space {
         let before = profile.name().map(|(n, _)| n.to_owned());
         profile.apply(entries);
         profile.name().map(|(n, _)| n.to_owned()) != before
+    }
+
+    /// Entries here that need a newer Cairn: messages in memory; steps of the
+    /// control log, and all of documents of kinds that are not known.
+    #[must_use]
+    pub fn needs_newer(&self, known: &Known) -> (u64, u64) {
+        let replica = self.sync.replica();
+        let unknown = replica.documents().filter(|d| is_foreign(d, known));
+        let entries = unknown.map(|d| replica.frontier(&d).map(|(_, tip)| tip.seq).fold(0, u64::saturating_add));
+        (self.chat.opaque(), entries.fold(self.governing.control.needs_newer(), u64::saturating_add))
     }
 
     /// What a device calls itself in this space, and since when.
@@ -335,7 +350,7 @@ impl Space {
             LogId { document: DocumentId::profile(&wiring.me), device: wiring.me, incarnation: wiring.incarnation };
         let pen = match &mut self.profile_pen {
             Some(pen) => pen,
-            slot => slot.insert(Pen::open(&wiring.key, self.id, log, wiring.store.as_ref())?),
+            slot => slot.insert(Pen::open(&wiring.key, self.id, log, wiring.store.as_ref(), &wiring.known)?),
         };
         let entry = pen.write(hlc, |author| set_name(author, hlc, name))?;
         self.sync.replica_mut().admit_own(&entry);
@@ -375,7 +390,7 @@ impl Space {
         let pen = match self.pens.get_mut(&document) {
             Some(pen) => pen,
             None => {
-                let pen = Pen::open(&wiring.key, self.id, log, wiring.store.as_ref())?;
+                let pen = Pen::open(&wiring.key, self.id, log, wiring.store.as_ref(), &wiring.known)?;
                 self.pens.entry(document).or_insert(pen)
             }
         };
@@ -497,6 +512,15 @@ impl Space {
                 (vec![peer], u32::from(here))
             }
         }
+    }
+}
+
+/// Whether a document is of a kind, or named in a form, that is not known. What of chat segments is not known is counted
+/// in its place.
+fn is_foreign(document: &DocumentId, known: &Known) -> bool {
+    match document.kind() {
+        Kind::Chat => document.chat_week().is_none(),
+        kind => known.version(kind).is_none(),
     }
 }
 

@@ -141,6 +141,7 @@ async fn make_parts(
     let configured = options.peers.clone();
     let parts = Parts {
         env: Env::system().map_err(StartError::System)?,
+        known: cairn_crdt::known::Known::this_build(),
         key,
         store,
         first,

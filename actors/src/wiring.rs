@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use cairn_crdt::identity::DeviceKey;
 use cairn_crdt::ids::{DeviceId, Incarnation, NetworkId};
+use cairn_crdt::known::Known;
 use ractor::{ActorRef, Message};
 use tokio::sync::broadcast;
 
@@ -125,6 +126,10 @@ pub struct Wiring {
     pub offenders: Mutex<BTreeMap<DeviceId, Duration>>,
     /// What other clocks showed; it outlives a restart of presence.
     pub clocks: Mutex<Clocks>,
+    /// What this build understands; tests run others.
+    pub known: Known,
+    /// Entries here that need a newer Cairn.
+    pub newer: AtomicU64,
     /// The person is away.
     pub away: AtomicBool,
     /// Mesh time.
@@ -182,6 +187,8 @@ impl Wiring {
             troubles: Mutex::default(),
             offenders: Mutex::default(),
             clocks: Mutex::default(),
+            known: Known::this_build(),
+            newer: AtomicU64::new(0),
             away: AtomicBool::new(false),
             mesh: Mesh::default(),
             networks: RwLock::default(),
@@ -301,6 +308,7 @@ impl Wiring {
             version: env!("CARGO_PKG_VERSION").into(),
             named: about.named,
             clock_offset_ms: self.mesh.offset_ms(),
+            needs_newer: self.newer.load(Ordering::Relaxed),
             troubles: self.troubles.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect(),
         }
     }

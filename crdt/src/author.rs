@@ -17,6 +17,7 @@ use crate::guard::{Checked, Facts, Guard, Refusal};
 use crate::hlc::Hlc;
 use crate::ids::LogId;
 use crate::kinds::{Rule, Writing, rule_of};
+use crate::known::Known;
 
 /// Why nothing was authored. The chain is as it was before.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -53,6 +54,7 @@ pub struct Author {
     log: LogId,
     actor: ActorId,
     guard: Guard,
+    known: Known,
     rule: Option<Box<dyn Rule>>,
     last: Option<ChangeHash>,
     max_op: u64,
@@ -67,14 +69,21 @@ impl std::fmt::Debug for Author {
 }
 
 impl Author {
-    /// An author of an empty log.
+    /// An author of an empty log, who writes what this build understands.
     #[must_use]
     pub fn new(log: LogId) -> Self {
+        Self::knowing(log, &Known::this_build())
+    }
+
+    /// An author of an empty log, who writes the newest payload version of its kind that is known.
+    #[must_use]
+    pub fn knowing(log: LogId, known: &Known) -> Self {
         Self {
             log,
             actor: ActorId::from(log.automerge_actor()),
             guard: Guard::new(),
-            rule: rule_of(&log.document),
+            known: known.clone(),
+            rule: rule_of(&log.document, known),
             last: None,
             max_op: 0,
             chain: Vec::new(),
@@ -177,7 +186,7 @@ impl Author {
         if seq >= self.seq() {
             return Ok(());
         }
-        let mut fresh = Self::new(self.log);
+        let mut fresh = Self::knowing(self.log, &self.known);
         for (hlc, raw) in self.chain.iter().take(usize::try_from(seq).unwrap_or(usize::MAX)) {
             fresh.take(raw, *hlc)?;
         }
@@ -196,9 +205,10 @@ impl Author {
     /// Judges the next change and takes it into the chain.
     fn take(&mut self, raw: &[u8], hlc: Hlc) -> Result<(), AuthorError> {
         let rule = self.rule.as_mut().ok_or(AuthorError::UnknownKind)?;
+        let version = self.known.version(self.log.document.kind()).ok_or(AuthorError::UnknownKind)?;
         let deps: Vec<ChangeHash> = self.last.into_iter().collect();
         let facts = Facts { actor: self.actor.to_bytes(), seq: self.chain.len() as u64 + 1, deps: &deps };
-        let by = Writing { device: self.log.device, incarnation: self.log.incarnation, hlc };
+        let by = Writing { device: self.log.device, incarnation: self.log.incarnation, hlc, version };
         let checked = judge(&self.guard, rule.as_mut(), &facts, &by, raw).map_err(|e| match e {
             Judged::Guard(r) => AuthorError::Refused(r),
             Judged::Rule(why) => AuthorError::Rule(why),

@@ -20,6 +20,7 @@ const MAX_CULPRITS: usize = 16;
 struct Kept {
     author: Author,
     hlc: Hlc,
+    version: u16,
     raw: Box<[u8]>,
 }
 
@@ -79,7 +80,8 @@ impl Document {
                 Ok(checked) => {
                     let header = entry.header();
                     let author = (header.log.device, header.log.incarnation);
-                    self.kept.push(Kept { author, hlc: header.hlc, raw: checked.change.raw_bytes().into() });
+                    let raw = checked.change.raw_bytes().into();
+                    self.kept.push(Kept { author, hlc: header.hlc, version: header.payload_version, raw });
                     batch.push(checked.change);
                     batch_at.push(outcomes.len());
                     Outcome::Valid { ops: checked.ops }
@@ -137,7 +139,7 @@ impl Document {
                 out.entry(at).or_insert(VoidReason::Follows);
             }
             if let btree_map::Entry::Vacant(slot) = out.entry(at)
-                && let Err(why) = self.judge.retake(k.author, k.hlc, &change)
+                && let Err(why) = self.judge.retake(k.author, k.hlc, k.version, &change)
             {
                 slot.insert(why);
             }

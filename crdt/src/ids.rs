@@ -300,6 +300,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Kinds to come from this number on are outside the digest of their space.
+    pub const ON_DEMAND: u16 = 0x8000;
+
     /// The number on the wire.
     #[must_use]
     pub fn code(self) -> u16 {

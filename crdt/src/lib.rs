@@ -16,6 +16,7 @@ pub mod hlc;
 pub mod identity;
 pub mod ids;
 pub mod kinds;
+pub mod known;
 pub mod ledger;
 pub mod network;
 pub mod period;

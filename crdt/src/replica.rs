@@ -307,10 +307,12 @@ impl Replica {
     }
 }
 
-/// Whether a document counts in its space's digest: all but profiles, which are pulled on demand.
+/// Whether a document counts in its space's digest: all but profiles and kinds from [`Kind::ON_DEMAND`] on, which are
+/// pulled on demand. A build must know that of kinds that it does not know, or it would never agree on a digest.
 #[must_use]
 pub fn counts(document: &DocumentId) -> bool {
-    document.kind() != Kind::Profile
+    let kind = document.kind();
+    kind != Kind::Profile && kind.code() < Kind::ON_DEMAND
 }
 
 /// Whether a verifying signature stands at least every [`VOUCHED_BYTES`] in a run whose last one verifies and that

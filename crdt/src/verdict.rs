@@ -15,9 +15,10 @@ use crate::author::{Judged, judge};
 use crate::entry::{Entry, PAYLOAD_VERSION};
 use crate::guard::{Checked, Facts, Guard, OpView, Refusal};
 use crate::hlc::Hlc;
-use crate::ids::{DeviceId, DocumentId, EntryHash, EpochId, Incarnation, LogId};
+use crate::ids::{DeviceId, DocumentId, EntryHash, Incarnation, LogId};
 use crate::kinds::chat::plain::Plain;
 use crate::kinds::{Rule, Writing, rule_of};
+use crate::known::Known;
 
 /// Why an entry is void.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -127,6 +128,7 @@ impl Seen {
 /// what a read model can take from the operations needs no more.
 pub struct Judge {
     id: DocumentId,
+    known: Known,
     rule: Option<Box<dyn Rule>>,
     guard: Guard,
     logs: BTreeMap<Author, Seen>,
@@ -139,10 +141,18 @@ impl std::fmt::Debug for Judge {
 }
 
 impl Judge {
-    /// A judge who has seen nothing; the document's kind decides who may write what.
+    /// A judge who has seen nothing and understands what this build does; the document's kind decides who may write
+    /// what.
     #[must_use]
     pub fn new(id: DocumentId) -> Self {
-        Self { id, rule: rule_of(&id), guard: Guard::new(), logs: BTreeMap::new() }
+        Self::knowing(id, &Known::this_build())
+    }
+
+    /// A judge who understands so much.
+    #[must_use]
+    pub fn knowing(id: DocumentId, known: &Known) -> Self {
+        let rule = rule_of(&id, known);
+        Self { id, known: known.clone(), rule, guard: Guard::new(), logs: BTreeMap::new() }
     }
 
     /// The document's id.
@@ -190,7 +200,7 @@ impl Judge {
     fn plain(&mut self, entry: &Entry) -> Option<(Plain, [u8; 32])> {
         let header = entry.header();
         let next = header.log.document == self.id && header.payload_version == PAYLOAD_VERSION;
-        let alone = header.epoch == EpochId::NONE && header.deps.is_empty() && header.deps_on_prev;
+        let alone = self.known.understands(header) && header.deps.is_empty() && header.deps_on_prev;
         let seen = self.logs.get(&(header.log.device, header.log.incarnation))?;
         match seen.tail.last() {
             Some((prev, State::Applied(last)))
@@ -242,10 +252,11 @@ impl Judge {
             }
         }
         let Some(rule) = self.rule.as_mut() else { return Err(Outcome::Unsupported) };
-        if header.payload_version != PAYLOAD_VERSION || header.epoch != EpochId::NONE {
+        // What is erased is so for every build, and no update brings it back.
+        let Some(raw) = entry.payload.as_deref() else { return Err(Outcome::Erased) };
+        if !self.known.understands(header) {
             return Err(Outcome::Unsupported);
         }
-        let Some(raw) = entry.payload.as_deref() else { return Err(Outcome::Erased) };
         if rule.single_writer() && (!header.deps.is_empty() || header.deps_on_prev != (header.seq > 1)) {
             return Err(Outcome::Void(VoidReason::Rule("a single-writer change depends on its author's previous one")));
         }
@@ -259,21 +270,21 @@ impl Judge {
         deps.sort_unstable();
         let actor = header.log.automerge_actor();
         let facts = Facts { actor: &actor, seq: header.seq, deps: &deps };
-        let by = Writing { device: author.0, incarnation: author.1, hlc: header.hlc };
+        let by = Writing { device: author.0, incarnation: author.1, hlc: header.hlc, version: header.payload_version };
         judge(&self.guard, rule.as_mut(), &facts, &by, raw).map_err(|e| Outcome::Void(void(e)))
     }
 
     /// Forgets all changes, but not the ends of the logs.
     pub(crate) fn forget_changes(&mut self) {
         self.guard = Guard::new();
-        self.rule = rule_of(&self.id);
+        self.rule = rule_of(&self.id, &self.known);
     }
 
     /// Takes a change again that was valid before.
-    pub(crate) fn retake(&mut self, author: Author, hlc: Hlc, change: &Change) -> Result<(), VoidReason> {
+    pub(crate) fn retake(&mut self, author: Author, hlc: Hlc, version: u16, change: &Change) -> Result<(), VoidReason> {
         let rule = self.rule.as_mut().ok_or(VoidReason::Engine)?;
         let facts = Facts { actor: change.actor_id().to_bytes(), seq: change.seq(), deps: change.deps() };
-        let by = Writing { device: author.0, incarnation: author.1, hlc };
+        let by = Writing { device: author.0, incarnation: author.1, hlc, version };
         let checked = judge(&self.guard, rule.as_mut(), &facts, &by, change.raw_bytes()).map_err(void)?;
         self.guard.accept(&checked);
         Ok(())

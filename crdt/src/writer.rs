@@ -35,13 +35,20 @@ pub struct LogWriter {
     space: SpaceId,
     log: LogId,
     tip: LogTip,
+    payload_version: u16,
 }
 
 impl LogWriter {
     /// A writer that goes on after `tip`. `log.device` must be the key's.
     #[must_use]
     pub fn new(key: DeviceKey, space: SpaceId, log: LogId, tip: LogTip) -> Self {
-        Self { key, space, log, tip }
+        Self { key, space, log, tip, payload_version: PAYLOAD_VERSION }
+    }
+
+    /// The same for payloads of another version than this build's.
+    #[must_use]
+    pub fn of_version(self, payload_version: u16) -> Self {
+        Self { payload_version, ..self }
     }
 
     /// The log.
@@ -103,7 +110,7 @@ impl LogWriter {
             control_heads,
             hlc,
             epoch: EpochId::NONE,
-            payload_version: PAYLOAD_VERSION,
+            payload_version: self.payload_version,
             payload_hash: payload_hash(&payload),
             payload_len,
         };

@@ -38,6 +38,9 @@ pub fn status(s: &Status, running: bool, style: Style) -> Vec<String> {
     rows.push(("data", plain(&s.data.to_string_lossy())));
     rows.push(("id", s.id.to_string()));
     rows.push(("version", plain(&s.version)));
+    if s.needs_newer > 0 {
+        rows.push(("newer", style.yellow(&needs_newer(s.needs_newer, "entry", "entries"))));
+    }
     for t in &s.troubles {
         rows.push(("trouble", style.yellow(&plain(t))));
     }
@@ -163,6 +166,11 @@ pub fn said(s: &Said, title: &str, style: Style) -> String {
     format!("{} in {}  {}", delivery(s.state, 0, 1), plain(title), style.dim(&s.id.to_string()))
 }
 
+/// That something needs a newer Cairn.
+fn needs_newer(n: u64, one: &str, many: &str) -> String {
+    format!("{} {} a newer Cairn", count(n, one, many), if n == 1 { "needs" } else { "need" })
+}
+
 /// Prints messages with a line where the day changes.
 #[derive(Debug)]
 pub struct LogLines {
@@ -187,9 +195,15 @@ impl LogLines {
             lines.push(self.style.dim(&format!("— {today} —")));
             self.day = Some(today);
         }
+        if m.is_placeholder() {
+            lines.push(self.style.dim(&format!("— {} —", needs_newer(m.needs_newer, "message", "messages"))));
+            return lines;
+        }
         let time = self.style.dim(&clock(m.sent, &self.zone));
         let name = plain(&m.author_name);
-        let mut text = plain_lines(&m.body);
+        // A kind of message to come may bring words for those who do not know it.
+        let body = if m.needs_newer > 0 { format!("(needs a newer Cairn) {}", m.body) } else { m.body.clone() };
+        let mut text = plain_lines(&body);
         let mut first = format!("{time}  {}  {}", self.style.bold(&name), text.next().unwrap_or_default());
         let rest: Vec<String> = text.map(|l| format!("       {l}")).collect();
         let state = m.mine.then(|| self.style.dim(&format!("  · {}", delivery(m.state, m.delivered_to, m.members))));

@@ -24,6 +24,7 @@ struct StatusLine<'a> {
     data: String,
     version: &'a str,
     clock_offset_ms: Option<i64>,
+    needs_newer: u64,
 }
 
 #[derive(Serialize)]
@@ -56,7 +57,7 @@ struct SaidLine {
 
 #[derive(Serialize)]
 struct MessageLine<'a> {
-    id: MessageId,
+    id: Option<MessageId>,
     conversation: SpaceId,
     author: DeviceId,
     author_name: &'a str,
@@ -69,6 +70,7 @@ struct MessageLine<'a> {
     #[serde(rename = "final")]
     is_final: Option<bool>,
     final_waits_for: &'a [String],
+    needs_newer: u64,
 }
 
 #[derive(Serialize)]
@@ -100,6 +102,7 @@ struct ConversationLine<'a> {
     unread: u64,
     members: u32,
     here: u32,
+    needs_newer: u64,
 }
 
 #[derive(Serialize)]
@@ -222,6 +225,7 @@ fn status_of(s: &Status, running: bool) -> StatusLine<'_> {
         data: s.data.to_string_lossy().into_owned(),
         version: &s.version,
         clock_offset_ms: running.then_some(s.clock_offset_ms),
+        needs_newer: s.needs_newer,
     }
 }
 
@@ -243,7 +247,7 @@ fn peer_of(p: &Peer) -> PeerLine<'_> {
 
 fn message_of(m: &Message, kind: Option<ConversationKind>) -> MessageLine<'_> {
     MessageLine {
-        id: m.id,
+        id: (!m.is_placeholder()).then_some(m.id),
         conversation: m.conversation,
         author: m.author,
         author_name: &m.author_name,
@@ -259,6 +263,7 @@ fn message_of(m: &Message, kind: Option<ConversationKind>) -> MessageLine<'_> {
             Some(ConversationKind::Everyone) | None => None,
         },
         final_waits_for: &m.final_waits_for,
+        needs_newer: m.needs_newer,
     }
 }
 
@@ -300,6 +305,7 @@ fn conversation_of(c: &Conversation) -> ConversationLine<'_> {
         unread: c.unread,
         members: c.members,
         here: c.here,
+        needs_newer: c.needs_newer,
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use cairn_actors::api::{ApiError, Event, Message, OrderKey, PageAt};
 use cairn_actors::limits::PAGE_MAX;
 use cairn_crdt::hlc::Hlc;
-use cairn_crdt::ids::SpaceId;
+use cairn_crdt::ids::{MessageId, SpaceId};
 use jiff::tz::TimeZone;
 
 use super::backend::{Backend, node};
@@ -47,7 +47,9 @@ struct Printer<'a> {
 impl Printer<'_> {
     fn print(&mut self, m: &Message) -> Result<(), Failure> {
         if let Some(shown) = &mut self.shown {
-            if !shown.insert(m.key) {
+            // A place of messages that need a newer Cairn is shown again when there are more of them.
+            let id = if m.is_placeholder() { MessageId(u128::from(m.needs_newer).to_be_bytes()) } else { m.key.id };
+            if !shown.insert(OrderKey { id, ..m.key }) {
                 return Ok(());
             }
             if shown.len() > REMEMBERED
@@ -119,7 +121,8 @@ async fn history(backend: &mut impl Backend, printer: &mut Printer<'_>, range: R
             let messages = newest(backend, &printer.place.id, limit, since).await?;
             // What is older than the oldest shown stays unshown, unless there is nothing yet.
             printer.start = match messages.front() {
-                Some(first) => OrderKey { id: cairn_crdt::ids::MessageId([0; 16]), ..first.key },
+                Some(first) if first.is_placeholder() => first.key.earlier(),
+                Some(first) => OrderKey { id: MessageId([0; 16]), ..first.key },
                 None => since.unwrap_or_default(),
             };
             messages.iter().try_for_each(|m| printer.print(m))

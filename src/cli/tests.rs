@@ -57,13 +57,13 @@ fn json_lines_are_exactly_these() {
     assert_eq!(
         json::status(&s, true),
         format!(
-            r#"{{"id":"{id}","name":"Post","code":"{code}","incarnation":"{incarnation}","port":27475,"peers_online":1,"data":"/data","version":"0.1.0","clock_offset_ms":0}}"#
+            r#"{{"id":"{id}","name":"Post","code":"{code}","incarnation":"{incarnation}","port":27475,"peers_online":1,"data":"/data","version":"0.1.0","clock_offset_ms":0,"needs_newer":0}}"#
         )
     );
     assert_eq!(
         json::status(&s, false),
         format!(
-            r#"{{"id":"{id}","name":"Post","code":"{code}","incarnation":null,"port":null,"peers_online":1,"data":"/data","version":"0.1.0","clock_offset_ms":null}}"#
+            r#"{{"id":"{id}","name":"Post","code":"{code}","incarnation":null,"port":null,"peers_online":1,"data":"/data","version":"0.1.0","clock_offset_ms":null,"needs_newer":0}}"#
         )
     );
     assert!(json::ready(&s).starts_with(&format!(r#"{{"event":"ready","id":"{id}","name":"Post","#)));
@@ -88,12 +88,16 @@ fn json_lines_are_exactly_these() {
     let m = message(&room, 1, 1_795_161_600_007, "hi\n张伟");
     let expected = |is_final: &str| {
         format!(
-            r#"{{"id":"{}","conversation":"{}","author":"{}","author_name":"Maya","sent":"2026-11-20T08:00:00.007Z","received":"2026-11-20T08:00:00.008Z","body":"hi\n张伟","state":"delivered","delivered_to":1,"members":2,"final":{is_final},"final_waits_for":[]}}"#,
+            r#"{{"id":"{}","conversation":"{}","author":"{}","author_name":"Maya","sent":"2026-11-20T08:00:00.007Z","received":"2026-11-20T08:00:00.008Z","body":"hi\n张伟","state":"delivered","delivered_to":1,"members":2,"final":{is_final},"final_waits_for":[],"needs_newer":0}}"#,
             m.id, m.conversation, m.author
         )
     };
     assert_eq!(json::message(&m, Some(ConversationKind::Everyone)), expected("null"));
     assert_eq!(json::message(&m, Some(ConversationKind::Direct)), expected("false"));
+    let mut place = message(&room, 1, 1_795_161_600_007, "");
+    (place.id, place.needs_newer) = (MessageId([0; 16]), 3);
+    let line = json::message(&place, None);
+    assert!(line.starts_with(r#"{"id":null,"#) && line.ends_with(r#","needs_newer":3}"#), "{line}");
     let event = json::event(&Event::Message(Box::new(m.clone())), |_| Some(ConversationKind::Everyone));
     assert_eq!(event, format!(r#"{{"event":"message",{}"#, expected("null").strip_prefix('{').unwrap()));
     assert_eq!(json::event(&Event::Stopping, |_| None), r#"{"event":"stopping"}"#);
@@ -125,6 +129,9 @@ fn people_read_short_aligned_lines() {
         ["— Friday 20 November 2026 —", "08:00  Maya  one", "       two  · delivered to 1 of 2"]
     );
     assert_eq!(log.message(&message(&room, 2, now + 60_000, "three")), ["08:01  Maya  three"]);
+    let mut place = message(&room, 0, now + 61_000, "");
+    (place.id, place.needs_newer) = (MessageId([0; 16]), 3);
+    assert_eq!(log.message(&place), ["— 3 messages need a newer Cairn —"]);
     let lines = human::networks(&[a_network(3)], Style(false));
     assert!(lines.last().unwrap().starts_with("Join Post 3? `cairn network join "), "{lines:?}");
 }

@@ -52,6 +52,7 @@ pub fn status() -> Status {
         version: "0.1.0".into(),
         named: true,
         clock_offset_ms: 0,
+        needs_newer: 0,
         troubles: Vec::new(),
     }
 }
@@ -87,6 +88,7 @@ pub fn conversation(n: u8, kind: ConversationKind, title: &str) -> Conversation 
         read_to: OrderKey::MIN,
         members: 2,
         here: 1,
+        needs_newer: 0,
     }
 }
 
@@ -111,6 +113,7 @@ pub fn message(c: &Conversation, n: u64, sent: u64, body: &str) -> Message {
         members: 2,
         is_final: None,
         final_waits_for: Vec::new(),
+        needs_newer: 0,
     }
 }
 

@@ -96,6 +96,15 @@ fn pictures() {
     }
     new.act(Intent::Open(sample::everyone()));
     shoot("new-messages-light", full, new);
+    let mut newer = light();
+    let mut messages = sample::morning();
+    messages.insert(8, sample::placeholder(3, 3));
+    messages.push(sample::placeholder(1, 10));
+    newer.apply(Update::Page(sample::everyone(), PageAt::Newest, page(messages)));
+    if let Some(c) = newer.conversations.first_mut() {
+        c.needs_newer = 4;
+    }
+    shoot("needs-newer-light", full, newer);
     shoot("long-name-light", full, with(light(), vec![Intent::Open(sample::direct(8))]));
     shoot("narrow-1000", [1000.0, 720.0], light());
     shoot("narrow-1000-details", [1000.0, 720.0], with(light(), vec![Intent::ToggleDetails]));

@@ -83,6 +83,7 @@ fn build(n: u64, id: [u8; 16], author: u8, sent: u64, body: &str) -> Message {
         members: 9,
         is_final: None,
         final_waits_for: Vec::new(),
+        needs_newer: 0,
     }
 }
 
@@ -165,6 +166,7 @@ pub fn status() -> Status {
         version: "0.1.0".into(),
         named: true,
         clock_offset_ms: 0,
+        needs_newer: 0,
         troubles: Vec::new(),
     }
 }
@@ -201,6 +203,7 @@ fn line(id: SpaceId, title: &str, peer: Option<u8>, last: Option<(u8, &str, u64)
         read_to: OrderKey::MIN,
         members: if peer.is_some() { 1 } else { 9 },
         here: if peer.is_some() { 1 } else { 6 },
+        needs_newer: 0,
     }
 }
 
@@ -254,6 +257,13 @@ pub fn morning() -> Vec<Message> {
             m
         })
         .collect()
+}
+
+/// The place of `n` messages that need a newer Cairn, `minutes` after [`NOON`].
+#[must_use]
+pub fn placeholder(n: u64, minutes: i64) -> Message {
+    let sent = NOON.saturating_add_signed(minutes * 60_000);
+    Message { body: String::new(), needs_newer: n, ..build(0, [0; 16], 2, sent, "") }
 }
 
 /// A model with everything in it, the Everyone room open.

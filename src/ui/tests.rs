@@ -123,6 +123,26 @@ fn a_click_in_the_list_opens_and_reading_is_told() {
 }
 
 #[test]
+fn messages_that_need_a_newer_cairn_have_one_counted_line_in_their_place() {
+    let mut model = sample::model();
+    let mut messages = sample::morning();
+    let mut read = |n: u64, at: i64| {
+        messages.retain(|m| !m.is_placeholder());
+        messages.push(sample::placeholder(n, at));
+        messages.sort_by_key(|m| m.key);
+        let page = Page { messages: messages.clone(), older: false, newer: false, total: 15, before: 0 };
+        model.apply(Update::Page(sample::everyone(), PageAt::Newest, Ok(page)));
+        let history = model.history(&sample::everyone()).unwrap();
+        history.messages().iter().filter(|m| m.is_placeholder()).map(|m| m.needs_newer).collect::<Vec<_>>()
+    };
+    assert_eq!(read(2, 3), [2]);
+    assert_eq!(read(3, 2), [3], "an earlier one came: the line moves, it does not double");
+    let s = Screen::of(model, FULL);
+    assert!(s.sees("3 messages need a newer Cairn"));
+    assert_eq!(s.harness.unnamed_widgets(), Vec::<String>::new());
+}
+
+#[test]
 fn enter_sends_and_shift_enter_breaks_the_line() {
     let mut s = Screen::of(sample::model(), FULL);
     let field = "Message Everyone";

@@ -289,6 +289,9 @@ impl DocumentsState {
             self.setting_changed(space, &setting);
         }
         self.show(space, from, &applied.shown);
+        if applied.unsupported > 0 {
+            self.needs_newer(space, applied.unsupported, entries.first().map(|e| e.header().log.device));
+        }
         if from.is_some() && !applied.shown.is_empty() {
             self.settle(space, &applied.shown);
         }

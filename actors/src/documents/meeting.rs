@@ -94,6 +94,7 @@ impl DocumentsState {
             folded: BTreeMap::new(),
             waiting: Vec::new(),
             silences: 0,
+            newer_told: BTreeSet::new(),
             marks: BTreeMap::new(),
             me,
             wiring,
@@ -113,6 +114,7 @@ impl DocumentsState {
         self.write_profiles();
         self.sign_outbox();
         self.announce();
+        self.count_newer();
         self.each_dirty();
     }
 

@@ -150,15 +150,7 @@ impl DocumentsState {
         let sp = self.space_of(conversation)?;
         sp.set_reference(wiring.mesh_ms());
         sp.ensure(&place, n, &wiring).map_err(|e| store_error(&e))?;
-        let (members, _) = sp.members(&wiring);
-        let page = sp.chat.page(&place, n);
-        Ok(Page {
-            messages: page.messages.iter().map(|m| show::message(sp, m, &members, &wiring)).collect(),
-            older: page.older,
-            newer: page.newer,
-            total: sp.chat.total(),
-            before: page.before,
-        })
+        Ok(show::page(sp, &place, n, &wiring))
     }
 
     /// A space whose segment with a message is in memory: an own message's segment is known, another's is looked for

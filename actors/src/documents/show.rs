@@ -1,14 +1,14 @@
 //! How conversations, messages and networks are shown: plain data for the window, the command line and events.
 
 use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
-use cairn_crdt::kinds::chat::{MessageView, PageAt as At};
+use cairn_crdt::kinds::chat::{MessageView, OpaqueRun, PageAt as At, TEXT};
 use cairn_crdt::kinds::order::OrderKey;
 use cairn_crdt::network::Standing;
 
 use super::DocumentsState;
 use crate::api::{
-    Badge, Conversation, ConversationKind, DeliveryState, Event, Member, Message, Network, NetworkState, PeerState,
-    Preview, Receipt,
+    Badge, Conversation, ConversationKind, DeliveryState, Event, Member, Message, Network, NetworkState, Page,
+    PeerState, Preview, Receipt,
 };
 use crate::space::{Space, SpaceKind};
 use crate::wiring::Wiring;
@@ -48,6 +48,8 @@ pub(crate) fn message(sp: &Space, m: &MessageView<'_>, members: &[DeviceId], wir
         members: count(delivery.len()),
         is_final: waits_for.as_ref().map(Vec::is_empty),
         final_waits_for: waits_for.unwrap_or_default().iter().map(|d| wiring.name_of(d)).collect(),
+        // A kind of message to come, in a payload that can be read.
+        needs_newer: u64::from(m.kind != TEXT),
     }
 }
 
@@ -66,9 +68,50 @@ pub(crate) fn titled(
     }
 }
 
+/// The place of messages that this build does not understand.
+fn placeholder(sp: &Space, run: &OpaqueRun, wiring: &Wiring) -> Message {
+    let (key, author) = (run.first.key(), run.first.device);
+    Message {
+        id: key.id,
+        conversation: sp.id,
+        key,
+        author,
+        author_name: wiring.name_of(&author),
+        badge: wiring.people.badge(&author),
+        mine: false,
+        sent: run.first.stamp.ms(),
+        received: run.first.received,
+        body: String::new(),
+        state: DeliveryState::Delivered,
+        delivered_to: 0,
+        members: 0,
+        is_final: None,
+        final_waits_for: Vec::new(),
+        needs_newer: run.count,
+    }
+}
+
+/// A page as shown; what it needs is in memory.
+pub(crate) fn page(sp: &Space, at: &At, n: usize, wiring: &Wiring) -> Page {
+    let (members, _) = sp.members(wiring);
+    let page = sp.chat.page(at, n);
+    let mut messages = Vec::with_capacity(page.messages.len().saturating_add(page.opaque.len()));
+    let mut runs = page.opaque.iter().peekable();
+    for (place, m) in page.messages.iter().enumerate() {
+        while let Some(run) = runs.next_if(|run| run.before <= place) {
+            messages.push(placeholder(sp, run, wiring));
+        }
+        messages.push(message(sp, m, &members, wiring));
+    }
+    messages.extend(runs.map(|run| placeholder(sp, run, wiring)));
+    Page { messages, older: page.older, newer: page.newer, total: sp.chat.total(), before: page.before }
+}
+
 /// A line in the list of conversations.
 pub(crate) fn conversation(sp: &Space, read_to: OrderKey, network_name: &str, wiring: &Wiring) -> Conversation {
     let (members, here) = sp.members(wiring);
+    let (messages, others) = sp.needs_newer(&wiring.known);
+    let newer = messages.saturating_add(others);
     let last = sp.chat.page(&At::Newest, 1).messages.last().map(|m| Preview {
         author: m.key.device,
         author_name: wiring.name_of(&m.key.device),
@@ -88,6 +131,7 @@ pub(crate) fn conversation(sp: &Space, read_to: OrderKey, network_name: &str, wi
         read_to,
         members: count(members.len()),
         here,
+        needs_newer: newer,
     }
 }
 
@@ -176,7 +220,7 @@ impl DocumentsState {
     pub(super) fn is_listed(&self, sp: &Space) -> bool {
         match sp.kind {
             SpaceKind::Commons(id) => self.networks.get(&id).is_some_and(|k| k.standing == Standing::Joined),
-            SpaceKind::Direct(_) => sp.chat.total() > 0,
+            SpaceKind::Direct(_) => sp.chat.total() > 0 || sp.chat.opaque() > 0,
         }
     }
 

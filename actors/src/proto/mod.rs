@@ -6,5 +6,7 @@ pub mod beacon;
 pub mod bucket;
 pub mod clock;
 pub mod discovery;
+#[cfg(test)]
+mod frozen;
 pub mod presence;
 pub mod session;

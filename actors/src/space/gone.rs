@@ -70,7 +70,7 @@ impl Space {
             }
         }
         let newer = self.governing.control.needs_newer().saturating_sub(newer);
-        out.unsupported = out.unsupported.saturating_add(usize::try_from(newer).unwrap_or(usize::MAX));
+        out.unsupported = out.unsupported.saturating_add(newer);
         let now = self.governing.control.setting();
         out.setting = now.filter(|_| now != before);
         out.governed = true;
@@ -176,7 +176,7 @@ impl Space {
         let Governing { control, pen, .. } = &mut self.governing;
         let pen = match pen {
             Some(pen) => pen,
-            slot => slot.insert(Pen::open(&wiring.key, self.id, log, wiring.store.as_ref())?),
+            slot => slot.insert(Pen::open(&wiring.key, self.id, log, wiring.store.as_ref(), &wiring.known)?),
         };
         let entry = pen.write_over(hlc, control.heads(), |author| write(author, hlc, what, control))?;
         self.sync.replica_mut().admit_own(&entry);

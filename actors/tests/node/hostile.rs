@@ -30,16 +30,16 @@ use crate::world::{EPOCH_MS, Sim, all_equal, all_online, until};
 const SOON: Duration = Duration::from_secs(5);
 
 /// Two honest nodes that have talked, and what the first one's person is told.
-struct Office {
+pub(crate) struct Office {
     lan: Switch,
-    nodes: Vec<Sim>,
+    pub(crate) nodes: Vec<Sim>,
     network: NetworkId,
     told: broadcast::Receiver<Event>,
     said: usize,
 }
 
 impl Office {
-    async fn open(seed: u64) -> Self {
+    pub(crate) async fn open(seed: u64) -> Self {
         let lan = Switch::new(seed);
         let nodes = vec![Sim::start(&lan, 1).await, Sim::start(&lan, 2).await];
         all_online(&nodes, 1).await;
@@ -53,7 +53,7 @@ impl Office {
         Self { lan, nodes, network, told, said: 2 }
     }
 
-    fn commons(&self) -> SpaceId {
+    pub(crate) fn commons(&self) -> SpaceId {
         SpaceId::commons(&self.network)
     }
 
@@ -68,7 +68,7 @@ impl Office {
     }
 
     /// Both honest nodes talk on, and hear each other within `limit`.
-    async fn goes_on(&mut self, limit: Duration) {
+    pub(crate) async fn goes_on(&mut self, limit: Duration) {
         for n in &self.nodes {
             n.say("honest: still here").await;
         }
@@ -94,7 +94,7 @@ impl Office {
 }
 
 /// The hostile peer with one link to one node.
-struct Attacker {
+pub(crate) struct Attacker {
     key: DeviceKey,
     _at: Attached,
     link: Arc<dyn Link>,
@@ -110,7 +110,7 @@ impl Attacker {
     }
 
     /// Links, says hello as a member of the office's network, and waits until the node speaks of its room.
-    async fn enter(office: &Office, seed: u8, node: usize) -> Self {
+    pub(crate) async fn enter(office: &Office, seed: u8, node: usize) -> Self {
         let a = Self::link(&office.lan, seed, &office.nodes[node]).await;
         a.control(a.hello(office.network)).await;
         let tag = space_tag(&a.link.exporter(), &office.commons());
@@ -142,13 +142,13 @@ impl Attacker {
         self.raw(Lane::Control, frame.encode()).await;
     }
 
-    async fn sync(&self, space: &SpaceId, frame: &Frame) {
+    pub(crate) async fn sync(&self, space: &SpaceId, frame: &Frame) {
         let tag = space_tag(&self.link.exporter(), space);
         self.raw(Lane::Sync, [&tag[..], &frame.encode()].concat()).await;
     }
 
     /// Throws away what the node sends.
-    fn drain(&self, lane: Lane) {
+    pub(crate) fn drain(&self, lane: Lane) {
         let link = self.link.clone();
         tokio::spawn(async move { while link.recv(lane).await.is_ok() {} });
     }
@@ -162,15 +162,15 @@ impl Attacker {
     }
 
     /// Whether the node has kept the link.
-    async fn is_linked(&self) -> bool {
+    pub(crate) async fn is_linked(&self) -> bool {
         tokio::time::timeout(Duration::from_millis(200), self.link.closed()).await.is_err()
     }
 
-    fn log(&self, document: DocumentId) -> LogId {
+    pub(crate) fn log(&self, document: DocumentId) -> LogId {
         LogId { document, device: self.key.id(), incarnation: Incarnation([0xbd; 16]) }
     }
 
-    fn writer(&self, space: SpaceId, document: DocumentId) -> LogWriter {
+    pub(crate) fn writer(&self, space: SpaceId, document: DocumentId) -> LogWriter {
         LogWriter::new(self.key.clone(), space, self.log(document), LogTip::EMPTY)
     }
 

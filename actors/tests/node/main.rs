@@ -6,6 +6,7 @@ mod care;
 mod clocks;
 mod hostile;
 mod lan;
+mod newer;
 mod peers;
 mod real;
 mod restart;

@@ -14,6 +14,7 @@ use cairn_actors::storage::WriterMode;
 use cairn_actors::store::MemoryStore;
 use cairn_crdt::identity::DeviceKey;
 use cairn_crdt::ids::{DeviceId, SpaceId};
+use cairn_crdt::known::Known;
 
 /// Saturday 2026-11-21, 08:00 UTC.
 pub const EPOCH_MS: u64 = 1_795_248_000_000;
@@ -44,7 +45,23 @@ impl Sim {
         Self::start_on(lan, seed, clock, MemoryStore::new(), None).await
     }
 
+    /// A node of another build of Cairn.
+    pub async fn start_knowing(lan: &Switch, seed: u8, known: Known) -> Self {
+        Self::start_build(lan, seed, Clock::default(), MemoryStore::new(), None, known).await
+    }
+
     pub async fn start_on(lan: &Switch, seed: u8, clock: Clock, store: MemoryStore, before: Option<Attached>) -> Self {
+        Self::start_build(lan, seed, clock, store, before, Known::this_build()).await
+    }
+
+    async fn start_build(
+        lan: &Switch,
+        seed: u8,
+        clock: Clock,
+        store: MemoryStore,
+        before: Option<Attached>,
+        known: Known,
+    ) -> Self {
         let key = DeviceKey::from_seed(&[seed; 32]);
         let at = match before {
             Some(old) => lan.attach_at(key.id(), old.addr),
@@ -58,6 +75,7 @@ impl Sim {
                 clock.ppm,
                 nonce,
             ),
+            known,
             key: key.clone(),
             store: Arc::new(store.clone()),
             first: Vec::new(),
@@ -77,11 +95,14 @@ impl Sim {
 
     /// Ends the node without a goodbye and starts it again on what was committed.
     pub async fn crash_and_restart(self, lan: &Switch) -> Self {
+        self.crash(lan).start_again(lan, Known::this_build()).await
+    }
+
+    /// Ends the node without a goodbye.
+    pub fn crash(self, lan: &Switch) -> Crashed {
         lan.kill(self.at.addr);
         let store = self.store.crash();
-        let (at, seed, clock) = (self.at.clone(), self.seed, self.clock);
-        drop(self);
-        Self::start_on(lan, seed, clock, store, Some(at)).await
+        Crashed { store, at: self.at.clone(), seed: self.seed, clock: self.clock }
     }
 
     /// Ends the node without a goodbye and starts it again on what a backup holds.
@@ -124,6 +145,21 @@ impl Sim {
 
     pub async fn online(&self) -> u32 {
         self.handle().status().await.unwrap().peers_online
+    }
+}
+
+/// What a node that crashed leaves behind.
+pub struct Crashed {
+    store: MemoryStore,
+    at: Attached,
+    seed: u8,
+    clock: Clock,
+}
+
+impl Crashed {
+    /// Starts it again on what was committed, as a build of Cairn; meanwhile its clock has gone on.
+    pub async fn start_again(self, lan: &Switch, known: Known) -> Sim {
+        Sim::start_build(lan, self.seed, self.clock, self.store, Some(self.at), known).await
     }
 }
 

@@ -15,6 +15,7 @@ use crate::entry::Header;
 use crate::guard::OpView;
 use crate::hlc::Hlc;
 use crate::ids::{DeviceId, DocumentId, Incarnation, Kind};
+use crate::known::Known;
 use crate::period::period_of;
 use chat::plain::Plain;
 
@@ -27,10 +28,15 @@ pub struct Writing {
     pub incarnation: Incarnation,
     /// The entry's stamp.
     pub hlc: Hlc,
+    /// The entry's payload version.
+    pub version: u16,
 }
 
 /// A kind's `may`: judges the changes of one document in the order in which they are applied. A verdict depends on
 /// the change, its entry and its author's own earlier changes alone.
+///
+/// A change is judged by what its entry's payload version allows ([`Writing::version`]), so that a version that allows
+/// more or less never changes the verdict on what was written under an earlier one. There is one version today.
 ///
 /// Each change is [`Rule::begin`], [`Rule::op`] for each operation in order, [`Rule::end`]. What a rule remembers
 /// (how full a block is) it takes over only in `end`, so a change that is refused on the way leaves no trace.
@@ -63,9 +69,10 @@ pub trait Rule: std::fmt::Debug + Send {
     }
 }
 
-/// The rule of a document, or `None` for a kind that this build does not know or that holds no Automerge document.
+/// The rule of a document, or `None` for a kind that is not known or that holds no Automerge document.
 #[must_use]
-pub fn rule_of(id: &DocumentId) -> Option<Box<dyn Rule>> {
+pub fn rule_of(id: &DocumentId, known: &Known) -> Option<Box<dyn Rule>> {
+    known.version(id.kind())?;
     match id.kind() {
         Kind::Chat => Some(Box::new(chat::rule::ChatRule::new(period_of(id)?))),
         Kind::Control => Some(Box::new(control::rule::ControlRule::default())),

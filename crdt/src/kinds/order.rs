@@ -27,6 +27,15 @@ impl OrderKey {
     /// After every message.
     pub const MAX: Self = Self { stamp: Hlc(u64::MAX), device: DeviceId([0xff; 32]), id: MessageId([0xff; 16]) };
 
+    /// The greatest key of an earlier stamp.
+    #[must_use]
+    pub fn earlier(&self) -> Self {
+        match self.stamp.0.checked_sub(1) {
+            Some(stamp) => Self { stamp: Hlc(stamp), ..Self::MAX },
+            None => Self::MIN,
+        }
+    }
+
     /// The key of a message written at `hlc` after `after` by `device`. A foreign `after` that is more than 2 minutes
     /// ahead of the message's own stamp is not honoured, so nobody can push a reply into the far future.
     #[must_use]

@@ -12,6 +12,7 @@ use cairn_crdt::identity::DeviceKey;
 use cairn_crdt::ids::{DeviceId, DocumentId, Incarnation, LogId, MessageId, PrincipalId, SpaceId};
 use cairn_crdt::kinds::chat::{ChatAuthor, ChatSegment, Conversation, Draft, MessageView, WEEK_MS};
 use cairn_crdt::kinds::order::OrderKey;
+use cairn_crdt::known::Known;
 use cairn_crdt::writer::{LogTip, LogWriter};
 
 /// The week that tests write in, and a time in its middle.
@@ -32,6 +33,7 @@ pub struct Person {
     pub incarnation: Incarnation,
     pub clock: Clock,
     pub now: u64,
+    pub known: Known,
     pens: BTreeMap<DocumentId, (LogWriter, ChatAuthor)>,
     count: u64,
 }
@@ -43,9 +45,15 @@ impl Person {
             incarnation: Incarnation([incarnation; 16]),
             clock: Clock::default(),
             now: NOON,
+            known: Known::this_build(),
             pens: BTreeMap::new(),
             count: 0,
         }
+    }
+
+    /// The same with another build of Cairn.
+    pub fn knowing(self, known: Known) -> Self {
+        Self { known, ..self }
     }
 
     pub fn id(&self) -> DeviceId {
@@ -61,7 +69,8 @@ impl Person {
     }
 
     pub fn pen(&self, document: DocumentId) -> LogWriter {
-        LogWriter::new(self.key.clone(), SpaceId([5; 32]), self.log(document), LogTip::EMPTY)
+        let version = self.known.version(document.kind()).unwrap_or(1);
+        LogWriter::new(self.key.clone(), SpaceId([5; 32]), self.log(document), LogTip::EMPTY).of_version(version)
     }
 
     pub fn stamp(&mut self) -> Hlc {
@@ -89,7 +98,7 @@ impl Person {
 
     pub fn say_at(&mut self, document: DocumentId, hlc: Hlc, draft: &Draft<'_>) -> Arc<Entry> {
         let log = self.log(document);
-        let fresh = (self.pen(document), ChatAuthor::new(log));
+        let fresh = (self.pen(document), ChatAuthor::knowing(log, &self.known));
         let (pen, author) = self.pens.entry(document).or_insert(fresh);
         let raw = author.say(hlc, draft).unwrap();
         Arc::new(pen.write(raw, hlc).unwrap())

@@ -215,6 +215,18 @@ fn is_wide(c: char) -> bool {
     ('\u{2e80}'..='\u{ffdc}').contains(&c) || c >= '\u{20000}'
 }
 
+/// What stands in the place of messages that need a newer Cairn.
+#[must_use]
+pub fn needs_newer(m: &Message) -> String {
+    match (m.is_placeholder(), m.body.is_empty()) {
+        (true, _) if m.needs_newer == 1 => "1 message needs a newer Cairn".into(),
+        (true, _) => format!("{} messages need a newer Cairn", thousands(m.needs_newer)),
+        (false, true) => "This message needs a newer Cairn".into(),
+        // A kind of message to come may bring words for those who do not know it.
+        (false, false) => format!("This message needs a newer Cairn: {}", m.body),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,6 +279,8 @@ mod tests {
         assert_eq!(delivery(&m), "read");
         m.state = DeliveryState::Queued;
         assert_eq!(delivery(&m), "queued");
+        assert_eq!(needs_newer(&sample::placeholder(1, 0)), "1 message needs a newer Cairn");
+        assert_eq!(needs_newer(&sample::placeholder(3, 0)), "3 messages need a newer Cairn");
         assert_eq!(thousands(1_234_567), "1,234,567");
         assert_eq!(count(1, "message", "messages"), "1 message");
     }

@@ -136,7 +136,9 @@ impl History {
             self.refresh_late = true;
             return None;
         }
-        match self.messages.first().map(|m| m.key) {
+        // Of a place of messages that need a newer Cairn there may be more now: it is read again too.
+        let first = self.messages.first().map(|m| if m.is_placeholder() { m.key.earlier() } else { m.key });
+        match first {
             // The page starts after the first one, whose key is known; nothing can appear at it.
             Some(key) => {
                 self.refresh = Some(key);
@@ -173,6 +175,7 @@ impl History {
         self.total = page.total;
         let first_time = !self.loaded;
         self.loaded = true;
+        self.drop_placeholders(at, &page);
         let (first, last) = (page.messages.first().map(|m| m.key), page.messages.last().map(|m| m.key));
         let before = page.before;
         let next = self.take_page(at, page, asked || first_time, last);
@@ -294,6 +297,23 @@ impl History {
             .rev()
             .take(PAGE)
             .any(|m| m.mine && (m.state < state || m.delivered_to < to.min(m.members)))
+    }
+
+    /// Forgets the places of messages that need a newer Cairn where a page tells of them anew: one may have moved when
+    /// an earlier one came, or be two when a message came between.
+    fn drop_placeholders(&mut self, at: PageAt, page: &Page) {
+        let (first, last) = (page.messages.first().map(|m| m.key), page.messages.last().map(|m| m.key));
+        let from = match at {
+            PageAt::After(key) => key,
+            _ if page.older => first.unwrap_or(OrderKey::MAX),
+            _ => OrderKey::MIN,
+        };
+        let to = match at {
+            PageAt::Before(key) => key,
+            _ if page.newer => last.unwrap_or(OrderKey::MIN),
+            _ => OrderKey::MAX,
+        };
+        self.messages.retain(|m| !m.is_placeholder() || m.key <= from || m.key >= to);
     }
 
     fn merge(&mut self, mut more: Vec<Message>) {

@@ -94,10 +94,13 @@ pub fn subtitle(scene: &Scene<'_>) -> String {
         0 => "Nobody else yet".to_owned(),
         n => format!("{} · {} here", format::count(u64::from(n), "other", "others"), c.here),
     };
-    match network {
-        Some(n) if model.title(c) == c.title => format!("{people} · {}", n.name),
-        _ => people,
-    }
+    let network = network.filter(|_| model.title(c) == c.title).map(|n| n.name.clone());
+    let newer = match c.needs_newer {
+        0 => None,
+        1 => Some("1 entry needs a newer Cairn".to_owned()),
+        n => Some(format!("{} entries need a newer Cairn", format::thousands(n))),
+    };
+    [Some(people), network, newer].into_iter().flatten().collect::<Vec<_>>().join(" · ")
 }
 
 fn heading(ui: &mut Ui, scene: &Scene<'_>, rect: Rect, narrow: bool, out: &mut Intents) {

@@ -9,6 +9,7 @@ use crate::entry::Entry;
 use crate::hlc::Hlc;
 use crate::ids::{LogId, MessageId};
 use crate::kinds::order::OrderKey;
+use crate::known::Known;
 
 /// A message to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +43,13 @@ impl ChatAuthor {
     /// An author of an empty log.
     #[must_use]
     pub fn new(log: LogId) -> Self {
-        Self { author: Author::new(log), block: None }
+        Self::knowing(log, &Known::this_build())
+    }
+
+    /// An author of an empty log, who writes the newest payload version that is known.
+    #[must_use]
+    pub fn knowing(log: LogId, known: &Known) -> Self {
+        Self { author: Author::knowing(log, known), block: None }
     }
 
     /// The log.

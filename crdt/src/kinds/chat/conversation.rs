@@ -7,12 +7,13 @@
 use std::collections::BTreeMap;
 
 use super::is_ahead;
-use super::segment::{Applied, ChatSegment};
+use super::segment::{Applied, ChatSegment, Opaque};
 use super::store::MessageView;
 use crate::entry::Entry;
 use crate::hlc::Hlc;
 use crate::ids::{DeviceId, DocumentId, MessageId, PrincipalId};
 use crate::kinds::order::{OrderKey, latest_stamp};
+use crate::known::Known;
 use crate::period::Unit;
 use crate::replica::lies_in;
 use crate::spans::Spans;
@@ -69,11 +70,27 @@ pub struct Page<'a> {
     pub newer: bool,
     /// How many messages lie before the first one, as near as the spans of segments not in memory tell.
     pub before: u64,
+    /// What this build does not understand among them, in order.
+    pub opaque: Vec<OpaqueRun>,
+}
+
+/// Entries that this build does not understand, one after the other with no message between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpaqueRun {
+    /// Which message of the page it stands before, counted from 0; as many as there are: after the last.
+    pub before: usize,
+    /// The first of them.
+    pub first: Opaque,
+    /// The last of them.
+    pub last: Opaque,
+    /// How many they are.
+    pub count: u64,
 }
 
 /// A conversation.
 #[derive(Debug, Default)]
 pub struct Conversation {
+    known: Known,
     pub(super) now_ms: u64,
     pub(super) spans: BTreeMap<DocumentId, Span>,
     pub(super) segments: BTreeMap<DocumentId, ChatSegment>,
@@ -87,6 +104,12 @@ impl Conversation {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same for another build than this one, which understands so much.
+    #[must_use]
+    pub fn knowing(known: Known) -> Self {
+        Self { known, ..Self::default() }
     }
 
     /// Sets mesh time: segments that begin more than a week ahead of it are in no page and no count, but in
@@ -112,9 +135,10 @@ impl Conversation {
     /// Lets go of a segment's messages and remembers its span.
     pub fn evict(&mut self, id: &DocumentId) -> Option<ChatSegment> {
         let segment = self.segments.remove(id)?;
-        if let Some(span) = segment.span() {
-            self.spans.insert(*id, span);
-        }
+        // Even of a segment in which nothing is shown it must be known that there is one, or its next entry would
+        // begin it anew.
+        let nothing = Span { first: Hlc(0), last: Hlc(0), count: 0 };
+        self.spans.insert(*id, segment.span().unwrap_or(nothing));
         Some(segment)
     }
 
@@ -143,7 +167,7 @@ impl Conversation {
             if self.spans.contains_key(&id) {
                 return None;
             }
-            let mut segment = ChatSegment::new(id)?;
+            let mut segment = ChatSegment::knowing(id, &self.known)?;
             segment.hide(&self.cut);
             self.segments.insert(id, segment);
         }
@@ -159,7 +183,7 @@ impl Conversation {
 
     pub(super) fn count_of(&self, id: &DocumentId) -> u64 {
         match self.segments.get(id) {
-            Some(segment) => segment.len() as u64,
+            Some(segment) => segment.count(),
             None => self.spans.get(id).map_or(0, |s| s.count),
         }
     }
@@ -175,13 +199,20 @@ impl Conversation {
         self.unloaded().map(|(_, s)| s.count).chain(self.shown_segments().map(|s| s.len() as u64)).sum()
     }
 
-    /// Messages after a key that are not `except`'s. Exact if [`Conversation::needs`] wants nothing for
+    /// Messages in memory that this build does not understand.
+    #[must_use]
+    pub fn opaque(&self) -> u64 {
+        self.segments.values().map(|s| s.opaque().len() as u64).sum()
+    }
+
+    /// Messages after a key that are not `except`'s, those that this build does not understand included. Exact if [`Conversation::needs`] wants nothing for
     /// `PageAt::After(key)`; a segment that is not in memory counts whole if it may hold messages after the key.
     #[must_use]
     pub fn count_after(&self, key: &OrderKey, except: &DeviceId) -> u64 {
         let loaded = self.shown_segments().map(|s| {
             let rows = (s.after(key)..s.len()).filter_map(|at| s.at(at));
-            rows.filter(|m| m.key.device != *except && self.is_lowest(m)).count() as u64
+            let opaque = s.opaque().iter().rev().take_while(|o| o.key() > *key).filter(|o| o.device != *except);
+            opaque.count().saturating_add(rows.filter(|m| m.key.device != *except && self.is_lowest(m)).count()) as u64
         });
         let unloaded = self.unloaded().filter(|(_, s)| s.may_hold(key.stamp, Hlc(u64::MAX))).map(|(_, s)| s.count);
         loaded.chain(unloaded).sum()
@@ -252,7 +283,8 @@ impl Conversation {
             || self.unloaded().any(|(_, s)| s.may_hold(Hlc(0), low.stamp));
         let newer = self.shown_segments().any(|s| s.after(&high) < s.len())
             || (high != OrderKey::MAX && self.unloaded().any(|(_, s)| s.may_hold(high.stamp, Hlc(u64::MAX))));
-        Page { messages, older, newer, before: self.number_of(&low) }
+        let opaque = self.opaque_of(at, &messages, older, newer);
+        Page { messages, older, newer, before: self.number_of(&low), opaque }
     }
 
     /// How many messages lie before a key. Of a segment that is not in memory all count if it ends before.
@@ -282,6 +314,52 @@ impl Conversation {
         let ends = |s: &Span| self.number_of(&OrderKey { stamp: Hlc(s.last.0.saturating_add(1)), ..OrderKey::MIN });
         let holds = self.unloaded().filter(|(_, s)| s.count > 0 && ends(s) > number);
         holds.min_by_key(|(id, s)| (s.last, **id)).map_or(Ok(OrderKey::MAX), |(id, _)| Err(*id))
+    }
+
+    /// What is not understood on a page. Pages that follow each other tell of each entry once: a page that does not
+    /// reach the end of the history begins and ends with a message.
+    fn opaque_of(&self, at: &PageAt, messages: &[MessageView<'_>], older: bool, newer: bool) -> Vec<OpaqueRun> {
+        if self.opaque() == 0 {
+            return Vec::new();
+        }
+        let (first, last) = (messages.first().map(|m| m.key), messages.last().map(|m| m.key));
+        let from = match at {
+            PageAt::After(key) => self.past_run(key),
+            _ if older => first.unwrap_or(OrderKey::MAX),
+            _ => OrderKey::MIN,
+        };
+        let to = match at {
+            PageAt::Before(key) => *key,
+            _ if newer => last.unwrap_or(OrderKey::MIN),
+            _ => OrderKey::MAX,
+        };
+        let mut runs: Vec<OpaqueRun> = Vec::new();
+        for opaque in self.opaque_from(&from).into_iter().take_while(|o| o.key() < to) {
+            let before = messages.partition_point(|m| m.key < opaque.key());
+            match runs.last_mut().filter(|run| run.before == before) {
+                Some(run) => (run.last, run.count) = (opaque, run.count.saturating_add(1)),
+                None => runs.push(OpaqueRun { before, first: opaque, last: opaque, count: 1 }),
+            }
+        }
+        runs
+    }
+
+    /// What is not understood at a key and after it, in order.
+    fn opaque_from(&self, key: &OrderKey) -> Vec<Opaque> {
+        let mut all: Vec<Opaque> = self.shown_segments().flat_map(|s| s.opaque_from(key)).copied().collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// Where a page after a key begins. Of a run of which the key is the first, all was told with it.
+    fn past_run(&self, key: &OrderKey) -> OrderKey {
+        let past = |key: OrderKey| OrderKey { id: MessageId([0xff; 16]), ..key };
+        let run = self.opaque_from(key);
+        if run.first().is_none_or(|o| o.key() != *key) {
+            return past(*key);
+        }
+        let next = self.forwards(key, 1).first().map_or(OrderKey::MAX, |m| m.key);
+        run.iter().map(Opaque::key).take_while(|k| *k < next).last().map_or(*key, past)
     }
 
     /// Merges the segments from a key towards the past.

@@ -1,7 +1,6 @@
 //! What is gone of a conversation. Whole segments leave it; and where a cut was made within a segment that goes on, the
 //! messages of that part are not shown.
 
-use super::segment::ChatSegment;
 use super::store::Messages;
 use super::{Conversation, PART_MESSAGES, Span};
 use crate::hlc::Hlc;
@@ -94,15 +93,8 @@ impl Conversation {
     }
 }
 
-impl ChatSegment {
-    /// Hides the messages that were written in a time, those of later entries too.
-    pub(super) fn hide(&mut self, cut: &Spans) {
-        self.messages.hide(cut);
-    }
-}
-
 impl Messages {
-    fn hide(&mut self, cut: &Spans) {
+    pub(super) fn hide(&mut self, cut: &Spans) {
         if self.hidden == *cut {
             return;
         }

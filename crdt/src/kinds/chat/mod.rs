@@ -31,8 +31,8 @@ mod segment;
 mod store;
 
 pub use compose::{ChatAuthor, Draft};
-pub use conversation::{Conversation, Page, PageAt, Span};
-pub use segment::{Applied, ChatSegment};
+pub use conversation::{Conversation, OpaqueRun, Page, PageAt, Span};
+pub use segment::{Applied, ChatSegment, Opaque};
 pub use store::MessageView;
 
 use crate::ids::{DocumentId, Incarnation};

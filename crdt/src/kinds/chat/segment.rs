@@ -4,6 +4,8 @@
 //! held. It would cost 530 bytes and 30 to 120 microseconds a message, and the rule leaves nothing in it to resolve:
 //! nobody overwrites anything. [`crate::document::Document`] makes it of the same entries where it is wanted (export).
 
+use std::collections::BTreeSet;
+
 use automerge::ScalarValue;
 
 use super::TEXT;
@@ -13,8 +15,11 @@ use super::store::{Incoming, Inserted, MessageView, Messages};
 use crate::entry::{Entry, Header};
 use crate::guard::{Action, Key, OpView};
 use crate::hlc::Hlc;
-use crate::ids::{DocumentId, LogId, MessageId, PrincipalId};
+use crate::ids::{DeviceId, DocumentId, Incarnation, LogId, MessageId, PrincipalId};
 use crate::kinds::order::OrderKey;
+use crate::known::Known;
+use crate::period::period_of;
+use crate::spans::Spans;
 use crate::verdict::{Judge, Outcome, Taken};
 
 /// What a batch of entries changed.
@@ -28,20 +33,54 @@ pub struct Applied {
     pub moved: Vec<(OrderKey, OrderKey)>,
 }
 
+/// An entry whose payload this build does not understand: somebody said something with a newer Cairn. Of what it says
+/// only the place, the author and the time are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Opaque {
+    /// Its stamp, brought into the segment's time if it lies elsewhere.
+    pub stamp: Hlc,
+    /// Its author.
+    pub device: DeviceId,
+    /// Its log.
+    pub log: LogId,
+    /// Its place there.
+    pub seq: u64,
+    /// When it was received here, milliseconds since 1970.
+    pub received: u64,
+}
+
+impl Opaque {
+    /// Its place among messages. Its message id is all zeros, which no honest message has.
+    #[must_use]
+    pub fn key(&self) -> OrderKey {
+        OrderKey { stamp: self.stamp, device: self.device, id: MessageId([0; 16]) }
+    }
+}
+
 /// A segment.
 #[derive(Debug)]
 pub struct ChatSegment {
     judge: Judge,
     pub(super) messages: Messages,
+    opaque: BTreeSet<Opaque>,
+    /// Of this time nothing is shown.
+    cut: Spans,
     stamps: Option<(Hlc, Hlc)>,
 }
 
 impl ChatSegment {
-    /// An empty segment; `None` if the id is not that of a chat segment.
+    /// An empty segment of what this build understands; `None` if the id is not that of a chat segment.
     #[must_use]
     pub fn new(id: DocumentId) -> Option<Self> {
+        Self::knowing(id, &Known::this_build())
+    }
+
+    /// An empty segment of what is known; `None` if the id is not that of a chat segment.
+    #[must_use]
+    pub fn knowing(id: DocumentId, known: &Known) -> Option<Self> {
         id.chat_week()?;
-        Some(Self { judge: Judge::new(id), messages: Messages::default(), stamps: None })
+        let (messages, opaque) = (Messages::default(), BTreeSet::new());
+        Some(Self { judge: Judge::knowing(id, known), messages, opaque, cut: Spans::default(), stamps: None })
     }
 
     /// The document's id.
@@ -62,9 +101,10 @@ impl ChatSegment {
         for entry in entries {
             let outcome = self.judge.take_said(entry.as_ref());
             let header = entry.as_ref().header();
-            if outcome.is_ok() {
-                let (first, last) = self.stamps.unwrap_or((header.hlc, header.hlc));
-                self.stamps = Some((first.min(header.hlc), last.max(header.hlc)));
+            match outcome {
+                Ok(_) => self.stamped(header.hlc),
+                Err(Outcome::Unsupported) => self.not_understood(header, received(entry)),
+                Err(_) => {}
             }
             let outcome = match outcome {
                 Ok(Taken::Plain(plain)) => {
@@ -92,6 +132,53 @@ impl ChatSegment {
         }
     }
 
+    fn not_understood(&mut self, header: &Header, received: u64) {
+        let stamp = self.in_period(header.hlc);
+        self.stamped(stamp);
+        if !self.cut.holds(stamp.ms()) {
+            let (log, seq) = (header.log, header.seq);
+            self.opaque.insert(Opaque { stamp, device: log.device, log, seq, received });
+        }
+    }
+
+    fn stamped(&mut self, stamp: Hlc) {
+        let (first, last) = self.stamps.unwrap_or((stamp, stamp));
+        self.stamps = Some((first.min(stamp), last.max(stamp)));
+    }
+
+    /// A stamp that no rule has looked at, brought into the time of the segment.
+    fn in_period(&self, stamp: Hlc) -> Hlc {
+        let Some(period) = period_of(&self.id()) else { return stamp };
+        let last = period.end.saturating_sub(1);
+        if stamp.ms() > last { Hlc::from_ms(last) } else { stamp.max(Hlc::from_ms(period.start)) }
+    }
+
+    /// Hides what was written in a time, that of later entries too.
+    pub(super) fn hide(&mut self, cut: &Spans) {
+        self.messages.hide(cut);
+        self.opaque.retain(|o| !cut.holds(o.stamp.ms()));
+        self.cut = cut.clone();
+    }
+
+    /// Entries that this build does not understand, in order.
+    #[must_use]
+    pub fn opaque(&self) -> &BTreeSet<Opaque> {
+        &self.opaque
+    }
+
+    /// Those of them at a key and after it.
+    pub(crate) fn opaque_from(&self, key: &OrderKey) -> impl Iterator<Item = &Opaque> {
+        let log = LogId { document: DocumentId([0; 18]), device: key.device, incarnation: Incarnation([0; 16]) };
+        let from = Opaque { stamp: key.stamp, device: key.device, log, seq: 0, received: 0 };
+        self.opaque.range(from..).skip_while(|o| o.key() < *key)
+    }
+
+    /// How many messages there are, those that this build does not understand included.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.len().saturating_add(self.opaque.len()) as u64
+    }
+
     /// How many messages are shown.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -104,10 +191,10 @@ impl ChatSegment {
         self.len() == 0
     }
 
-    /// First and last stamp and number of messages; `None` while it holds no valid entry.
+    /// First and last stamp and number of messages; `None` while it holds nothing but void entries.
     #[must_use]
     pub fn span(&self) -> Option<Span> {
-        self.stamps.map(|(first, last)| Span { first, last, count: self.len() as u64 })
+        self.stamps.map(|(first, last)| Span { first, last, count: self.count() })
     }
 
     /// The message at a place, from 0 (the oldest).

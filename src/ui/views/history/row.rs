@@ -50,13 +50,15 @@ pub fn measure(
 ) -> RowLayout {
     let day = before.is_none_or(|b| scene.clock.other_day(b.sent, m.sent));
     let new = first_new == Some(m.key);
-    let heading = day || new || before.is_none_or(|b| b.author != m.author || m.sent.saturating_sub(b.sent) > GROUP);
-    let body = Ink::new(Size::Body, scene.theme.text).wrapped(
-        ui,
-        scene.theme,
-        &m.body,
-        (width - TEXT - SIDE - if m.mine { META } else { 8.0 }).max(80.0),
-    );
+    let goes_on = |b: &Message| {
+        b.author == m.author && m.sent.saturating_sub(b.sent) <= GROUP && !b.is_placeholder() && !m.is_placeholder()
+    };
+    let heading = !m.is_placeholder() && (day || new || !before.is_some_and(goes_on));
+    let (ink, words) = match m.needs_newer {
+        0 => (Ink::new(Size::Body, scene.theme.text), std::borrow::Cow::Borrowed(m.body.as_str())),
+        _ => (Ink::new(Size::Small, scene.theme.muted), format::needs_newer(m).into()),
+    };
+    let body = ink.wrapped(ui, scene.theme, &words, (width - TEXT - SIDE - if m.mine { META } else { 8.0 }).max(80.0));
     let mut lead = 0.0;
     lead += if day { DAY } else { 0.0 };
     lead += if new { DAY } else { 0.0 };
