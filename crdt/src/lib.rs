@@ -20,7 +20,10 @@ pub mod known;
 pub mod ledger;
 pub mod network;
 pub mod period;
+pub mod planted;
 pub mod replica;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 pub mod spans;
 pub mod statement;
 pub mod sync;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::entry::Entry;
 use crate::hlc::Hlc;
 use crate::ids::{DeviceId, DocumentId, EntryHash, Incarnation, Kind, LogId, PrincipalId, SpaceId, domain_hash};
+use crate::planted::{Fault, planted};
 use crate::spans::Spans;
 
 mod gone;
@@ -158,7 +159,7 @@ impl Replica {
     pub fn admit(&mut self, run: &[Arc<Entry>]) -> Result<Admitted, Rejection> {
         let Some((first, last)) = run.first().zip(run.last()) else { return Ok(Admitted::Known) };
         let log = first.header().log;
-        if run.iter().any(|e| e.header().space != self.space) {
+        if run.iter().any(|e| e.header().space != self.space) && !planted(Fault::AnySpace) {
             return Err(Rejection::WrongSpace);
         }
         if !self.access.admits(&log.device) {
@@ -169,7 +170,10 @@ impl Replica {
         }
         for (a, b) in run.iter().zip(run.iter().skip(1)) {
             let h = b.header();
-            if h.log != log || Some(h.seq) != a.header().seq.checked_add(1) || h.prev != a.hash() {
+            if h.log != log
+                || Some(h.seq) != a.header().seq.checked_add(1)
+                || (h.prev != a.hash() && !planted(Fault::SkipChain))
+            {
                 return Err(Rejection::BrokenChain);
             }
         }
@@ -180,18 +184,18 @@ impl Replica {
             }
             return Ok(Admitted::Known);
         }
-        if first.header().seq > tip.seq.saturating_add(1) {
+        if first.header().seq > tip.seq.saturating_add(1) && !planted(Fault::AcceptGap) {
             return Ok(Admitted::Gap);
         }
         let fresh: Vec<_> = run.iter().filter(|e| e.header().seq > tip.seq).cloned().collect();
         let Some(head) = fresh.first() else { return Ok(Admitted::Known) };
-        if head.header().prev != tip.hash {
+        if head.header().prev != tip.hash && !planted(Fault::AcceptGap) {
             return Err(if last.signed.verify() { Rejection::Fork } else { Rejection::BrokenChain });
         }
-        if fresh.iter().any(|e| e.payload.is_none()) {
+        if fresh.iter().any(|e| e.payload.is_none()) && !planted(Fault::NoPayload) {
             return Err(Rejection::NoPayload);
         }
-        if !last.signed.verify() || !vouched(&fresh) {
+        if !planted(Fault::SkipSignature) && (!last.signed.verify() || !vouched(&fresh)) {
             return Err(Rejection::BadSignature);
         }
         self.set_admitted(&log, Tip::of(last));
@@ -204,21 +208,28 @@ impl Replica {
     }
 
     fn set_admitted(&mut self, log: &LogId, tip: Tip) {
-        self.doc(&log.document)
-            .logs
+        let doc = self.doc(&log.document);
+        doc.logs
             .entry((log.device, log.incarnation))
             .or_insert(LogState { admitted: Tip::EMPTY, durable: Tip::EMPTY })
             .admitted = tip;
+        if planted(Fault::DigestOfAdmitted) {
+            doc.digest = None;
+            self.digest = None;
+        }
     }
 
-    /// An admitted entry is durable.
+    /// An entry is durable. It was admitted before, but a commit that failed meanwhile may have taken that back.
     pub fn committed(&mut self, entry: &Entry) {
         let log = entry.header().log;
-        let docs = if self.is_gone(&log.document) { &mut self.hidden } else { &mut self.docs };
-        let Some(doc) = docs.get_mut(&log.document) else { return };
-        let Some(state) = doc.logs.get_mut(&(log.device, log.incarnation)) else { return };
+        let doc = self.doc(&log.document);
+        let empty = LogState { admitted: Tip::EMPTY, durable: Tip::EMPTY };
+        let state = doc.logs.entry((log.device, log.incarnation)).or_insert(empty);
         if entry.header().seq > state.durable.seq {
             state.durable = Tip::of(entry);
+            if state.admitted.seq < state.durable.seq {
+                state.admitted = state.durable;
+            }
             doc.digest = None;
             self.digest = None;
         }
@@ -226,6 +237,9 @@ impl Replica {
 
     /// A commit failed: forgets what was admitted but is not durable.
     pub fn roll_back(&mut self) {
+        if planted(Fault::KeepAfterFailedCommit) {
+            return;
+        }
         for doc in self.docs.values_mut().chain(self.hidden.values_mut()) {
             doc.logs.retain(|_, l| {
                 l.admitted = l.durable;
@@ -277,8 +291,9 @@ impl Replica {
         for ((device, incarnation), l) in doc.logs.iter().filter(|(_, l)| l.durable.seq > 0) {
             bytes.extend_from_slice(&device.0);
             bytes.extend_from_slice(&incarnation.0);
-            bytes.extend_from_slice(&l.durable.seq.to_be_bytes());
-            bytes.extend_from_slice(&l.durable.hash.0);
+            let tip = if planted(Fault::DigestOfAdmitted) { l.admitted } else { l.durable };
+            bytes.extend_from_slice(&tip.seq.to_be_bytes());
+            bytes.extend_from_slice(&tip.hash.0);
         }
         let d = if bytes.is_empty() { [0; 32] } else { domain_hash("cairn 2026 document digest", &[&bytes]) };
         doc.digest = Some(d);

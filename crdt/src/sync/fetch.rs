@@ -1,11 +1,13 @@
 //! Which document is fetched from which peer: places for each peer, and an end to fetches that bring nothing.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::frame::{Frame, LogEnd, MAX_DOCS, MAX_LOGS};
 use super::{Output, SpaceSync};
 use crate::entry::Entry;
 use crate::ids::{DeviceId, DocumentId};
+use crate::planted::{Fault, planted};
 use crate::replica::Replica;
 
 /// Documents fetched at once from one peer in a space.
@@ -29,7 +31,11 @@ impl SpaceSync {
     /// A second has passed: takes back what peers offered and did not bring.
     pub fn tick(&mut self) {
         let passed = if self.committing > 0 { 1 } else { 2 };
-        for fetch in self.fetching.values_mut() {
+        // Whoever brought what our own disk has not yet taken is not what is slow.
+        let brought: BTreeSet<_> = self.peers.iter().filter(|(_, p)| p.commits > 0).map(|(id, _)| *id).collect();
+        let served = self.ending.iter().map(|(peer, _)| *peer);
+        let excused: BTreeSet<_> = brought.into_iter().chain(served).collect();
+        for fetch in self.fetching.values_mut().filter(|f| !excused.contains(&f.peer)) {
             fetch.idle = fetch.idle.saturating_add(passed);
         }
         let (mut again, mut late) = (Vec::new(), Vec::new());
@@ -38,8 +44,12 @@ impl SpaceSync {
                 again.push(*id);
             }
             p.penance = p.penance.saturating_sub(1);
-            p.quiet = if p.fetches > 0 { p.quiet.saturating_add(passed) } else { 0 };
-            if p.quiet >= PATIENCE * 2 {
+            p.quiet = match p.fetches {
+                0 => 0,
+                _ if excused.contains(id) => p.quiet,
+                _ => p.quiet.saturating_add(passed),
+            };
+            if p.quiet >= PATIENCE * 2 && !planted(Fault::WaitForEver) {
                 p.penance = PENANCE << p.strikes.min(6);
                 p.strikes = p.strikes.saturating_add(1);
                 p.quiet = 0;
@@ -85,7 +95,7 @@ impl SpaceSync {
         let Some(load) = self.peers.get(&peer).map(|p| p.wanted.len()) else { return };
         let penance = self.peers.get(&peer).is_some_and(|p| p.penance > 0);
         let busy = match (self.fetching.get(&document), self.wanted.get(&document)) {
-            (Some(fetch), _) => fetch.peer == peer || fetch.idle < PATIENCE * 2,
+            (Some(fetch), _) => fetch.peer == peer || fetch.idle < PATIENCE * 2 || planted(Fault::WaitForEver),
             (None, Some(other)) => self.peers.get(other).is_some_and(|p| p.wanted.len() <= load),
             (None, None) => false,
         };

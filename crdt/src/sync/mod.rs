@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use crate::entry::Entry;
 use crate::ids::{DeviceId, DocumentId, LogId};
+use crate::planted::{Fault, planted};
 use crate::replica::{Admitted, Rejection, Replica, counts};
 use crate::spans::Spans;
 use fetch::{Fetch, ends};
@@ -28,6 +29,9 @@ use window::First;
 
 /// Documents that one peer may have asked for and not yet got.
 const SERVES: usize = 1_024;
+
+/// Bytes of entries in one live frame, if they are several.
+const PUSH_BYTES: usize = 256 * 1024;
 
 /// What the caller must do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +90,8 @@ struct PeerSync {
     wanted: VecDeque<DocumentId>,
     /// Documents being fetched from it.
     fetches: usize,
+    /// Batches that it sent and that are on their way to the disk.
+    commits: usize,
     /// Half seconds in which it brought nothing although something is being fetched from it.
     quiet: u32,
     /// Seconds in which nothing more is fetched from it.
@@ -156,6 +162,17 @@ impl SpaceSync {
         !self.fetching.is_empty() || !self.wanted.is_empty()
     }
 
+    /// Whether no queue is longer than it may be.
+    #[cfg(any(test, feature = "sim"))]
+    #[must_use]
+    pub fn within_bounds(&self) -> bool {
+        let peers = self.peers.len();
+        self.ending.len() <= SERVES
+            && self.fetching.len() <= peers.saturating_mul(fetch::FETCHES)
+            && self.wanted.len() <= peers.saturating_mul(MAX_DOCS)
+            && self.peers.values().all(|p| p.serving.len() <= SERVES && p.wanted.len() <= MAX_DOCS)
+    }
+
     /// What is to be done since the last call.
     #[must_use]
     pub fn take(&mut self) -> Vec<Output> {
@@ -204,6 +221,7 @@ impl SpaceSync {
     pub fn drained(&mut self, peer: DeviceId) {
         if let Some(p) = self.peers.get_mut(&peer)
             && std::mem::take(&mut p.behind)
+            && !planted(Fault::NoCompareWhenDrained)
         {
             self.send_digest(peer);
         }
@@ -258,8 +276,9 @@ impl SpaceSync {
             ends.insert(e.header().log, e.header().seq);
         }
         if let Some(from) = from
-            && self.peers.contains_key(&from)
+            && let Some(p) = self.peers.get_mut(&from)
         {
+            p.commits = p.commits.saturating_sub(1);
             self.out.push(Output::Send(from, Frame::Durable(ends.into_iter().collect())));
         }
         if from.is_some() {
@@ -271,21 +290,26 @@ impl SpaceSync {
             }
         }
         // What was fetched is not pushed on: peers that lack it are asked to compare when the fetch is over.
-        if from.is_some() && !live {
+        if from.is_some() && (!live || planted(Fault::KeepToOneself)) {
             return;
         }
-        let author = entries.first().map(|e| e.header().log.device);
         let seen = from.and_then(|f| self.peers.get(&f)).map(|p| &p.neighbours);
+        let most = if planted(Fault::PushToFirstPeer) { 1 } else { usize::MAX };
         let to: Vec<_> = self
             .peers
             .iter()
             .filter(|(id, p)| {
-                Some(**id) != from && Some(**id) != author && !p.behind && !seen.is_some_and(|s| s.contains(id))
+                let author_of_all = entries.iter().all(|e| e.header().log.device == **id);
+                Some(**id) != from && !author_of_all && !p.behind && !seen.is_some_and(|s| s.contains(id))
             })
             .map(|(id, _)| *id)
+            .take(most)
             .collect();
-        if !to.is_empty() && !entries.is_empty() {
-            self.out.push(Output::Push(to, entries.to_vec()));
+        if !to.is_empty() {
+            // Many long messages may become durable together; a frame holds so many bytes only.
+            for part in parts(entries) {
+                self.out.push(Output::Push(to.clone(), part.to_vec()));
+            }
         }
     }
 
@@ -296,7 +320,7 @@ impl SpaceSync {
         self.wanted.clear();
         for p in self.peers.values_mut() {
             p.wanted.clear();
-            (p.fetches, p.quiet) = (0, 0);
+            (p.fetches, p.quiet, p.commits) = (0, 0, 0);
         }
         self.ending.clear();
         self.committing = 0;
@@ -390,6 +414,9 @@ impl SpaceSync {
                 continue;
             }
             self.want(peer, document);
+            if planted(Fault::FirstDocumentOnly) {
+                break;
+            }
         }
         self.fetch_more();
     }
@@ -401,7 +428,7 @@ impl SpaceSync {
                 p.quiet = 0;
             }
             // Others may lack what was just fetched and not know it: let them compare.
-            if self.gained.remove(&document) {
+            if self.gained.remove(&document) && !planted(Fault::NoCompareAfterFetch) {
                 if let Some(p) = self.peers.get_mut(&peer) {
                     p.strikes = 0;
                 }
@@ -423,8 +450,10 @@ impl SpaceSync {
             .replica
             .frontier(&document)
             .filter_map(|(log, tip)| {
-                let from = held.get(&(log.device, log.incarnation)).copied().unwrap_or(0).saturating_add(1);
-                (from <= tip.seq).then_some((log, from, tip.seq))
+                let skip = if planted(Fault::FrontierOneTooFar) { 2 } else { 1 };
+                let from = held.get(&(log.device, log.incarnation)).copied().unwrap_or(0).saturating_add(skip);
+                let upto = if planted(Fault::ServeOneTooFew) { tip.seq.saturating_sub(1) } else { tip.seq };
+                (from <= upto).then_some((log, from, upto))
             })
             .collect();
         let Some(p) = self.peers.get_mut(&peer) else { return };
@@ -472,7 +501,7 @@ impl SpaceSync {
         if forked {
             self.out.push(Output::Blame(peer, Rejection::Fork));
         }
-        if gap {
+        if gap && !planted(Fault::ForgetGap) {
             if self.is_fetching() {
                 if let Some(p) = self.peers.get_mut(&peer) {
                     p.compare = true;
@@ -483,9 +512,33 @@ impl SpaceSync {
         }
         if !fresh.is_empty() {
             self.committing += 1;
+            if let Some(p) = self.peers.get_mut(&peer) {
+                p.commits += 1;
+            }
+            if planted(Fault::AcknowledgeBeforeCommit) {
+                let ends = fresh.iter().map(|e| (e.header().log, e.header().seq)).collect::<BTreeMap<_, _>>();
+                self.out.push(Output::Send(peer, Frame::Durable(ends.into_iter().collect())));
+            }
             self.out.push(Output::Commit { from: peer, live, entries: fresh });
         }
     }
+}
+
+/// Splits entries so that none of the parts is longer than [`PUSH_BYTES`], unless it is one entry.
+fn parts(entries: &[Arc<Entry>]) -> Vec<&[Arc<Entry>]> {
+    let (mut out, mut from, mut bytes) = (Vec::new(), 0, 0usize);
+    for (at, e) in entries.iter().enumerate() {
+        // At most: header and signature, length and flag, payload.
+        let lists = e.header().deps.len().saturating_mul(88).saturating_add(e.header().control_heads.len() * 32);
+        let len = e.payload.as_ref().map_or(0, Vec::len).saturating_add(lists).saturating_add(400);
+        if bytes.saturating_add(len) > PUSH_BYTES && at > from {
+            out.extend(entries.get(from..at));
+            (from, bytes) = (at, 0);
+        }
+        bytes = bytes.saturating_add(len);
+    }
+    out.extend(entries.get(from..).filter(|rest| !rest.is_empty()));
+    out
 }
 
 /// Splits entries into runs: consecutive entries of one log.
