@@ -66,6 +66,7 @@ scenarios! {
     join_ten,
     partition,
     long_partition,
+    briefing,
     three_partitions,
     courier,
     two_networks,

@@ -1,12 +1,16 @@
 //! Commands, queries and events of the node as plain data: what the window, the command line and the local API speak.
 //! Times are milliseconds since 1970 (UTC); ids print in the one text form.
 
+mod briefing;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use cairn_crdt::ids::{DeviceId, Incarnation, MessageId, NetworkId, SpaceId};
 pub use cairn_crdt::kinds::order::OrderKey;
 use serde::{Deserialize, Serialize};
+
+pub use briefing::{Absent, Briefing, Cause, Line, MetAt, Missing, Side, SideMember, Wrote, Wrotes};
 
 /// How to start a node. The app fills it from flags and the settings file.
 #[derive(Debug, Clone, Default)]
@@ -543,6 +547,8 @@ pub enum Event {
     Network(Box<Network>),
     /// Name, link or troubles changed.
     Status(Box<Status>),
+    /// Sides met again; told again, under the same id, while more of what was written apart arrives.
+    Briefing(Box<Briefing>),
     /// Something a person should know, in one sentence.
     Notice {
         /// Stable name of what happened.

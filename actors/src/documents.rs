@@ -4,6 +4,7 @@
 //! Everything durable goes through the writer first: an entry is acknowledged, shown and passed on only after its
 //! commit. The actor keeps nothing that the store and the open sessions do not know, so a restart loses nothing.
 
+pub(crate) mod briefings;
 mod commits;
 mod meeting;
 mod newer;
@@ -164,6 +165,8 @@ pub struct DocumentsState {
     newer_told: BTreeSet<SpaceId>,
     /// Read marks not yet written.
     marks: BTreeMap<SpaceId, cairn_crdt::kinds::order::OrderKey>,
+    /// Notices when sides meet again.
+    briefings: briefings::Briefings,
     me: ActorRef<DocumentsMsg>,
 }
 
@@ -251,7 +254,10 @@ impl Actor for Documents {
                 s.write_statements();
                 me.send_after(s.wiring.env.jittered(ANTI_ENTROPY), || DocumentsMsg::Compare);
             }
-            DocumentsMsg::Fetches => s.each_space(|sp| sp.sync.tick()),
+            DocumentsMsg::Fetches => {
+                s.each_space(|sp| sp.sync.tick());
+                s.tick_briefings();
+            }
             DocumentsMsg::State => {
                 let now = s.wiring.mesh_ms();
                 s.spaces.values_mut().for_each(|sp| sp.set_reference(now));
@@ -332,7 +338,10 @@ impl DocumentsState {
                 }
             }
             Output::Durable(peer, logs) => self.peer_holds(space, peer, Some(&logs)),
-            Output::Equal(peer) => self.peer_holds(space, peer, None),
+            Output::Equal(peer) => {
+                self.briefings.briefer.equal(peer, space);
+                self.peer_holds(space, peer, None);
+            }
             Output::Blame(peer, Rejection::Fork) => {
                 // The author's fault, not the messenger's.
                 tracing::warn!(peer = %peer.short(), "a forked log was offered and not taken");

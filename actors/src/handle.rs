@@ -8,8 +8,8 @@ use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::api::{
-    ApiError, BackedUp, Checkup, Compacted, Conversation, Event, Member, Message, Network, OrderKey, Page, PageAt,
-    Peer, Receipt, Restored, Retention, Said, Status,
+    ApiError, BackedUp, Briefing, Checkup, Compacted, Conversation, Event, Member, Message, Network, OrderKey, Page,
+    PageAt, Peer, Receipt, Restored, Retention, Said, Status,
 };
 
 /// The answer to a request.
@@ -61,6 +61,10 @@ pub enum Request {
     KeepApart(NetworkId, Reply<Network>),
     /// See [`Handle::name_network`].
     NameNetwork(NetworkId, String, Reply<Network>),
+    /// See [`Handle::briefings`].
+    Briefings(Reply<Vec<Briefing>>),
+    /// See [`Handle::briefing_seen`].
+    BriefingSeen(u64, Reply<()>),
     /// See [`Handle::set_petname`].
     SetPetname(DeviceId, Option<String>, Reply<Peer>),
     /// See [`Handle::set_away`].
@@ -273,6 +277,22 @@ impl Handle {
     /// `no_such_network`, `bad_name`, `stopped`.
     pub async fn name_network(&self, id: NetworkId, name: &str) -> Result<Network, ApiError> {
         self.ask(|r| Request::NameNetwork(id, name.to_owned(), r)).await
+    }
+
+    /// The last briefings, at most [`crate::limits::BRIEFINGS_KEPT`], oldest first: what happened while sides were apart.
+    ///
+    /// # Errors
+    /// `store_failed`, `stopped`.
+    pub async fn briefings(&self) -> Result<Vec<Briefing>, ApiError> {
+        self.ask(Request::Briefings).await
+    }
+
+    /// A person has closed a briefing.
+    ///
+    /// # Errors
+    /// `no_such_briefing`, a store error, `stopped`.
+    pub async fn briefing_seen(&self, id: u64) -> Result<(), ApiError> {
+        self.ask(|r| Request::BriefingSeen(id, r)).await
     }
 
     /// Gives a device a name of one's own, or takes it back.

@@ -158,6 +158,43 @@ pub const ERASE_LOGS: usize = 256;
 /// Stretches that a person may have deleted apart from each other in one conversation.
 pub const FORGOTTEN_MAX: usize = 32;
 
+// --- Reunions
+
+/// A device that was not heard for so long and is heard again has been apart; less is a flap.
+pub const BRIEFING_APART: Duration = Duration::from_secs(30);
+/// The same where it was last heard in an earlier start of this node: the store knows that to the minute only.
+pub const BRIEFING_OFF: Duration = Duration::from_secs(180);
+/// Devices that were lost within this time of each other were lost together.
+pub const BRIEFING_TOGETHER: Duration = Duration::from_secs(90);
+/// Who comes back within this time of the last one belongs to the same reunion.
+pub const BRIEFING_GATHER: Duration = Duration::from_secs(10);
+/// The longest time in which those who come back one after the other belong to one reunion.
+pub const BRIEFING_GATHER_MAX: Duration = Duration::from_secs(60);
+/// A reunion is final after this long, whatever is still lacking.
+pub const BRIEFING_SETTLE: Duration = Duration::from_secs(300);
+/// A reunion in which the others wrote nothing is told if they were away for so long.
+pub const BRIEFING_QUIET: Duration = Duration::from_secs(600);
+/// A reunion that grows is told again at most this often.
+pub const BRIEFING_UPDATE: Duration = Duration::from_secs(1);
+/// Who is met within this time after this device was asleep or off was not away; this device was.
+pub const BRIEFING_WAKE: Duration = Duration::from_secs(1800);
+/// Reunions that grow at once.
+pub const BRIEFING_OPEN: usize = 8;
+/// Devices of one reunion.
+pub const BRIEFING_MEMBERS: usize = SESSIONS_MAX;
+/// Authors told apart in one reunion, each space for itself.
+pub const BRIEFING_AUTHORS: usize = 1_024;
+/// Spaces and devices in one briefing that are still to become equal.
+pub const BRIEFING_LACKING: usize = 64;
+/// Devices that have not come back, named in one briefing.
+pub const BRIEFING_ABSENT: usize = 32;
+/// First lines of each conversation and side in a briefing, and characters of each.
+pub const BRIEFING_LINES: (usize, usize) = (3, 160);
+/// Messages looked through for what was written on our side, and at a time.
+pub const BRIEFING_SCAN: (usize, usize) = (20_000, 1_000);
+/// Briefings kept.
+pub const BRIEFINGS_KEPT: usize = 20;
+
 // --- Store
 
 /// Records in one durable transaction.

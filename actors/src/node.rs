@@ -290,6 +290,7 @@ impl RootState {
             Request::Care(care) => self.care(me, care, place),
             Request::Stop(reply) => {
                 self.spec.wiring.emit(Event::Stopping);
+                self.spec.wiring.people.stopping();
                 self.stop(me).await;
                 let _ = reply.send(Ok(()));
             }

@@ -1,6 +1,7 @@
 //! Reading and writing a data folder without a node: what one-shot commands do when none runs. Messages said here go
 //! into the outbox and are signed by the next node; nothing else is written.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use crate::api::{
     ApiError, Conversation, ConversationKind, DeliveryState, Message, Network, NetworkState, Page, PageAt, Peer,
     Receipt, Said, Status,
 };
-use crate::documents::{check_body, load_networks, no_conversation, no_message, show, spaces_of};
+use crate::documents::{briefings, check_body, load_networks, no_conversation, no_message, show, spaces_of};
 use crate::env::Env;
 use crate::limits::PAGE_MAX;
 use crate::link::{BoxFuture, Link, LinkError, Transport};
@@ -220,6 +221,31 @@ impl Offline {
     /// `no_such_conversation`, `store_failed`.
     pub fn retention(&self, conversation: SpaceId) -> Result<crate::api::Retention, ApiError> {
         Ok(crate::documents::retention::shown(&self.space(conversation)?, &self.wiring))
+    }
+
+    /// The last briefings, oldest first.
+    ///
+    /// # Errors
+    /// `store_failed`.
+    pub fn briefings(&self) -> Result<Vec<crate::api::Briefing>, ApiError> {
+        let all = briefings::kept(self.wiring.store.as_ref()).map_err(|e| failed(&e))?;
+        let mut out = Vec::with_capacity(all.len());
+        for reunion in briefings::last_told(all.iter()) {
+            let (mut spaces, mut titles) = (BTreeMap::new(), BTreeMap::new());
+            for id in briefings::spaces_of(reunion) {
+                if let Ok(sp) = self.space(id) {
+                    let name = match sp.kind {
+                        SpaceKind::Commons(n) => self.networks.get(&n).map_or("", |k| k.name.as_str()),
+                        SpaceKind::Direct(_) => "",
+                    };
+                    let line = show::conversation(&sp, self.own.mark(&id), name, &self.wiring);
+                    titles.insert(id, (line.kind, line.title));
+                    spaces.insert(id, sp);
+                }
+            }
+            out.push(briefings::show(reunion, &self.wiring, &titles, &mut spaces));
+        }
+        Ok(out)
     }
 
     /// Every network known.

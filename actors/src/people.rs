@@ -21,6 +21,8 @@ use crate::store::{Store, StoreError, Table, Write};
 pub const MAX_PEOPLE: usize = 20_000;
 /// Addresses remembered of a device.
 const MAX_ADDRESSES: usize = 4;
+/// When a device was last heard is stored this often, in milliseconds, and when it goes.
+const SEEN_KEPT_MS: u64 = 60_000;
 /// A device counts as a member of an open network for a day after it was last seen, in milliseconds.
 pub const MEMBER_FOR_MS: u64 = 24 * 3600 * 1000;
 
@@ -48,6 +50,8 @@ struct Person {
     record: Record,
     /// Known from an earlier start.
     before: bool,
+    /// When it was last heard as far as the store knows.
+    kept_seen: u64,
     state: Option<Online>,
 }
 
@@ -85,7 +89,8 @@ impl People {
         for (key, value) in store.scan(Table::Peers, &[])?.into_iter().take(MAX_PEOPLE) {
             let id = <[u8; 32]>::try_from(key.as_slice()).map(DeviceId);
             if let (Ok(id), Ok(record)) = (id, postcard::from_bytes::<Record>(&value)) {
-                inner.all.insert(id, Person { record, before: true, state: None });
+                let kept_seen = record.last_seen.unwrap_or(0);
+                inner.all.insert(id, Person { record, before: true, kept_seen, state: None });
             }
         }
         Ok(Self { me, inner: Mutex::new(inner) })
@@ -160,8 +165,12 @@ impl People {
 
     /// A session closed.
     pub fn offline(&self, device: DeviceId) {
-        if let Some(p) = self.lock().all.get_mut(&device) {
-            p.state = None;
+        let mut inner = self.lock();
+        if let Some(p) = inner.all.get_mut(&device)
+            && p.state.take().is_some()
+        {
+            p.kept_seen = p.record.last_seen.unwrap_or(0);
+            inner.dirty.insert(device);
         }
     }
 
@@ -174,9 +183,20 @@ impl People {
 
     /// A device was heard.
     pub fn seen(&self, device: DeviceId, now: u64) {
-        if let Some(p) = self.lock().all.get_mut(&device) {
-            p.record.last_seen = Some(now);
+        let mut inner = self.lock();
+        let Some(p) = inner.all.get_mut(&device) else { return };
+        p.record.last_seen = Some(now);
+        if now.abs_diff(p.kept_seen) >= SEEN_KEPT_MS {
+            p.kept_seen = now;
+            inner.dirty.insert(device);
         }
+    }
+
+    /// The records of those who are here are to be stored: the node stops.
+    pub fn stopping(&self) {
+        let mut inner = self.lock();
+        let here: Vec<DeviceId> = inner.all.iter().filter(|(_, p)| p.state.is_some()).map(|(d, _)| *d).collect();
+        inner.dirty.extend(here);
     }
 
     /// Petname, else its own name, else its code. Our own name is asked of the settings, not here.

@@ -67,6 +67,12 @@ pub struct SessionInfo {
     pub outbox: Outbox,
     /// The spaces that the peer may speak about.
     pub shared: Arc<Shared>,
+    /// When the session opened, milliseconds since 1970.
+    pub since: u64,
+    /// When the peer had been heard before it, milliseconds since 1970.
+    pub heard: Option<u64>,
+    /// How long ago the session before it ended, if there was one since this node started.
+    pub gap: Option<Duration>,
 }
 
 impl std::fmt::Debug for SessionInfo {
@@ -210,6 +216,10 @@ impl SessionState {
                     link: self.link.clone(),
                     outbox: self.outbox.clone(),
                     shared: self.shared.clone(),
+                    // Its supervisor knows.
+                    since: 0,
+                    heard: None,
+                    gap: None,
                 };
                 self.wiring.sessions.cast(SessionsMsg::Greeted(info, me.clone()));
             }

@@ -12,7 +12,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use crate::discovery::DiscoveryMsg;
 use crate::documents::DocumentsMsg;
-use crate::limits::{BAN, CLAIMS_RATE, SESSIONS_MAX};
+use crate::limits::{BAN, CLAIMS_RATE, RATES_KEPT, SESSIONS_MAX};
 use crate::link::Link;
 use crate::presence::PresenceMsg;
 use crate::proto::bucket::{Bucket, network_of};
@@ -123,6 +123,8 @@ pub struct SessionsState {
     banned: BTreeMap<DeviceId, Duration>,
     told: BTreeSet<DeviceId>,
     telling: bool,
+    /// When sessions ended, of devices that have none.
+    lost: BTreeMap<DeviceId, Duration>,
 }
 
 impl Actor for Sessions {
@@ -147,6 +149,7 @@ impl Actor for Sessions {
             banned: BTreeMap::new(),
             told: BTreeSet::new(),
             telling: false,
+            lost: BTreeMap::new(),
         })
     }
 
@@ -295,7 +298,11 @@ impl SessionsState {
         }
     }
 
-    fn greeted(&mut self, me: &ActorRef<SessionsMsg>, info: SessionInfo, actor: ActorRef<SessionMsg>) {
+    fn greeted(&mut self, me: &ActorRef<SessionsMsg>, mut info: SessionInfo, actor: ActorRef<SessionMsg>) {
+        // Before anybody notes that it is here now.
+        info.heard = self.wiring.people.record(&info.peer).and_then(|r| r.last_seen);
+        info.since = self.wiring.env.now_ms();
+        info.gap = self.lost.get(&info.peer).map(|at| self.wiring.env.mono().saturating_sub(*at));
         if let Some((old, old_actor)) = self.open.get(&info.peer) {
             let same_start = old.hello.incarnation == info.hello.incarnation;
             let wins = newer_link_wins(&self.wiring.me, &info.peer, old.link.dialled(), info.link.dialled());
@@ -309,6 +316,7 @@ impl SessionsState {
         }
         let peer = info.peer;
         self.open.insert(peer, (info, actor));
+        self.lost.remove(&peer);
         self.introduce_one(&peer);
         self.neighbours_soon(me);
         // Our claims or name may have changed while the link was being made.
@@ -324,7 +332,11 @@ impl SessionsState {
     }
 
     /// A session ended; `replaced`: a newer one with the same start of the same device is there or about to be.
-    fn gone(&self, peer: DeviceId, serial: u64, clean: bool, replaced: bool) {
+    fn gone(&mut self, peer: DeviceId, serial: u64, clean: bool, replaced: bool) {
+        self.lost.insert(peer, self.wiring.env.mono());
+        if self.lost.len() > RATES_KEPT {
+            self.lost.pop_first();
+        }
         self.wiring.documents.cast(DocumentsMsg::PeerDown { peer, serial });
         self.wiring.presence.cast(PresenceMsg::PeerDown { peer, serial, replaced });
         self.wiring.discovery.cast(DiscoveryMsg::PeerDown { device: peer, missed: !clean });

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use cairn_crdt::frontier::End;
+use cairn_crdt::frontier::{End, Tree};
 use cairn_crdt::hlc::Hlc;
 use cairn_crdt::ids::{DeviceId, LogId};
 use cairn_crdt::kinds::order::OrderKey;
@@ -43,6 +43,22 @@ impl Space {
             .map(|(log, tip)| End { log, seq: tip.seq, hash: tip.hash })
             .collect();
         self.ledger.update(&ends);
+    }
+
+    /// How many entries a device holds by its last statement that are not here, and how many are here that it has not
+    /// stated to hold; `None` where it has stated nothing. What is gone here counts on neither side.
+    pub(crate) fn differs(&self, device: &DeviceId) -> Option<(u64, u64)> {
+        let (theirs, ours, replica) = (self.ledger.tree(device)?, self.ledger.mine(), self.sync.replica());
+        let count = |a: &Tree, b: &Tree| {
+            let mut n = 0u64;
+            a.beyond(b, |end, there| {
+                if !replica.is_gone(&end.log.document) {
+                    n = n.saturating_add(end.seq.saturating_sub(there));
+                }
+            });
+            n
+        };
+        Some((count(theirs, ours), count(ours, theirs)))
     }
 
     /// What of the ledger is not in the store yet.

@@ -298,6 +298,26 @@ fn gather(node: &Node, to: &mut impl FnMut(&Placed)) {
     }
 }
 
+/// Walks what of a node is held further there than in another tree; `other` is what stands at the node's place in it.
+fn ahead(node: &Arc<Node>, other: Option<&Arc<Node>>, all: &Tree, each: &mut impl FnMut(&End, u64)) {
+    if node.hash == hash_of(other) {
+        return;
+    }
+    match (&node.kind, other.map(|o| &o.kind)) {
+        (Kind::Branch(ours), Some(Kind::Branch(theirs))) => {
+            for (ours, theirs) in ours.iter().zip(theirs.iter()) {
+                ours.iter().for_each(|n| ahead(n, theirs.as_ref(), all, each));
+            }
+        }
+        _ => gather(node, &mut |(place, end)| {
+            let there = all.seq_at(*place, &end.log);
+            if end.seq > there {
+                each(end, there);
+            }
+        }),
+    }
+}
+
 /// A frontier: the ends of logs, under one hash. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Tree(Option<Arc<Node>>);
@@ -360,6 +380,14 @@ impl Tree {
     pub fn with(&self, pool: &mut Pool, changes: &[End]) -> Self {
         let placed: Vec<_> = changes.iter().map(|e| (place(&e.log), *e)).collect();
         Self(pool.update(self.0.as_ref(), &placed, 0))
+    }
+
+    /// Calls `each` for every log that is held further here than in `other`, with how far it is held there. Parts that
+    /// are equal cost nothing.
+    pub fn beyond(&self, other: &Self, mut each: impl FnMut(&End, u64)) {
+        if let Some(node) = &self.0 {
+            ahead(node, other.0.as_ref(), other, &mut each);
+        }
     }
 
     /// Every end, in the order of the tree.

@@ -35,6 +35,7 @@ Examples:
   cairn say everyone \"The road is open\"   say something to everyone on the network
   echo done | cairn say @maya -           say what stands on standard input
   cairn log everyone --since 2h --follow  read the last two hours, and go on reading
+  cairn briefing                          what happened while the network was in parts
   cairn demo                              see four nodes meet and talk on this machine
 
 Environment: CAIRN_DATA names the data folder; CAIRN_LOG is a filter for the log on stderr, such as
@@ -189,6 +190,21 @@ Examples:
         /// Only what was said before: a date, RFC 3339, or a duration back from now like 4w [default: now]
         #[arg(long, value_name = "DATE")]
         before: Option<Since>,
+    },
+    /// What happened while sides were apart: who is back, what was written on each side, what is still missing
+    #[command(after_help = "\
+When devices that were apart meet again (after half a minute or more), each of them gets one briefing. The last 20 are
+kept, oldest first.
+
+Examples:
+  cairn briefing                 the last one
+  cairn briefing --all
+  cairn --json briefing | jq -r '.sides[] | select(.here | not) | .members[].name'
+  cairn --json node | jq -c 'select(.event == \"briefing\" and .final)'")]
+    Briefing {
+        /// All that are kept, not only the last one
+        #[arg(long)]
+        all: bool,
     },
     /// The networks met, and where this device stands with each
     #[command(subcommand)]
@@ -408,6 +424,8 @@ mod tests {
             "forget @maya",
             "forget everyone --before 2026-11-01",
             "forget everyone --before 4w",
+            "briefing",
+            "briefing --all --json",
             "network list",
             "network join 00000000000000000000000000",
             "network apart 00000000000000000000000000",

@@ -4,7 +4,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use cairn_actors::api::{ApiError, Conversation, Network, Page, PageAt, Peer, Receipt, Retention, Said, Status};
+use cairn_actors::api::{
+    ApiError, Briefing, Conversation, Network, Page, PageAt, Peer, Receipt, Retention, Said, Status,
+};
 use cairn_actors::limits::LOCAL_OPEN_TIMEOUT;
 use cairn_crdt::ids::{MessageId, NetworkId, SpaceId};
 
@@ -42,6 +44,8 @@ pub trait Backend {
     async fn forget(&mut self, conversation: SpaceId, before: Option<u64>) -> Result<Retention, ApiError>;
     /// Every network known.
     async fn networks(&mut self) -> Result<Vec<Network>, ApiError>;
+    /// The last briefings, oldest first.
+    async fn briefings(&mut self) -> Result<Vec<Briefing>, ApiError>;
     /// Joins a network.
     async fn join_network(&mut self, id: NetworkId) -> Result<Network, ApiError>;
     /// Keeps apart from a network.
@@ -93,6 +97,9 @@ impl Backend for Client {
     }
     async fn networks(&mut self) -> Result<Vec<Network>, ApiError> {
         Self::networks(self).await
+    }
+    async fn briefings(&mut self) -> Result<Vec<Briefing>, ApiError> {
+        Self::briefings(self).await
     }
     async fn join_network(&mut self, id: NetworkId) -> Result<Network, ApiError> {
         Self::join_network(self, id).await

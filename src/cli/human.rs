@@ -10,6 +10,10 @@ use jiff::tz::TimeZone;
 use super::text::{Style, pad, plain, plain_lines, table};
 use super::time::{ago, clock, day};
 
+mod briefing;
+
+pub use briefing::briefing;
+
 /// `n` of a thing, with the plural where due.
 fn count(n: u64, one: &str, many: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {many}") }
@@ -339,6 +343,7 @@ pub fn event(e: &Event) -> Option<String> {
             Some(format!("{} ({}) {state}", plain(&p.name), p.code))
         }
         Event::Network(n) if n.state == NetworkState::Asking => Some(question(n)),
+        Event::Briefing(b) if b.is_final => Some(briefing::sentence(b)),
         Event::Notice { message, .. } => Some(plain(message)),
         Event::Stopping => Some("Stopping.".to_owned()),
         _ => None,

@@ -1,6 +1,8 @@
 //! The JSON lines of the command line: a contract that scripts depend on. The types are apart from the node's own, so
 //! that a change there changes nothing here unseen.
 
+mod briefing;
+
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -12,6 +14,7 @@ use cairn_crdt::ids::{DeviceId, Incarnation, MessageId, NetworkId, SpaceId};
 use serde::Serialize;
 
 use super::time::rfc3339;
+pub use briefing::briefing;
 
 #[derive(Serialize)]
 struct StatusLine<'a> {
@@ -441,6 +444,7 @@ pub fn event(e: &Event, kind: impl Fn(&SpaceId) -> Option<ConversationKind>) -> 
         Event::Conversation(c) => print(&Tagged { event: "conversation", body: conversation_of(c) }),
         Event::Network(n) => print(&Tagged { event: "network", body: network_of(n) }),
         Event::Status(s) => print(&Tagged { event: "status", body: status_of(s, true) }),
+        Event::Briefing(b) => print(&Tagged { event: "briefing", body: briefing::body(b) }),
         Event::Notice { code, message } => print(&Tagged { event: "notice", body: Notice { code, message } }),
         Event::Lagged => lagged(),
         Event::Stopping => print(&Tagged { event: "stopping", body: Nothing {} }),

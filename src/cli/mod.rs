@@ -3,6 +3,7 @@
 
 pub mod args;
 pub mod backend;
+pub mod briefing;
 pub mod care;
 pub mod config;
 pub mod error;
@@ -160,6 +161,7 @@ async fn perform(backend: &mut impl Backend, out: &mut Out, verb: Verb) -> Resul
         Verb::Receipts { conversation, message } => log::receipts(backend, out, &conversation, &message).await,
         Verb::Retention { conversation, keep } => retention::retention(backend, out, &conversation, keep).await,
         Verb::Forget { conversation, before } => retention::forget(backend, out, &conversation, before).await,
+        Verb::Briefing { all } => briefing::briefing(backend, out, all).await,
         Verb::Network(verb) => network::network(backend, out, &verb).await,
         Verb::Debug(DebugVerb::Kill { actor }) => Ok(backend.kill(&actor).await?),
         // Done before a backend is opened.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use cairn_actors::api::{
-    ApiError, Conversation, ConversationKind, Network, Page, PageAt, Peer, Receipt, Retention, Said, Status,
+    ApiError, Briefing, Conversation, ConversationKind, Network, Page, PageAt, Peer, Receipt, Retention, Said, Status,
 };
 use cairn_actors::data::settings_path;
 use cairn_actors::offline::Offline as Store;
@@ -101,6 +101,9 @@ impl Backend for Offline {
     }
     async fn networks(&mut self) -> Result<Vec<Network>, ApiError> {
         Ok(self.store.networks())
+    }
+    async fn briefings(&mut self) -> Result<Vec<Briefing>, ApiError> {
+        self.store.briefings()
     }
     async fn join_network(&mut self, _id: NetworkId) -> Result<Network, ApiError> {
         self.needs_node()

@@ -1,5 +1,6 @@
 //! Verbs over a real local socket, against a node that answers from a list.
 
+mod briefing;
 mod retention;
 
 use std::io::Write;

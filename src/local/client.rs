@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use cairn_actors::api::{
-    ApiError, BackedUp, Checkup, Compacted, Conversation, Event, Member, Message, Network, OrderKey, Page, PageAt,
-    Peer, Receipt, Restored, Retention, Said, Status,
+    ApiError, BackedUp, Briefing, Checkup, Compacted, Conversation, Event, Member, Message, Network, OrderKey, Page,
+    PageAt, Peer, Receipt, Restored, Retention, Said, Status,
 };
 use cairn_actors::limits::{LOCAL_LINE_MAX, LOCAL_OPEN_TIMEOUT, LOCAL_REPLY_TIMEOUT};
 use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
@@ -260,6 +260,22 @@ impl Client {
     /// As [`Client::ask`].
     pub async fn networks(&mut self) -> Result<Vec<Network>, ApiError> {
         ask_list!(self, LocalRequest::Networks, LocalReply::Networks)
+    }
+
+    /// See [`cairn_actors::handle::Handle::briefings`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn briefings(&mut self) -> Result<Vec<Briefing>, ApiError> {
+        ask_list!(self, LocalRequest::Briefings, LocalReply::Briefings)
+    }
+
+    /// See [`cairn_actors::handle::Handle::briefing_seen`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn briefing_seen(&mut self, id: u64) -> Result<(), ApiError> {
+        self.ask(LocalRequest::BriefingSeen { id }).await.map(drop)
     }
 
     /// See [`cairn_actors::handle::Handle::join_network`].

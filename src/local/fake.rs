@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use cairn_actors::api::{
-    ApiError, BackedUp, Badge, Checkup, Compacted, Conversation, ConversationKind, DeliveryState, Event, Finding,
-    Health, LinkState, Member, Message, Network, NetworkState, OrderKey, Page, PageAt, Peer, PeerState, Receipt,
-    Restored, Retention, Said, Status,
+    ApiError, BackedUp, Badge, Briefing, Checkup, Compacted, Conversation, ConversationKind, DeliveryState, Event,
+    Finding, Health, LinkState, Member, Message, Network, NetworkState, OrderKey, Page, PageAt, Peer, PeerState,
+    Receipt, Restored, Retention, Said, Status,
 };
 use cairn_actors::handle::{Care, Handle, Request};
 use cairn_actors::limits::{EVENTS, PAGE_MAX};
@@ -14,6 +14,7 @@ use cairn_crdt::ids::{DeviceId, Incarnation, MessageId, NetworkId, SpaceId};
 use tokio::sync::{Notify, broadcast, mpsc};
 
 use crate::cli::start::RunningNode;
+use crate::ui::sample;
 
 /// What was said: where, under which id, what.
 type Utterance = (SpaceId, Option<MessageId>, String);
@@ -25,6 +26,7 @@ struct State {
     messages: Vec<Message>,
     said: Vec<Utterance>,
     keep: Option<u64>,
+    briefings: Vec<Briefing>,
     stopped: Arc<Notify>,
 }
 
@@ -171,6 +173,7 @@ impl FakeNode {
             messages: Vec::new(),
             said: Vec::new(),
             keep: None,
+            briefings: vec![sample::briefing(3), sample::briefing(4)],
             stopped: Arc::clone(&stopped),
         }));
         let shared = Arc::clone(&state);
@@ -327,6 +330,11 @@ fn answer(state: &mut State, request: Request) {
         Request::Forget(id, before, r) => {
             let now = Retention { erased_before: Some(before.unwrap_or(9_000)), ..retention(state, id) };
             drop(r.send(Ok(now)));
+        }
+        Request::Briefings(r) => drop(r.send(Ok(state.briefings.clone()))),
+        Request::BriefingSeen(id, r) => {
+            let found = state.briefings.iter_mut().find(|b| b.id == id).map(|b| b.seen = true);
+            drop(r.send(found.ok_or_else(|| none("no_such_briefing"))));
         }
         Request::Networks(r) => drop(r.send(Ok(vec![network(3)]))),
         Request::JoinNetwork(_, r) => drop(r.send(Ok(Network { state: NetworkState::Joined, ..network(3) }))),

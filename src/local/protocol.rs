@@ -7,8 +7,8 @@
 use std::path::PathBuf;
 
 use cairn_actors::api::{
-    ApiError, BackedUp, Checkup, Compacted, Conversation, Event, Member, Message, Network, OrderKey, Page, PageAt,
-    Peer, Receipt, Restored, Retention, Said, Status,
+    ApiError, BackedUp, Briefing, Checkup, Compacted, Conversation, Event, Member, Message, Network, OrderKey, Page,
+    PageAt, Peer, Receipt, Restored, Retention, Said, Status,
 };
 use cairn_actors::limits::LOCAL_LINE_MAX;
 use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
@@ -124,6 +124,13 @@ pub enum LocalRequest {
         id: NetworkId,
         /// Its name.
         name: String,
+    },
+    /// The last briefings.
+    Briefings,
+    /// A person has closed a briefing.
+    BriefingSeen {
+        /// Which.
+        id: u64,
     },
     /// Gives a device a name of one's own, or takes it back.
     SetPetname {
@@ -248,6 +255,8 @@ pub enum LocalReply {
     Retention(Box<Retention>),
     /// To `networks`.
     Networks(Part<Network>),
+    /// To `briefings`.
+    Briefings(Part<Briefing>),
     /// To `join_network`, `keep_apart` and `name_network`.
     Network(Network),
     /// To `check` and `repair`.

@@ -306,6 +306,8 @@ async fn perform(handle: &Handle, request: LocalRequest) -> Result<Vec<LocalRepl
             LocalReply::Retention(Box::new(handle.forget(conversation, before).await?))
         }
         R::Networks => return Ok(parts(handle.networks().await?).into_iter().map(LocalReply::Networks).collect()),
+        R::Briefings => return Ok(parts(handle.briefings().await?).into_iter().map(LocalReply::Briefings).collect()),
+        R::BriefingSeen { id } => done(handle.briefing_seen(id).await?),
         R::JoinNetwork { id } => LocalReply::Network(handle.join_network(id).await?),
         R::KeepApart { id } => LocalReply::Network(handle.keep_apart(id).await?),
         R::NameNetwork { id, name } => LocalReply::Network(handle.name_network(id, &name).await?),

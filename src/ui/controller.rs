@@ -120,6 +120,7 @@ impl Link {
                 Ok(n) => return self.tell(Update::Event(Box::new(Event::Network(Box::new(n))))),
                 Err(e) => Some(e),
             },
+            Command::BriefingSeen(id) => h.briefing_seen(id).await.err(),
             Command::SetAway(away) => h.set_away(away).await.err(),
             Command::Save(preferences) => {
                 if let Some(save) = self.save.clone() {
@@ -149,6 +150,10 @@ impl Link {
         }
         match h.networks().await {
             Ok(list) => self.tell(Update::Networks(list)),
+            Err(e) => self.tell(Update::Failed(e)),
+        }
+        match h.briefings().await {
+            Ok(list) => self.tell(Update::Briefings(list)),
             Err(e) => self.tell(Update::Failed(e)),
         }
         match h.conversations().await {

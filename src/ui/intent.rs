@@ -63,6 +63,12 @@ pub enum Intent {
     SetTheme(ThemeChoice),
     /// Choose the size of everything, in percent.
     SetScale(u16),
+    /// Show the last briefing.
+    ShowBriefing,
+    /// Close a briefing.
+    DismissBriefing(u64),
+    /// Open a conversation at a message.
+    GoTo(SpaceId, OrderKey),
     /// Close a notice.
     DismissNotice(u64),
     /// Open or close the command palette.
@@ -130,6 +136,8 @@ pub enum Command {
     NameNetwork(NetworkId, String),
     /// Away, or here again.
     SetAway(bool),
+    /// A person has closed a briefing.
+    BriefingSeen(u64),
     /// Keep the window's preferences.
     Save(Preferences),
     /// Put text on the clipboard (done by the window, not by the node).

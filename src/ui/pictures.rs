@@ -105,6 +105,27 @@ fn pictures() {
         c.needs_newer = 4;
     }
     shoot("needs-newer-light", full, newer);
+    let brief = |theme, is_final: bool| {
+        let mut m = themed(theme);
+        let mut b = sample::briefing(1);
+        b.is_final = is_final;
+        if !is_final {
+            b.missing = vec![cairn_actors::api::Missing {
+                conversation: sample::everyone(),
+                title: "Everyone".into(),
+                from: sample::device(1),
+                from_name: "Maya Okafor".into(),
+                entries: Some(18),
+                owed: Some(7),
+            }];
+        }
+        m.apply(Update::Event(Box::new(Event::Briefing(Box::new(b)))));
+        m
+    };
+    shoot("briefing-light", full, brief(ThemeChoice::Light, true));
+    shoot("briefing-dark", full, brief(ThemeChoice::Dark, false));
+    shoot("briefing-sun", full, brief(ThemeChoice::Sunlight, true));
+    shoot("briefing-narrow", [420.0, 720.0], brief(ThemeChoice::Light, true));
     shoot("long-name-light", full, with(light(), vec![Intent::Open(sample::direct(8))]));
     shoot("narrow-1000", [1000.0, 720.0], light());
     shoot("narrow-1000-details", [1000.0, 720.0], with(light(), vec![Intent::ToggleDetails]));

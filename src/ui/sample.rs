@@ -4,8 +4,9 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use cairn_actors::api::{
-    Badge, Conversation, ConversationKind, DeliveryState, InterfaceInfo, LinkState, Member, Message, Network,
-    NetworkState, OrderKey, Page, PageAt, Peer, PeerState, Preview, Receipt, Status,
+    Absent, Badge, Briefing, Cause, Conversation, ConversationKind, DeliveryState, InterfaceInfo, Line, LinkState,
+    Member, Message, Network, NetworkState, OrderKey, Page, PageAt, Peer, PeerState, Preview, Receipt, Side,
+    SideMember, Status, Wrote, Wrotes,
 };
 use cairn_crdt::hlc::Hlc;
 use cairn_crdt::ids::{DeviceId, Incarnation, MessageId, NetworkId, PrincipalId, SpaceId};
@@ -257,6 +258,76 @@ pub fn morning() -> Vec<Message> {
             m
         })
         .collect()
+}
+
+/// What happened while the ridge was cut off for an hour.
+#[must_use]
+pub fn briefing(id: u64) -> Briefing {
+    let at = |minutes: i64| NOON.saturating_add_signed(minutes * 60_000);
+    let member = |n: u8, heard: Option<i64>, back: Option<i64>| SideMember {
+        id: device(n),
+        name: name(n).to_owned(),
+        heard: heard.map(at),
+        back: back.map(at),
+    };
+    let wrote = |n: u8, messages: u64| Wrotes {
+        id: device(n),
+        name: name(n).to_owned(),
+        messages,
+        changes: 0,
+        first: at(-55),
+        last: at(-4),
+    };
+    let all = morning();
+    let lines = all.iter().filter(|m| [1, 2, 3].map(device).contains(&m.author)).map(|m| Line {
+        id: m.id,
+        key: m.key,
+        author: m.author,
+        author_name: m.author_name.clone(),
+        sent: m.sent,
+        text: m.body.clone(),
+    });
+    let room = |authors: Vec<Wrotes>, lines: Vec<Line>| Wrote {
+        conversation: everyone(),
+        kind: ConversationKind::Everyone,
+        title: "Everyone".into(),
+        messages: authors.iter().map(|a| a.messages).sum(),
+        changes: 0,
+        first: at(-55),
+        last: at(-4),
+        authors,
+        lines,
+    };
+    let theirs = room(vec![wrote(1, 20), wrote(2, 10), wrote(3, 4)], lines.take(3).collect());
+    let ours = room(vec![wrote(99, 10), wrote(5, 2)], Vec::new());
+    let side = |here: bool, members: Vec<SideMember>, wrote: Wrote| Side {
+        here,
+        members,
+        messages: wrote.messages,
+        changes: 0,
+        conversations: vec![wrote],
+    };
+    Briefing {
+        id,
+        cause: Cause::Partition,
+        since: at(-61),
+        began: at(2),
+        updated: at(3),
+        is_final: true,
+        seen: false,
+        sides: vec![
+            side(true, vec![member(5, None, None)], ours),
+            side(false, [1, 2, 3].map(|n| member(n, Some(-61), Some(2))).to_vec(), theirs),
+        ],
+        missing: Vec::new(),
+        not_back: vec![Absent {
+            id: device(6),
+            name: name(6).to_owned(),
+            last_seen: at(-60),
+            last_wrote: Some(at(-20)),
+        }],
+        met: Vec::new(),
+    }
 }
 
 /// The place of `n` messages that need a newer Cairn, `minutes` after [`NOON`].

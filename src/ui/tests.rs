@@ -143,6 +143,58 @@ fn messages_that_need_a_newer_cairn_have_one_counted_line_in_their_place() {
 }
 
 #[test]
+fn a_briefing_tells_who_is_back_and_leads_to_the_first_new_message() {
+    let mut s = Screen::of(sample::model(), FULL);
+    let mut growing = sample::briefing(4);
+    growing.is_final = false;
+    s.with(|m| m.apply(Update::Event(Box::new(Event::Briefing(Box::new(growing))))));
+    s.with(|m| m.apply(Update::Event(Box::new(Event::Briefing(Box::new(sample::briefing(4)))))));
+    s.run();
+    for words in [
+        "Together again with Maya Okafor, 张伟 and T. Rinaldi",
+        "Apart from 12:59 to 14:02 · 1 h 3 min",
+        "Everyone: 34 messages",
+        "Maya Okafor 20 · 张伟 10 · T. Rinaldi 4",
+        "Here, 12 messages meanwhile.",
+        "Medic-3 is not back; wrote at 13:40",
+    ] {
+        assert!(s.sees(words), "{words}");
+    }
+    assert_eq!(s.harness.unnamed_widgets(), Vec::<String>::new());
+    s.told();
+    s.click("Go to the first new message");
+    assert_eq!(s.told(), [Command::BriefingSeen(4)], "the message is in memory");
+    assert!(!s.sees("Together again"), "it has done its work");
+    assert!(s.sees("Jump to the newest") || s.sees("二号路口积水"), "the place is on screen");
+    // It can be called up again, also after a restart: it is kept.
+    s.with(|m| m.act(Intent::ShowBriefing));
+    s.run();
+    assert!(s.sees("Together again"));
+    s.click("Close the briefing");
+    assert!(!s.sees("Together again") && s.told().is_empty());
+}
+
+#[test]
+fn a_message_that_is_not_in_memory_is_read_before_it_is_shown() {
+    let mut s = Screen::of(sample::long_model(3_000), FULL);
+    s.told();
+    let key = sample::message(5).key;
+    let at = cairn_actors::api::OrderKey { stamp: cairn_crdt::hlc::Hlc(7), ..key };
+    s.with(|m| m.act(Intent::GoTo(sample::everyone(), at))).into_iter().for_each(|c| {
+        assert_eq!(c, Command::Page(sample::everyone(), PageAt::After(at.earlier()), super::model::history::PAGE));
+    });
+    s.run();
+    assert!(s.sees("One moment"), "until the page is here");
+    let mut messages: Vec<_> = (0..50).map(sample::message).collect();
+    (messages[0].key, messages[0].body) = (at, "here it is".into());
+    let page = Page { messages, older: true, newer: true, total: 3_000, before: 900 };
+    s.with(|m| m.apply(Update::Page(sample::everyone(), PageAt::After(at.earlier()), Ok(page))));
+    s.run();
+    assert!(s.sees("here it is"));
+    assert!(s.with(|m| m.wants_message.is_none()));
+}
+
+#[test]
 fn enter_sends_and_shift_enter_breaks_the_line() {
     let mut s = Screen::of(sample::model(), FULL);
     let field = "Message Everyone";

@@ -81,6 +81,9 @@ impl Window {
         // Wishes of the frame before are fulfilled; what was just painted may wish anew.
         self.model.wants_focus = None;
         self.model.wants_newest = false;
+        if self.model.wants_message.is_some_and(|(id, _)| self.model.wanted(&id).is_some()) {
+            self.model.wants_message = None;
+        }
         let acted = !intents.is_empty();
         for intent in intents {
             commands.extend(self.model.act(intent));

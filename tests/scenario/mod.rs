@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 mod bad_files;
+mod briefing;
 mod clean_exit;
 mod configured_peer;
 mod direct;
@@ -90,6 +91,7 @@ pub static ALL: &[Scenario] = &[
     scenario("join_ten", "the tenth node on a LAN of ten sees all others at once", true, joining::ten),
     scenario("partition", "two sides of a pulled trunk agree soon after it is back", true, partition::run),
     scenario("long_partition", "a minute apart with much said, then equal at once", true, long_partition::long),
+    scenario("briefing", "sides that meet again are told who came back and what was written", true, briefing::run),
     scenario("three_partitions", "three partitions that overlap merge", true, long_partition::overlapping),
     scenario("courier", "a carried laptop keeps two LANs that never meet up to date", true, long_partition::courier),
     scenario(

@@ -252,6 +252,10 @@ impl DocumentsState {
         let wiring = self.wiring.clone();
         let Some(sp) = self.spaces.get_mut(&space) else { return };
         sp.sync.committed(from, live, entries);
+        if let Some(from) = from.filter(|_| !live) {
+            self.fetched(space, from, entries);
+        }
+        let Some(sp) = self.spaces.get_mut(&space) else { return };
         sp.owed.extend(entries.iter().map(|e| e.header().log));
         self.carry_out(space, None);
         let Some(sp) = self.spaces.get_mut(&space) else { return };
@@ -265,6 +269,9 @@ impl DocumentsState {
         if let Some(peer) = from {
             let logs: Vec<_> = entries.iter().map(|e| (e.header().log, e.header().seq)).collect();
             self.peer_holds(space, peer, Some(&logs));
+        }
+        for (log, ..) in applied.void.iter().filter(|_| from.is_some() && !live) {
+            self.briefings.briefer.void(space, &log.device);
         }
         let voids: Vec<_> = applied
             .void

@@ -12,6 +12,7 @@ use ractor::ActorRef;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::briefings::Briefings;
 use super::commits::{After, Ticket};
 use super::{DocumentsMsg, DocumentsState, PeerLink};
 use crate::api::Event;
@@ -79,7 +80,8 @@ impl DocumentsState {
             let (petname, verified) = (contact.petname.clone(), contact.verified.is_some());
             wiring.people.update(device, |r| (r.petname, r.verified) = (petname, verified));
         }
-        Ok(Self {
+        let (briefings, settled) = Briefings::load(&wiring)?;
+        let mut this = Self {
             networks,
             spaces,
             own,
@@ -96,9 +98,12 @@ impl DocumentsState {
             silences: 0,
             newer_told: BTreeSet::new(),
             marks: BTreeMap::new(),
+            briefings,
             me,
             wiring,
-        })
+        };
+        this.resume_briefings(&settled);
+        Ok(this)
     }
 
     /// After a start: finishes what an earlier one left undone.
@@ -150,13 +155,16 @@ impl DocumentsState {
         }
         self.peer_down(&peer);
         self.direct(peer);
+        let fresh = info.clone();
         let link = PeerLink { info, claims: Vec::new(), neighbours: BTreeSet::new(), spaces: BTreeSet::new() };
         self.peers.insert(peer, link);
         self.claims(peer, claims);
+        self.came_back(&fresh);
     }
 
     pub(super) fn peer_down(&mut self, peer: &DeviceId) {
         let Some(link) = self.peers.remove(peer) else { return };
+        self.lost(peer);
         for id in link.spaces {
             if let Some(sp) = self.spaces.get_mut(&id) {
                 sp.sync.closed(*peer);

@@ -74,6 +74,8 @@ impl DocumentsState {
                 self.network_decided(&id, known, reply);
             }
             Request::NameNetwork(id, name, reply) => self.name_network(&id, &name, reply),
+            Request::Briefings(reply) => drop(reply.send(Ok(self.briefings()))),
+            Request::BriefingSeen(id, reply) => self.briefing_seen(id, reply),
             Request::SetPetname(device, name, reply) => self.set_petname(device, name, reply),
             // The node answers the rest itself.
             _ => {}

@@ -3,6 +3,7 @@
 
 pub mod agreed;
 pub mod beacon;
+pub mod briefing;
 pub mod bucket;
 pub mod clock;
 pub mod discovery;

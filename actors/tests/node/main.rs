@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod briefing;
 mod care;
 mod clocks;
 mod hostile;

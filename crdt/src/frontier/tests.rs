@@ -191,3 +191,30 @@ fn random_changes_agree_with_a_map() {
         assert_eq!((tree.root(), tree.len()), (whole.root(), model.len() as u64));
     }
 }
+
+#[test]
+fn what_one_holds_beyond_another_is_found_and_equal_parts_are_not_walked() {
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    for round in 0..60u32 {
+        let n = [0, 3, 16, 17, 60, 700][round as usize % 6];
+        let mut pool = Pool::default();
+        let ends: Vec<End> = (0..n).map(|i| end(i, 5)).collect();
+        let base = Tree::default().with(&mut pool, &ends);
+        let mut change = |tree: &Tree| {
+            let changes: Vec<End> = (0..rng.random_range(0..12))
+                .map(|_| end(rng.random_range(0..n + 20), rng.random_range(0..9)))
+                .collect();
+            tree.with(&mut pool, &changes)
+        };
+        let (a, b) = (change(&base), change(&base));
+        for (a, b) in [(&a, &b), (&b, &a), (&a, &Tree::default()), (&Tree::default(), &b), (&a, &a)] {
+            let mut found = Vec::new();
+            a.beyond(b, |e, there| found.push((e.log, e.seq, there)));
+            found.sort_unstable();
+            let mut expected: Vec<_> = a.ends().iter().map(|e| (e.log, e.seq, b.seq(&e.log))).collect();
+            expected.retain(|(_, here, there)| here > there);
+            expected.sort_unstable();
+            assert_eq!(found, expected, "round {round}");
+        }
+    }
+}

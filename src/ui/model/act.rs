@@ -93,6 +93,15 @@ impl Model {
                 self.preferences.scale = percent.clamp(SCALES.0, SCALES.1);
                 return vec![Command::Save(self.preferences.clone())];
             }
+            Intent::ShowBriefing => {
+                self.briefing_asked = true;
+                self.palette = None;
+                if !matches!(self.view, View::Chat | View::People) {
+                    self.view = View::Chat;
+                }
+            }
+            Intent::DismissBriefing(id) => return self.dismiss_briefing(id),
+            Intent::GoTo(id, key) => return self.go_to(id, key),
             Intent::DismissNotice(id) => self.notices.retain(|n| n.id != id),
             Intent::TogglePalette => {
                 self.palette = if self.palette.is_some() { None } else { Some(Palette::default()) };

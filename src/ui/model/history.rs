@@ -129,6 +129,18 @@ impl History {
         Some(at)
     }
 
+    /// Sees to it that a message is in memory. Answers what to ask for, unless it is: what is in memory is forgotten
+    /// then, and read afresh from there on.
+    pub fn seek(&mut self, key: &OrderKey) -> Option<PageAt> {
+        if self.loaded && self.messages.binary_search_by(|m| m.key.cmp(key)).is_ok() {
+            return None;
+        }
+        self.forget();
+        let at = PageAt::After(key.earlier());
+        self.asked = Some(at);
+        Some(at)
+    }
+
     /// Starts to read everything in memory again, since messages may have come in between (after a partition healed).
     /// `None` while a pass is under way; another follows it then.
     pub fn ask_again(&mut self) -> Option<PageAt> {
@@ -214,6 +226,8 @@ impl History {
                     self.newer = true;
                 }
             }
+            // Read afresh from a place in the middle.
+            PageAt::After(_) if asked && self.messages.is_empty() => self.replace(page),
             PageAt::After(from) if asked || self.refresh == Some(from) => {
                 let newest = self.messages.last().map(|m| m.key);
                 let more_of_ours = last < newest;

@@ -2,6 +2,7 @@
 //! wants through [`Model::act`]; both answer with the commands that the node must do. No egui, no clock, no task.
 
 mod act;
+pub mod briefing;
 pub mod format;
 pub mod history;
 pub mod list;
@@ -10,8 +11,8 @@ pub mod palette;
 use std::collections::{BTreeMap, VecDeque};
 
 use cairn_actors::api::{
-    ApiError, Conversation, Event, Member, Message, Network, NetworkState, Page, PageAt, Peer, Receipt, Retention,
-    Said, Status,
+    ApiError, Briefing, Conversation, Event, Member, Message, Network, NetworkState, OrderKey, Page, PageAt, Peer,
+    Receipt, Retention, Said, Status,
 };
 use cairn_actors::limits;
 pub use cairn_actors::settings::ThemeChoice;
@@ -74,6 +75,8 @@ pub enum Update {
     Conversations(Vec<Conversation>),
     /// All networks.
     Networks(Vec<Network>),
+    /// The last briefings.
+    Briefings(Vec<Briefing>),
     /// A page, or why it did not come.
     Page(SpaceId, PageAt, Result<Page, ApiError>),
     /// What became of a message; `None`: it could not be told.
@@ -136,6 +139,10 @@ pub struct Model {
     pub listed: bool,
     /// All networks.
     pub networks: Vec<Network>,
+    /// The last briefings, oldest first.
+    pub briefings: Vec<Briefing>,
+    /// Whether a person asked to see the last one.
+    briefing_asked: bool,
     /// The conversation that is open.
     pub open: Option<SpaceId>,
     /// Which main view shows.
@@ -179,6 +186,8 @@ pub struct Model {
     members_late: bool,
     /// Set by intents that move the keyboard; the view takes it.
     pub wants_focus: Option<Focus>,
+    /// Set by intents that scroll a history to a message, until it is there.
+    pub wants_message: Option<(SpaceId, OrderKey)>,
     /// Set by intents that scroll the open history to its newest message; the view takes it.
     pub wants_newest: bool,
 }
@@ -312,6 +321,7 @@ impl Model {
             Update::Status(s) => self.status = Some(*s),
             Update::Peers(list) => self.peers = list.into_iter().map(|p| (p.id, p)).collect(),
             Update::Networks(list) => self.networks = list,
+            Update::Briefings(list) => list.into_iter().for_each(|b| self.briefed(b)),
             Update::Conversations(list) => {
                 self.conversations = list;
                 self.listed = true;
@@ -406,6 +416,7 @@ impl Model {
                 Some(old) => *old = *n,
                 None => self.networks.push(*n),
             },
+            Event::Briefing(b) => self.briefed(*b),
             Event::Notice { code, message } => self.notify(&code, message, false),
             Event::Lagged => return vec![Command::Everything],
             Event::Stopping => self.stopped = true,

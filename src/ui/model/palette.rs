@@ -78,6 +78,9 @@ fn commands(model: &Model) -> Vec<Entry> {
         entry("Show me as away", "", Intent::SetAway(true)),
         entry("Show me as here", "", Intent::SetAway(false)),
     ];
+    if !model.briefings.is_empty() {
+        out.push(entry("Show the last briefing", "", Intent::ShowBriefing));
+    }
     for choice in ThemeChoice::ALL {
         out.push(entry(&format!("Colours: {}", theme_name(choice)), "", Intent::SetTheme(choice)));
     }

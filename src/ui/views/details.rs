@@ -3,7 +3,7 @@
 use cairn_actors::api::{Badge, DeliveryState, Message, Peer, PeerState, Receipt};
 use egui::{Color32, Id, Rect, Role, ScrollArea, Sense, Ui, WidgetInfo, pos2, vec2};
 
-use super::{Intents, Scene};
+use super::{Intents, Scene, briefing};
 use crate::ui::intent::{Intent, NameField};
 use crate::ui::model::format;
 use crate::ui::paint::avatar;
@@ -35,7 +35,10 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, over: bool, out: &mut Intents) {
                 text::left(ui.painter(), row.left_center(), &galley);
             }
             match scene.model.open_peer() {
-                Some(p) => person(ui, scene, p, out),
+                Some(p) => {
+                    briefing::in_details(ui, scene, out);
+                    person(ui, scene, p, out);
+                }
                 None => room(ui, scene, out),
             }
         });
@@ -139,6 +142,7 @@ fn room(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
             }
         });
     }
+    briefing::in_details(ui, scene, out);
     let Some(people) = scene.model.room_people() else { return };
     let here = people.iter().filter(|p| p.state != PeerState::Offline).count();
     card(ui, theme, &format!("People · {here} here"), |ui| {

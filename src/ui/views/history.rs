@@ -58,7 +58,9 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, id: SpaceId, history: &History, rect
     area.widget_info(|| WidgetInfo::labeled(Role::List, true, "Messages"));
 
     let mut place = ui.data(|d| d.get_temp::<Place>(memory)).unwrap_or_default();
-    if scene.model.wants_newest {
+    if let Some(key) = scene.model.wanted(&id) {
+        (place.anchor, place.wanted) = (Some((key, LINE_AT)), None);
+    } else if scene.model.wants_newest {
         (place.anchor, place.wanted) = (None, None);
     } else if history.new_after.is_some() && place.new != history.new_after && place.anchor.is_none() {
         // Where one left off; if all of it fits on the screen, that is the newest.

@@ -1,6 +1,7 @@
 //! The views: each paints a part of the model and pushes intents. They hold no state of their own but what egui
 //! remembers (focus, cursor, where a history is scrolled to).
 
+pub mod briefing;
 pub mod composer;
 pub mod conversation;
 pub mod details;

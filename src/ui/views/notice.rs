@@ -1,8 +1,8 @@
-//! What lies over the main part for a while: notices, and the question about a network that was met.
+//! What lies over the main part for a while: notices, the question about a network that was met, the last briefing.
 
 use egui::{Align2, Area, Frame, Id, Margin, Order, Rect, Role, Sense, Shadow, Ui, UiBuilder, WidgetInfo, pos2, vec2};
 
-use super::{Intents, Scene, network};
+use super::{Intents, Scene, briefing, network};
 use crate::ui::intent::Intent;
 use crate::ui::model::{Notice, View};
 use crate::ui::paint::icons::{self, Icon};
@@ -10,10 +10,12 @@ use crate::ui::paint::text::{self, Ink};
 use crate::ui::paint::widgets::icon_button;
 use crate::ui::theme::Size;
 
-/// Paints notices at the upper right of a rectangle.
-pub fn show(ui: &mut Ui, scene: &Scene<'_>, body: Rect, out: &mut Intents) {
+/// Paints notices at the upper right of a rectangle; `details`: the details are on screen, and the briefing among them.
+pub fn show(ui: &mut Ui, scene: &Scene<'_>, body: Rect, details: bool, out: &mut Intents) {
     let asks = scene.model.ask().filter(|_| scene.model.view != View::Network && !scene.model.first_start());
-    if scene.model.notices().next().is_none() && asks.is_none() {
+    let chats = matches!(scene.model.view, View::Chat | View::People) && !scene.model.first_start();
+    let card = scene.model.briefing().filter(|_| chats && !details);
+    if scene.model.notices().next().is_none() && asks.is_none() && card.is_none() {
         return;
     }
     let width = 360.0_f32.min(body.width() - 24.0);
@@ -27,6 +29,9 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, body: Rect, out: &mut Intents) {
             ui.spacing_mut().item_spacing.y = 8.0;
             if let Some(n) = asks {
                 network::ask(ui, scene, n, out);
+            }
+            if let Some(b) = card {
+                briefing::floating(ui, scene, b, out);
             }
             for n in scene.model.notices() {
                 notice(ui, scene, n, out);

@@ -31,7 +31,7 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
     ui.painter().rect_filled(all, 0.0, scene.theme.panel);
     if scene.model.first_start() {
         first_start::show(ui, scene, all, out);
-        notice::show(ui, scene, all, out);
+        notice::show(ui, scene, all, false, out);
         return;
     }
     let wide = all.width();
@@ -44,7 +44,7 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
     let has_list = matches!(view, View::Chat | View::People);
     let narrow = wide < WITH_LIST;
     let show_list = has_list && (!narrow || scene.model.list_on_top || scene.model.open.is_none());
-    let mut main = body;
+    let (mut main, mut has_details) = (body, false);
     if show_list {
         let right = if narrow { body.right() } else { body.left() + LIST };
         let rect = Rect::from_min_max(body.min, pos2(right, body.bottom()));
@@ -53,7 +53,7 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
     }
     if main.width() > 1.0 {
         let wants = if scene.model.roomy { scene.model.preferences.details } else { scene.model.details_on_top };
-        let has_details = has_list && scene.model.open.is_some() && wants;
+        has_details = has_list && scene.model.open.is_some() && wants;
         let side = Rect::from_min_max(pos2((body.right() - DETAILS).max(main.left()), body.top()), body.max);
         let beside = main.width() - DETAILS >= BESIDE;
         if has_details && beside {
@@ -69,6 +69,6 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
         }
     }
     within(ui, "status", status_rect, |ui| status::show(ui, scene, out));
-    notice::show(ui, scene, body, out);
+    notice::show(ui, scene, body, has_details, out);
     palette::show(ui, scene, all, out);
 }

@@ -1,0 +1,124 @@
+//! A briefing as people read it on a terminal.
+
+use cairn_actors::api::{Briefing, Cause, Side, Wrote};
+use jiff::tz::TimeZone;
+
+use super::count;
+use crate::cli::text::{Style, plain};
+use crate::cli::time::{clock, day};
+
+/// Names as a list: "Maya, 张伟 and 3 others".
+fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 4;
+    let all: Vec<String> = all.map(plain).collect();
+    match all.as_slice() {
+        [] => "nobody".to_owned(),
+        [one] => one.clone(),
+        list if list.len() <= SHOWN => {
+            let (last, rest) = list.split_last().map_or((String::new(), &list[..0]), |(l, r)| (l.clone(), r));
+            format!("{} and {last}", rest.join(", "))
+        }
+        list => {
+            let (shown, rest) = list.split_at(SHOWN - 1);
+            format!("{} and {}", shown.join(", "), count(rest.len() as u64, "other", "others"))
+        }
+    }
+}
+
+/// How long, in two units at most.
+fn lasted(ms: u64) -> String {
+    let minutes = ms / 60_000;
+    match minutes {
+        0 => format!("{} s", ms / 1_000),
+        1..60 => format!("{minutes} min"),
+        60..1_440 => format!("{} h {} min", minutes / 60, minutes % 60),
+        _ => format!("{} {} h", count(minutes / 1_440, "day", "days"), minutes / 60 % 24),
+    }
+}
+
+/// A point in time: the day too, where it is another than `near`'s.
+fn when(ms: u64, near: u64, zone: &TimeZone) -> String {
+    let time = clock(ms, zone);
+    if day(ms, zone) == day(near, zone) { time } else { format!("{} {time}", day(ms, zone)) }
+}
+
+/// In one sentence, for `node`.
+#[must_use]
+pub fn sentence(b: &Briefing) -> String {
+    let back = names(b.sides.iter().filter(|s| !s.here).flat_map(|s| &s.members).map(|m| m.name.as_str()));
+    let apart = lasted(b.began.saturating_sub(b.since));
+    let messages = b.sides.iter().filter(|s| !s.here).fold(0, |n, s| s.messages.saturating_add(n));
+    let wrote = match messages {
+        0 => "nothing was written there".to_owned(),
+        n => format!("{} written there", count(n, "message was", "messages were")),
+    };
+    match b.cause {
+        Cause::OwnAbsence => format!("Back after {apart}, with {back}: {wrote}."),
+        Cause::Partition | Cause::Absence => format!("Together again with {back} after {apart}: {wrote}."),
+    }
+}
+
+fn conversation(w: &Wrote, b: &Briefing, zone: &TimeZone, style: Style, out: &mut Vec<String>) {
+    let authors: Vec<String> = w.authors.iter().take(6).map(|a| format!("{} {}", plain(&a.name), a.messages)).collect();
+    let more = w.authors.len().saturating_sub(authors.len());
+    let more = if more > 0 { format!(", {}", count(more as u64, "other", "others")) } else { String::new() };
+    let times = format!("{} to {}", when(w.first, b.began, zone), when(w.last, b.began, zone));
+    out.push(format!(
+        "    {}  {} ({}{more}), {times}",
+        style.bold(&plain(&w.title)),
+        count(w.messages, "message", "messages"),
+        authors.join(", ")
+    ));
+    for l in &w.lines {
+        out.push(format!(
+            "      {}  {}  {}",
+            style.dim(&when(l.sent, b.began, zone)),
+            plain(&l.author_name),
+            plain(&l.text)
+        ));
+    }
+}
+
+fn side(s: &Side, b: &Briefing, zone: &TimeZone, style: Style, out: &mut Vec<String>) {
+    let who = names(s.members.iter().map(|m| m.name.as_str()));
+    out.push(match (s.here, s.members.is_empty()) {
+        (true, true) => "  Here, you alone:".to_owned(),
+        (true, false) => format!("  Here, you and {who}:"),
+        (false, _) => format!("  {who}:"),
+    });
+    if s.conversations.is_empty() {
+        out.push("    nothing written".to_owned());
+    }
+    for w in &s.conversations {
+        conversation(w, b, zone, style, out);
+    }
+}
+
+/// The lines of a briefing.
+#[must_use]
+pub fn briefing(b: &Briefing, zone: &TimeZone, style: Style) -> Vec<String> {
+    let mut out = vec![style.bold(&sentence(b))];
+    let period = format!("{} to {}", when(b.since, b.began, zone), when(b.began, 0, zone));
+    out.push(style.dim(&format!("  briefing {}, apart from {period}", b.id)));
+    // What is new comes first.
+    for s in b.sides.iter().filter(|s| !s.here).chain(b.sides.iter().filter(|s| s.here)) {
+        side(s, b, zone, style, &mut out);
+    }
+    for m in &b.missing {
+        let word = if b.is_final { "Missing still" } else { "Still arriving" };
+        let (title, name) = (plain(&m.title), plain(&m.from_name));
+        if m.lacks() {
+            let n = m.entries.map(|n| format!(" ({n} to come)")).unwrap_or_default();
+            out.push(style.yellow(&format!("  {word}: {title}, from {name}{n}")));
+        }
+        if let Some(n) = m.owed.filter(|n| *n > 0) {
+            out.push(format!("  On its way to {name}: {title} ({n})"));
+        }
+    }
+    for a in &b.not_back {
+        let wrote = a.last_wrote.filter(|w| *w > a.last_seen);
+        let wrote = wrote.map(|w| format!(", wrote at {}", when(w, b.began, zone))).unwrap_or_default();
+        out.push(format!("  Not back: {}, last heard {}{wrote}", plain(&a.name), when(a.last_seen, b.began, zone)));
+    }
+    out
+}
