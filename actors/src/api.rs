@@ -541,6 +541,17 @@ pub enum Event {
         /// It reaches up to this time.
         before: u64,
     },
+    /// A device wrote twice at one place of a log: everybody keeps the same branch.
+    Forked {
+        /// Where.
+        conversation: SpaceId,
+        /// Who.
+        device: DeviceId,
+        /// Whether it is this device.
+        mine: bool,
+        /// What happened and what to do, for people.
+        sentence: String,
+    },
     /// Title, preview, unread count or members changed.
     Conversation(Box<Conversation>),
     /// A network was met, joined, folded or kept apart; `state: asking` wants an answer.

@@ -6,6 +6,7 @@
 
 pub(crate) mod briefings;
 mod commits;
+mod forks;
 mod meeting;
 mod newer;
 mod requests;
@@ -20,7 +21,6 @@ use cairn_crdt::entry::Entry;
 use cairn_crdt::hlc::Clock;
 use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
 use cairn_crdt::network::{Claim, Networks};
-use cairn_crdt::replica::Rejection;
 use cairn_crdt::sync::Output;
 use cairn_crdt::sync::frame::Frame;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -215,6 +215,8 @@ impl Actor for Documents {
                 {
                     match *frame {
                         Frame::Note(note) => s.note(peer, space, note),
+                        Frame::Lost(entries) => s.lost(space, peer, &entries),
+                        Frame::Said { log, first } => s.said_again(space, peer, &log, &first),
                         frame => {
                             sp.sync.received(peer, frame);
                             s.carry_out(space, Some(permit));
@@ -261,6 +263,9 @@ impl Actor for Documents {
             DocumentsMsg::State => {
                 let now = s.wiring.mesh_ms();
                 s.spaces.values_mut().for_each(|sp| sp.set_reference(now));
+                for space in s.spaces.keys().copied().collect::<Vec<_>>() {
+                    s.say_again(space);
+                }
                 s.make_statements();
                 s.write_marks();
                 s.write_held();
@@ -342,9 +347,14 @@ impl DocumentsState {
                 self.briefings.briefer.equal(peer, space);
                 self.peer_holds(space, peer, None);
             }
-            Output::Blame(peer, Rejection::Fork) => {
-                // The author's fault, not the messenger's.
-                tracing::warn!(peer = %peer.short(), "a forked log was offered and not taken");
+            Output::Examine { from, suspect } => self.examine(space, from, suspect),
+            Output::Forked { from, log, cut } => self.forked(space, from, log, cut),
+            Output::Trace { to, log, from } => {
+                let read = self.wiring.store.entries(&space, &log, from, BATCH_BYTES).unwrap_or_default();
+                let entries: Vec<_> = read.into_iter().map(|s| s.entry).collect();
+                if let Some(sp) = self.spaces.get_mut(&space) {
+                    sp.sync.traced(to, log, &entries);
+                }
             }
             Output::Blame(peer, why) => {
                 self.wiring.sessions.cast(SessionsMsg::Misbehaved { peer, why: why.to_string() });

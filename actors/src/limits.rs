@@ -195,6 +195,13 @@ pub const BRIEFING_SCAN: (usize, usize) = (20_000, 1_000);
 /// Briefings kept.
 pub const BRIEFINGS_KEPT: usize = 20;
 
+// --- Forks
+
+/// Bytes of a lost branch that are kept and sent as one.
+pub const LOST_PART: usize = 256 * 1024;
+/// Bytes of lost branches that are kept of one log of another device, until it has said them again.
+pub const LOST_BYTES: usize = 4 * 1024 * 1024;
+
 // --- Store
 
 /// Records in one durable transaction.

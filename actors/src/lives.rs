@@ -16,9 +16,8 @@ use crate::api::{ApiError, Compacted, Event};
 use crate::link::{BoxFuture, Transport};
 use crate::node::{Parts, Root, RootArgs, RootMsg, StartError};
 use crate::people::People;
-use crate::store::{Table, Write};
 use crate::tree::Spec;
-use crate::wiring::{Me, Wiring};
+use crate::wiring::{Me, Wiring, started};
 
 /// What is kept as long as the node: the lock of its data folder.
 pub type Keep = Box<dyn Any + Send + Sync>;
@@ -99,8 +98,7 @@ impl Life {
         let incarnation = Incarnation(env.random());
         let people = People::load(me, store.as_ref())?;
         // Written before anything is signed: how often this device has started, and when.
-        let started = [&b"incarnation/"[..], &incarnation.0].concat();
-        first.push(Write::Put(Table::Meta, started, env.now_ms().to_be_bytes().to_vec()));
+        first.push(started(&incarnation, &env));
         store.commit(&first)?;
         let about = Me { name, named: settings.0.named, interfaces: Vec::new(), discovery: discovering, data };
         let mut wiring = Wiring::new(env, key, incarnation, store, transport, people, about);

@@ -103,6 +103,12 @@ impl Own {
         pen.write(hlc, |author| set_mark(author, hlc, conversation, mark))
     }
 
+    /// This device goes on in logs of another start.
+    pub fn renew(&mut self, incarnation: Incarnation) {
+        self.incarnation = incarnation;
+        self.pens = [None, None];
+    }
+
     /// A commit failed: the pens are read anew from what is durable.
     pub fn failed(&mut self) {
         self.pens = [None, None];

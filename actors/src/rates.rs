@@ -40,6 +40,10 @@ impl Rates {
                 let first = entries.iter().filter(|e| e.header().seq == 1).count();
                 entries.len().saturating_add(first.saturating_mul(SYNC_NEW_LOG as usize))
             }
+            // Signatures of two branches, and a decision to store.
+            Frame::Fork(_) | Frame::Lost(_) => SYNC_NEW_LOG as usize,
+            // A read of the store.
+            Frame::Trace { .. } => SYNC_NEW_LOG as usize / 4,
             // A signature each.
             Frame::Note(Note::Told(told)) => told.len().max(1),
             _ => 1,

@@ -1,6 +1,7 @@
 //! One conversation space of a running node: its replication, its chat, the pens it is written with, and what others
 //! hold of it. Plain state and methods; the documents actor owns it and does what it asks.
 
+mod forks;
 mod gone;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,7 @@ use crate::people::MEMBER_FOR_MS;
 use crate::retention::Record;
 use crate::store::{Store, StoreError};
 use crate::wiring::Wiring;
+use forks::Aside;
 use gone::Governing;
 pub use gone::Moved;
 
@@ -89,6 +91,8 @@ pub struct Space {
     own: BTreeMap<(LogId, u64), MessageId>,
     recent: Vec<DocumentId>,
     governing: Governing,
+    me: DeviceId,
+    aside: Aside,
 }
 
 impl Space {
@@ -124,8 +128,11 @@ impl Space {
             own: BTreeMap::new(),
             recent: Vec::new(),
             governing: Governing { control: ControlLog::new(access), record: Record::default(), pen: None },
+            me,
+            aside: Aside::new(),
         };
         space.set_reference(wiring.mesh_ms());
+        space.load_forks(wiring.store.as_ref())?;
         space.load_gone(wiring)?;
         space.note_spans(&tips.iter().map(|(l, t)| (*l, t.seq, t.hlc)).collect::<Vec<_>>());
         for (log, _) in tips.iter().filter(|(l, _)| l.document.kind() == Kind::Profile) {
@@ -346,8 +353,7 @@ impl Space {
         }
         // The latest name counts: it must be later than one that was stamped by a clock far ahead.
         let hlc = before.map_or(hlc, |(_, at)| hlc.max(at.next()));
-        let log =
-            LogId { document: DocumentId::profile(&wiring.me), device: wiring.me, incarnation: wiring.incarnation };
+        let log = LogId { document: DocumentId::profile(&wiring.me), device: wiring.me, incarnation: wiring.pen() };
         let pen = match &mut self.profile_pen {
             Some(pen) => pen,
             slot => slot.insert(Pen::open(&wiring.key, self.id, log, wiring.store.as_ref(), &wiring.known)?),
@@ -374,8 +380,7 @@ impl Space {
         let hlc = live;
         // Stamps of one log grow. Where this start stamped by a clock that was far ahead, another part takes what
         // follows; where by little, the stamp does.
-        let log =
-            |document: &DocumentId| LogId { document: *document, device: wiring.me, incarnation: wiring.incarnation };
+        let log = |document: &DocumentId| LogId { document: *document, device: wiring.me, incarnation: wiring.pen() };
         let last = |document: &DocumentId| self.sync.replica().admitted(&log(document)).hlc;
         let near = now.saturating_add(MAX_AHEAD_MS);
         // What was promised holds whatever the clock says.
@@ -412,6 +417,7 @@ impl Space {
         self.profile_pen = None;
         self.governing.pen = None;
         self.governing.record = Record::read(wiring.store.as_ref(), &self.id)?;
+        self.load_forks(wiring.store.as_ref())?;
         for (log, tip) in wiring.store.tips(&self.id)? {
             if self.sync.replica().durable(&log).seq < tip.seq {
                 self.sync.replica_mut().restore(&log, Tip { seq: tip.seq, hash: tip.hash, hlc: tip.hlc });

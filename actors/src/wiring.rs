@@ -24,7 +24,7 @@ use crate::proto::agreed::{Clocks, Quorum};
 use crate::proto::clock::MeshTime;
 use crate::sessions::SessionsMsg;
 use crate::storage::{Committer, StorageMsg};
-use crate::store::Store;
+use crate::store::{Store, Table, Write};
 
 /// Where an actor is now. A message to an actor that is being restarted is dropped: whoever restarts asks for what it
 /// needs, so nothing rests on such a message.
@@ -108,8 +108,10 @@ pub struct Wiring {
     pub key: DeviceKey,
     /// The device.
     pub me: DeviceId,
-    /// This start.
+    /// This start, as others know it from beacons and sessions.
     pub incarnation: Incarnation,
+    /// The start whose logs are written now: another one once this one turned out to run elsewhere too.
+    pen: RwLock<Incarnation>,
     /// Reads, and the writer's target.
     pub store: Arc<dyn Store>,
     /// Makes and takes links.
@@ -179,6 +181,7 @@ impl Wiring {
             me: key.id(),
             key,
             incarnation,
+            pen: RwLock::new(incarnation),
             store,
             transport,
             events: broadcast::channel(EVENTS).0,
@@ -247,6 +250,20 @@ impl Wiring {
         self.committer.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The start whose logs are written now.
+    #[must_use]
+    pub fn pen(&self) -> Incarnation {
+        *self.pen.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on logs of a new start are written; answers what keeps that this device had it.
+    #[must_use]
+    pub fn renew_pen(&self) -> Write {
+        let new = Incarnation(self.env.random());
+        *self.pen.write().unwrap_or_else(PoisonError::into_inner) = new;
+        started(&new, &self.env)
+    }
+
     /// Our display name.
     #[must_use]
     pub fn name(&self) -> String {
@@ -293,7 +310,7 @@ impl Wiring {
             id: self.me,
             name: about.name,
             code: self.me.code(),
-            incarnation: self.incarnation,
+            incarnation: self.pen(),
             port: self.transport.port(),
             peers_online: u32::try_from(peers).unwrap_or(u32::MAX),
             link: if peers > 0 {
@@ -312,4 +329,11 @@ impl Wiring {
             troubles: self.troubles.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect(),
         }
     }
+}
+
+/// What keeps, before anything is signed, that this device had a start, and when.
+#[must_use]
+pub fn started(incarnation: &Incarnation, env: &Env) -> Write {
+    let key = [&b"incarnation/"[..], &incarnation.0].concat();
+    Write::Put(Table::Meta, key, env.now_ms().to_be_bytes().to_vec())
 }

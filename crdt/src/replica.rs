@@ -11,11 +11,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::entry::Entry;
+use crate::fork::{Fork, ProofError};
 use crate::hlc::Hlc;
 use crate::ids::{DeviceId, DocumentId, EntryHash, Incarnation, Kind, LogId, PrincipalId, SpaceId, domain_hash};
 use crate::planted::{Fault, planted};
 use crate::spans::Spans;
 
+mod forks;
 mod gone;
 pub use gone::lies_in;
 
@@ -86,9 +88,9 @@ pub enum Rejection {
     /// An entry does not name its predecessor's hash.
     #[error("an entry that does not follow its predecessor")]
     BrokenChain,
-    /// Two signed entries at one place: a fork.
-    #[error("two different entries at one place of a log")]
-    Fork,
+    /// What was sent as the proof of a fork is none.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
     /// The payload is missing where it may not be.
     #[error("an entry without its payload")]
     NoPayload,
@@ -105,6 +107,10 @@ pub enum Admitted {
     Gap,
     /// It is about a time that is gone here: neither taken nor anybody's fault.
     Gone,
+    /// Its author signed it, and it does not follow what is here: the log forked, which is not its messenger's fault.
+    Forked,
+    /// Of a log that forked, the part that does not count.
+    Lost,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -128,6 +134,7 @@ pub struct Replica {
     /// Documents about a time that is gone: in no digest, in no frontier.
     hidden: BTreeMap<DocumentId, DocState>,
     gone: Spans,
+    forks: BTreeMap<LogId, Fork>,
     digest: Option<[u8; 32]>,
 }
 
@@ -135,13 +142,33 @@ impl Replica {
     /// An empty replica.
     #[must_use]
     pub fn new(space: SpaceId, access: Access) -> Self {
-        Self { space, access, docs: BTreeMap::new(), hidden: BTreeMap::new(), gone: Spans::EMPTY, digest: None }
+        Self {
+            space,
+            access,
+            docs: BTreeMap::new(),
+            hidden: BTreeMap::new(),
+            gone: Spans::EMPTY,
+            forks: BTreeMap::new(),
+            digest: None,
+        }
     }
 
     /// The space.
     #[must_use]
     pub fn space(&self) -> SpaceId {
         self.space
+    }
+
+    /// Who may write here.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    /// Whether entries of a device are admitted.
+    #[must_use]
+    pub fn admits(&self, device: &DeviceId) -> bool {
+        self.access.admits(device)
     }
 
     /// Takes a log's tip from the store, at start.
@@ -157,7 +184,7 @@ impl Replica {
     /// # Errors
     /// [`Rejection`]: whoever sent the run broke the protocol, since an honest relay has checked it.
     pub fn admit(&mut self, run: &[Arc<Entry>]) -> Result<Admitted, Rejection> {
-        let Some((first, last)) = run.first().zip(run.last()) else { return Ok(Admitted::Known) };
+        let Some(first) = run.first() else { return Ok(Admitted::Known) };
         let log = first.header().log;
         if run.iter().any(|e| e.header().space != self.space) && !planted(Fault::AnySpace) {
             return Err(Rejection::WrongSpace);
@@ -177,10 +204,12 @@ impl Replica {
                 return Err(Rejection::BrokenChain);
             }
         }
+        let run = self.allowed(&log, run);
+        let Some((first, last)) = run.first().zip(run.last()) else { return Ok(Admitted::Lost) };
         let tip = self.admitted(&log);
         if last.header().seq <= tip.seq {
             if last.header().seq == tip.seq && last.hash() != tip.hash && last.signed.verify() {
-                return Err(Rejection::Fork);
+                return Ok(Admitted::Forked);
             }
             return Ok(Admitted::Known);
         }
@@ -190,7 +219,7 @@ impl Replica {
         let fresh: Vec<_> = run.iter().filter(|e| e.header().seq > tip.seq).cloned().collect();
         let Some(head) = fresh.first() else { return Ok(Admitted::Known) };
         if head.header().prev != tip.hash && !planted(Fault::AcceptGap) {
-            return Err(if last.signed.verify() { Rejection::Fork } else { Rejection::BrokenChain });
+            return if last.signed.verify() { Ok(Admitted::Forked) } else { Err(Rejection::BrokenChain) };
         }
         if fresh.iter().any(|e| e.payload.is_none()) && !planted(Fault::NoPayload) {
             return Err(Rejection::NoPayload);

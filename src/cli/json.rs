@@ -176,6 +176,14 @@ struct Gone {
 }
 
 #[derive(Serialize)]
+struct Forked<'a> {
+    conversation: SpaceId,
+    device: DeviceId,
+    mine: bool,
+    sentence: &'a str,
+}
+
+#[derive(Serialize)]
 struct RetentionLine<'a> {
     conversation: SpaceId,
     keep_seconds: Option<u64>,
@@ -440,6 +448,10 @@ pub fn event(e: &Event, kind: impl Fn(&SpaceId) -> Option<ConversationKind>) -> 
         Event::Gone { conversation, what, before } => print(&Tagged {
             event: "gone",
             body: Gone { conversation: *conversation, what: *what, before: rfc3339(*before) },
+        }),
+        Event::Forked { conversation, device, mine, sentence } => print(&Tagged {
+            event: "forked",
+            body: Forked { conversation: *conversation, device: *device, mine: *mine, sentence },
         }),
         Event::Conversation(c) => print(&Tagged { event: "conversation", body: conversation_of(c) }),
         Event::Network(n) => print(&Tagged { event: "network", body: network_of(n) }),

@@ -9,6 +9,7 @@ use cairn_crdt::statement::Signed;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::DocumentsState;
+use super::forks::Decision;
 use super::retention::RecordChange;
 use crate::api::{ApiError, Event, Retention};
 use crate::documents::DocumentsMsg;
@@ -73,6 +74,10 @@ pub(super) enum Ticket {
     },
     /// A change of what a space keeps.
     Record(RecordChange),
+    /// What was decided of a log that forked.
+    Forked(Decision),
+    /// A branch that this device lost and somebody kept.
+    Lost(SpaceId),
     /// An entry of the self space.
     Own(Arc<Entry>, Option<After>),
     /// A statement of our own.
@@ -128,6 +133,7 @@ impl DocumentsState {
         for e in &entries {
             self.clock.observe(e.header().hlc, mesh);
         }
+        self.look_for_ourselves(&entries);
         let mut writes: Vec<_> = entries.iter().map(|entry| Write::Append { entry: entry.clone(), received }).collect();
         writes.extend(self.register(space));
         self.commit(writes, Ticket::Entries { space, from: Some(from), live, entries, _permit: permit });
@@ -168,6 +174,8 @@ impl DocumentsState {
             }
             (Ticket::Control { space, entry, reply }, Ok(())) => self.control_written(space, &entry, reply),
             (Ticket::Record(change), result) => self.record_written(change, result),
+            (Ticket::Forked(decision), Ok(())) => self.decided(decision),
+            (Ticket::Lost(space), Ok(())) => self.say_again(space),
             (Ticket::Own(entry, after), Ok(())) => {
                 self.own.take(&[entry]);
                 if let Some(after) = after {
@@ -214,7 +222,9 @@ impl DocumentsState {
                     let _ = reply.send(Err(store_error(e)));
                 }
             }
-            Ticket::Entries { space, .. } => self.space_failed(space),
+            Ticket::Entries { space, .. } | Ticket::Forked(Decision { space, .. }) | Ticket::Lost(space) => {
+                self.space_failed(space);
+            }
             Ticket::Stated { space, .. } => self.stated(space, None),
             Ticket::Control { space, reply, .. } => {
                 self.space_failed(space);
@@ -238,7 +248,7 @@ impl DocumentsState {
         }
     }
 
-    fn space_failed(&mut self, space: SpaceId) {
+    pub(super) fn space_failed(&mut self, space: SpaceId) {
         let wiring = self.wiring.clone();
         if let Some(sp) = self.spaces.get_mut(&space)
             && let Err(e) = sp.failed(&wiring)

@@ -75,7 +75,7 @@ impl DocumentsState {
             }
             spaces.insert(id, space);
         }
-        let own = Own::load(&wiring.me, wiring.incarnation, wiring.store.as_ref())?;
+        let own = Own::load(&wiring.me, wiring.pen(), wiring.store.as_ref())?;
         for (device, contact) in own.contacts().iter() {
             let (petname, verified) = (contact.petname.clone(), contact.verified.is_some());
             wiring.people.update(device, |r| (r.petname, r.verified) = (petname, verified));
@@ -289,6 +289,7 @@ impl DocumentsState {
             }
             self.carry_out(*id, None);
             self.carry_out_ledger(*id);
+            self.give_back(*id, peer);
         }
     }
 

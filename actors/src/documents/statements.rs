@@ -22,7 +22,7 @@ impl DocumentsState {
             let at = self.stamp();
             // Below the floor nothing of ours may be still on its way to the disk.
             let floor = self.in_flight(id).map_or(at, |stamp| stamp.min(at));
-            let (key, incarnation, now) = (self.wiring.key.clone(), self.wiring.incarnation, self.wiring.mesh_ms());
+            let (key, incarnation, now) = (self.wiring.key.clone(), self.wiring.pen(), self.wiring.mesh_ms());
             let me = self.wiring.me;
             let Some(sp) = self.spaces.get_mut(&id) else { continue };
             sp.frontier_changed();

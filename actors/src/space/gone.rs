@@ -56,6 +56,18 @@ impl Space {
         Ok(())
     }
 
+    /// Reads the control log anew, of which a part was cut.
+    pub(super) fn reload_control(&mut self, wiring: &Wiring) -> Result<(), StoreError> {
+        self.governing.pen = None;
+        self.governing.control = ControlLog::new(self.sync.replica().access());
+        self.load_gone(wiring)
+    }
+
+    /// This device goes on in another control log of its own.
+    pub(super) fn drop_control_pen(&mut self) {
+        self.governing.pen = None;
+    }
+
     /// Takes durable entries of the control log.
     pub(super) fn apply_control(&mut self, run: &[Arc<Entry>], out: &mut Applied) {
         if !self.sync.replica().is_governed() {
@@ -168,11 +180,8 @@ impl Space {
     /// # Errors
     /// [`PenError`]; nothing was written.
     pub fn write_control(&mut self, what: &Operation, hlc: Hlc, wiring: &Wiring) -> Result<Arc<Entry>, PenError> {
-        let log = LogId {
-            document: DocumentId::singleton(Kind::Control),
-            device: wiring.me,
-            incarnation: wiring.incarnation,
-        };
+        let log =
+            LogId { document: DocumentId::singleton(Kind::Control), device: wiring.me, incarnation: wiring.pen() };
         let Governing { control, pen, .. } = &mut self.governing;
         let pen = match pen {
             Some(pen) => pen,

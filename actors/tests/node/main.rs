@@ -5,6 +5,7 @@
 mod briefing;
 mod care;
 mod clocks;
+mod forks;
 mod hostile;
 mod lan;
 mod newer;

@@ -26,6 +26,7 @@ pub struct Sim {
     pub node: Node,
     seed: u8,
     clock: Clock,
+    nonce: u64,
 }
 
 /// How a node's clock is wrong: by how many milliseconds at its start, and by how many parts per million it drifts.
@@ -67,8 +68,14 @@ impl Sim {
             Some(old) => lan.attach_at(key.id(), old.addr),
             None => lan.attach(key.id()),
         };
-        let (io, epoch) = (at.beacons.clone(), tokio::time::Instant::now());
         let nonce = u64::from(seed) << 32 | u64::from(u32::from(at.addr.port())) ^ rand_start();
+        Self::start_as(lan, seed, clock, store, at, nonce).await
+    }
+
+    /// A start that draws the same random bytes as another with this nonce: the same incarnation, above all.
+    async fn start_as(lan: &Switch, seed: u8, clock: Clock, store: MemoryStore, at: Attached, nonce: u64) -> Self {
+        let key = DeviceKey::from_seed(&[seed; 32]);
+        let (io, epoch) = (at.beacons.clone(), tokio::time::Instant::now());
         let parts = Parts {
             env: Env::drifting(
                 (EPOCH_MS + lan.elapsed().as_millis() as u64).saturating_add_signed(clock.off),
@@ -90,7 +97,7 @@ impl Sim {
             troubles: vec![],
         };
         let node = Node::start(parts).await.unwrap();
-        Self { id: key.id(), store, at, node, seed, clock }
+        Self { id: key.id(), store, at, node, seed, clock, nonce }
     }
 
     /// Ends the node without a goodbye and starts it again on what was committed.
@@ -116,6 +123,21 @@ impl Sim {
     /// Starts a backup of this node on another machine, while this one goes on.
     pub async fn twin(&self, lan: &Switch, backup: MemoryStore) -> Self {
         Self::start_on(lan, self.seed, self.clock, backup, None).await
+    }
+
+    /// Sets this node back to a snapshot of itself, as a virtual machine is: the same start goes on from there.
+    pub async fn set_back(self, lan: &Switch, snapshot: MemoryStore) -> Self {
+        lan.kill(self.at.addr);
+        let (id, addr, seed, clock, nonce) = (self.id, self.at.addr, self.seed, self.clock, self.nonce);
+        drop(self);
+        let at = lan.attach_at(id, addr);
+        Self::start_as(lan, seed, clock, snapshot, at, nonce).await
+    }
+
+    /// Lets a snapshot of this node go on as the same start on another machine, while this one goes on too.
+    pub async fn resume_beside(&self, lan: &Switch, snapshot: MemoryStore) -> Self {
+        let at = lan.attach(self.id);
+        Self::start_as(lan, self.seed, self.clock, snapshot, at, self.nonce).await
     }
 
     pub fn handle(&self) -> &Handle {

@@ -69,6 +69,8 @@ impl Side {
                     }
                     Output::Equal(_) => self.equal = true,
                     Output::Push(..) | Output::Durable(..) => {}
+                    // Every log here has one branch.
+                    Output::Examine { .. } | Output::Forked { .. } | Output::Trace { .. } => {}
                     Output::Blame(_, why) => return Err(why.to_string().into()),
                 }
             }

@@ -69,7 +69,13 @@ impl World {
                 entries.iter().all(|e| self.machines[m].disk.holds(&e.header().log, e.header().seq, &e.hash()))
             }
             Frame::Durable(logs) => logs.iter().all(|(log, seq)| *seq <= disk(self, log).seq),
-            Frame::Served(_) | Frame::Window(_) | Frame::Note(_) => true,
+            Frame::Branch { headers, .. } => headers.iter().all(|s| {
+                let h = &s.header;
+                self.machines[m].disk.holds(&h.log, h.seq, &s.hash)
+            }),
+            Frame::Fork(proof) => self.machines[m].disk.forks.contains_key(&proof.log()),
+            Frame::Served(_) | Frame::Window(_) | Frame::Note(_) | Frame::Trace { .. } => true,
+            Frame::Lost(_) | Frame::Said { .. } => true,
         };
         if !truthful {
             let what = format!("{frame:?}").chars().take(200).collect::<String>();
@@ -115,7 +121,9 @@ impl World {
         if !self.is_honest(at) || !self.is_honest(m) {
             return;
         }
-        for (log, seq) in logs {
+        // A log that forked may have been cut meanwhile.
+        let forked = |log: &LogId| self.machines[at].disk.forks.contains_key(log);
+        for (log, seq) in logs.iter().filter(|(log, _)| !forked(log)) {
             if self.machines[at].disk.tip(log).seq < *seq {
                 let what = format!("node {m} believes that node {at} holds {log:?} up to {seq}");
                 self.model.fail("what a peer is believed to hold, it holds", what);

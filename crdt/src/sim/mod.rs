@@ -14,6 +14,7 @@
 
 mod check;
 mod dice;
+mod forks;
 mod hostile;
 mod model;
 mod net;

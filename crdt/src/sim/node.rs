@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque, btree_map};
 use std::sync::Arc;
 
 use crate::entry::Entry;
+use crate::fork::Proof;
 use crate::hlc::{Clock, Hlc, MAX_AHEAD_MS};
 use crate::identity::DeviceKey;
 use crate::ids::{DeviceId, DocumentId, EntryHash, Incarnation, LogId, MessageId, SpaceId};
@@ -26,9 +27,24 @@ pub(super) struct Disk {
     /// Goes up with every change.
     pub version: u64,
     pub logs: BTreeMap<LogId, Vec<Arc<Entry>>>,
+    /// Logs that forked, with the proofs.
+    pub forks: BTreeMap<LogId, Vec<Proof>>,
 }
 
 impl Disk {
+    /// Keeps what proves a fork, and cuts the log. Returns what is cut.
+    pub(super) fn fork(&mut self, log: LogId, proofs: Vec<Proof>, from: u64) -> Vec<EntryHash> {
+        self.version = self.version.saturating_add(1);
+        self.forks.insert(log, proofs);
+        let before = usize::try_from(from.saturating_sub(1)).unwrap_or(usize::MAX);
+        let Some(entries) = self.logs.get_mut(&log) else { return Vec::new() };
+        let cut = entries.split_off(before.min(entries.len()));
+        if entries.is_empty() {
+            self.logs.remove(&log);
+        }
+        cut.iter().map(|e| e.hash()).collect()
+    }
+
     pub(super) fn tip(&self, log: &LogId) -> Tip {
         self.logs.get(log).and_then(|l| l.last()).map_or(Tip::EMPTY, |e| Tip::of(e))
     }
@@ -63,6 +79,9 @@ impl Disk {
             if let Some(last) = entries.last() {
                 replica.restore(log, Tip::of(last));
             }
+        }
+        for proof in self.forks.values().flatten() {
+            replica.learn(proof.clone());
         }
         replica
     }
@@ -187,11 +206,31 @@ impl Half {
         Ok(entry)
     }
 
+    /// A log was cut: its document is read anew.
+    pub(super) fn read_anew(&mut self, log: &LogId, disk: &Disk) {
+        self.docs.remove(&log.document);
+        self.changed.remove(&log.document);
+        self.pens.remove(&log.document);
+        for entries in disk.logs.iter().filter(|(l, _)| l.document == log.document).map(|(_, e)| e) {
+            self.apply(entries);
+        }
+    }
+
+    /// This machine goes on as another start.
+    pub(super) fn renew(&mut self, incarnation: Incarnation) {
+        self.incarnation = incarnation;
+        self.pens.clear();
+    }
+
     /// A commit failed: what was not durable is forgotten, as the node does it.
     pub(super) fn failed(&mut self, disk: &Disk) {
         self.failures = self.failures.saturating_add(1);
         self.sync.failed();
         self.pens.clear();
+        self.sync.replica_mut().forget_forks();
+        for proof in disk.forks.values().flatten() {
+            self.sync.replica_mut().learn(proof.clone());
+        }
         for log in disk.logs.keys() {
             let tip = disk.tip(log);
             if self.sync.replica().durable(log).seq < tip.seq {

@@ -6,16 +6,13 @@ use super::dice::Dice;
 use super::model::{Model, Violation};
 use super::node::{Batch, Disk, Half, Machine, Said, Snapshot};
 use super::plan::{Config, MAX_NODES};
-use super::transition::{Act, Transition};
+use super::transition::Transition;
 use crate::identity::DeviceKey;
-use crate::ids::{DeviceId, Incarnation, MessageId, NetworkId, SpaceId, domain_hash};
+use crate::ids::{DeviceId, MessageId, NetworkId, SpaceId, domain_hash};
 use crate::replica::Rejection;
 use crate::sync::Output;
 use crate::sync::frame::Frame;
 
-/// Whether two signed branches of one log come about. Replicas keep the branch that they got first, so they would not
-/// become equal.
-const FORKS: bool = false;
 /// When runs begin: Saturday 2026-11-21, 08:00 UTC.
 const EPOCH_MS: u64 = 1_795_248_000_000;
 /// How long a device that broke the protocol is shut out, in milliseconds.
@@ -168,7 +165,6 @@ impl World {
             Transition::Restore(n) => self.restore(self.honest(n)),
             Transition::Clone(n) => self.clone_image(self.honest(n)),
             Transition::Snapshot(n) => self.snapshot(self.honest(n)),
-            Transition::Resume(_) | Transition::Twin(_) | Transition::Hostile { act: Act::Fork, .. } if !FORKS => {}
             Transition::Resume(n) => self.resume(self.honest(n)),
             Transition::Twin(n) => self.twin(self.honest(n)),
             Transition::Clock { node, days } => {
@@ -250,6 +246,8 @@ impl World {
                 }
             }
             Output::Commit { from, live, entries } => {
+                let logs: Vec<_> = entries.iter().map(|e| e.header().log).collect();
+                self.look_for_oneself(m, &logs);
                 self.hand_over(m, Batch { from: Some(from), live, entries, said: None, failures: 0 });
             }
             Output::Read { to, log, from, upto } => {
@@ -258,6 +256,9 @@ impl World {
                     h.sync.read(to, log, batch);
                 }
             }
+            Output::Examine { from, suspect } => self.examine(m, from, suspect),
+            Output::Forked { from, log, cut } => self.forked(m, from, log, cut),
+            Output::Trace { to, log, from } => self.show_branch(m, to, log, from),
             Output::Durable(peer, logs) => self.check_holds(m, peer, &logs),
             Output::Equal(peer) => self.check_equal(m, peer),
             Output::Blame(peer, why) => self.blamed(m, peer, why),
@@ -405,16 +406,12 @@ impl World {
 
     /// Starts a machine on its disk; a new incarnation unless it goes on as one.
     pub(super) fn start(&mut self, m: usize, as_before: Option<&Snapshot>) {
-        let seed = self.config.seed;
-        let machine = &mut self.machines[m];
-        if machine.half.is_some() {
+        if self.machines[m].half.is_some() {
             return;
         }
-        machine.starts = machine.starts.saturating_add(1);
-        let mut incarnation = [0; 16];
-        let start = [&seed.to_be_bytes()[..], &[m as u8], &machine.starts.to_be_bytes()].concat();
-        incarnation.copy_from_slice(&domain_hash("cairn 2026 simulated incarnation", &[&start])[..16]);
-        let incarnation = as_before.map_or(Incarnation(incarnation), |s| s.incarnation);
+        let next = self.next_start(m);
+        let incarnation = as_before.map_or(next, |s| s.incarnation);
+        let machine = &mut self.machines[m];
         let mut half = Half::start(self.space, machine.id, incarnation, &machine.disk);
         if let Some(s) = as_before {
             half.clock = crate::hlc::Clock::after(s.last.max(half.clock.last()));

@@ -31,6 +31,8 @@ impl SpaceSync {
     /// A second has passed: takes back what peers offered and did not bring.
     pub fn tick(&mut self) {
         let passed = if self.committing > 0 { 1 } else { 2 };
+        self.branches.tick();
+        self.look_again();
         // Whoever brought what our own disk has not yet taken is not what is slow.
         let brought: BTreeSet<_> = self.peers.iter().filter(|(_, p)| p.commits > 0).map(|(id, _)| *id).collect();
         let served = self.ending.iter().map(|(peer, _)| *peer);

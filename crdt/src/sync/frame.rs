@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::entry::Entry;
+use crate::entry::{Entry, SignedHeader};
+use crate::fork::{MAX_BRANCH, Proof, ProofError, read_headers};
 use crate::ids::{DeviceId, DocumentId, EntryHash, Incarnation, LogId};
 use crate::ledger::note::Note;
 use crate::spans::Spans;
@@ -69,6 +70,32 @@ pub enum Frame {
     Durable(Vec<(LogId, u64)>),
     /// "What is about these times is gone here: leave it out."
     Window(Spans),
+    /// "I hold another branch of this log: show me yours from here on."
+    Trace {
+        /// The log.
+        log: LogId,
+        /// First sequence number.
+        from: u64,
+    },
+    /// Headers of a log, asked for by `Trace`, the last one with a signature that the sender has verified; none where
+    /// the log ends before.
+    Branch {
+        /// The log.
+        log: LogId,
+        /// Consecutive signed headers.
+        headers: Vec<SignedHeader>,
+    },
+    /// "This log forked."
+    Fork(Box<Proof>),
+    /// To the author of a log that forked: a run of the branch that does not count, so that it says it again.
+    Lost(Vec<Arc<Entry>>),
+    /// From the author: what followed this entry of a lost branch is said again and need not be kept.
+    Said {
+        /// The log.
+        log: LogId,
+        /// The first entry of the branch.
+        first: EntryHash,
+    },
     /// Statements and what belongs to them (types 16 to 20).
     Note(Note),
 }
@@ -98,11 +125,8 @@ impl Frame {
                 }
             }
             Self::Entries { live, entries } => {
-                w.u8(4).u8(u8::from(*live)).u32(entries.len() as u32);
-                for e in entries {
-                    let b = e.encode();
-                    w.u32(b.len() as u32).bytes(&b);
-                }
+                w.u8(4).u8(u8::from(*live));
+                write_entries(entries, &mut w);
             }
             Self::Served(id) => {
                 w.u8(5).bytes(&id.0);
@@ -118,6 +142,26 @@ impl Frame {
                 for (from, upto) in spans.iter() {
                     w.u64(from).u64(upto);
                 }
+            }
+            Self::Trace { log, from } => {
+                w.u8(25).bytes(&log.to_bytes()).u64(*from);
+            }
+            Self::Branch { log, headers } => {
+                w.u8(26).bytes(&log.to_bytes()).u16(headers.len() as u16);
+                for signed in headers.iter().take(MAX_BRANCH) {
+                    w.bytes(&signed.encode());
+                }
+            }
+            Self::Fork(proof) => {
+                w.u8(27);
+                proof.write(&mut w);
+            }
+            Self::Lost(entries) => {
+                w.u8(28);
+                write_entries(entries, &mut w);
+            }
+            Self::Said { log, first } => {
+                w.u8(29).bytes(&log.to_bytes()).bytes(&first.0);
             }
             Self::Note(note) => note.write(&mut w),
         }
@@ -166,13 +210,7 @@ impl Frame {
             }
             4 => {
                 let live = flag(&mut r)?;
-                let n = count(&mut r, MAX_ENTRIES, 4, "number of entries")?;
-                let mut entries = Vec::with_capacity(n);
-                for _ in 0..n {
-                    let len = r.u32()? as usize;
-                    entries.push(Arc::new(Entry::decode(r.take(len)?)?));
-                }
-                Self::Entries { live, entries }
+                Self::Entries { live, entries: read_entries(&mut r)? }
             }
             5 => Self::Served(DocumentId(r.array()?)),
             6 => {
@@ -196,12 +234,39 @@ impl Frame {
                 }
                 Self::Window(spans)
             }
+            25 => Self::Trace { log: LogId::from_bytes(&r.array()?), from: r.u64()? },
+            26 => Self::Branch { log: LogId::from_bytes(&r.array()?), headers: read_headers(&mut r)? },
+            27 => match Proof::read(&mut r) {
+                Ok(proof) => Self::Fork(Box::new(proof)),
+                Err(ProofError::Unreadable(e)) => return Err(e),
+                Err(_) => return Err(DecodeError::Invalid("proof of a fork")),
+            },
+            28 => Self::Lost(read_entries(&mut r)?),
+            29 => Self::Said { log: LogId::from_bytes(&r.array()?), first: EntryHash(r.array()?) },
             kind if Note::TYPES.contains(&kind) => Self::Note(Note::read(kind, &mut r)?),
             _ => return Err(DecodeError::Invalid("frame type")),
         };
         r.finish()?;
         Ok(frame)
     }
+}
+
+fn write_entries(entries: &[Arc<Entry>], w: &mut Writer) {
+    w.u32(entries.len() as u32);
+    for e in entries {
+        let b = e.encode();
+        w.u32(b.len() as u32).bytes(&b);
+    }
+}
+
+fn read_entries(r: &mut Reader<'_>) -> Result<Vec<Arc<Entry>>, DecodeError> {
+    let n = count(r, MAX_ENTRIES, 4, "number of entries")?;
+    let mut entries = Vec::with_capacity(n);
+    for _ in 0..n {
+        let len = r.u32()? as usize;
+        entries.push(Arc::new(Entry::decode(r.take(len)?)?));
+    }
+    Ok(entries)
 }
 
 fn flag(r: &mut Reader<'_>) -> Result<bool, DecodeError> {

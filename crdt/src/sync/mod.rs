@@ -8,9 +8,12 @@
 //!    sender cannot see itself.
 //! 4. A peer whose queue is full is "behind": it gets nothing more until it has room, then step 1.
 //! 5. What is gone at either of two peers is left out of what they compare and exchange (`window`).
-//! 6. A peer that offers documents and then brings nothing holds nobody up: every peer has its own places for fetches,
+//! 6. A run that does not follow what is here, though its author signed it, shows a fork: the place is looked for and
+//!    proven, and all decide alike which branch counts (`branches`).
+//! 7. A peer that offers documents and then brings nothing holds nobody up: every peer has its own places for fetches,
 //!    and what it does not bring in `fetch::PATIENCE` seconds is fetched from another.
 
+mod branches;
 mod fetch;
 pub mod frame;
 mod window;
@@ -23,6 +26,8 @@ use crate::ids::{DeviceId, DocumentId, LogId};
 use crate::planted::{Fault, planted};
 use crate::replica::{Admitted, Rejection, Replica, counts};
 use crate::spans::Spans;
+use branches::Branches;
+pub use branches::Suspect;
 use fetch::{Fetch, ends};
 use frame::{Frame, LogEnd, MAX_DOCS};
 use window::First;
@@ -60,6 +65,32 @@ pub enum Output {
         from: u64,
         /// Last sequence number.
         upto: u64,
+    },
+    /// Compare this with our own log: call [`SpaceSync::examine`].
+    Examine {
+        /// Who sent it.
+        from: DeviceId,
+        /// What it is.
+        suspect: Suspect,
+    },
+    /// Store what is known of a fork ([`Replica::fork`]) and cut the log, in one commit; then call
+    /// [`SpaceSync::settled`].
+    Forked {
+        /// Who sent the proof, and has told those that it sees; `None`: it was found here.
+        from: Option<DeviceId>,
+        /// The log.
+        log: LogId,
+        /// The first entry to go, if any does.
+        cut: Option<u64>,
+    },
+    /// Read a batch of a log from a place on, payloads or not, and call [`SpaceSync::traced`].
+    Trace {
+        /// For whom.
+        to: DeviceId,
+        /// The log.
+        log: LogId,
+        /// First sequence number.
+        from: u64,
     },
     /// A peer holds these logs durably up to there.
     Durable(DeviceId, Vec<(LogId, u64)>),
@@ -120,6 +151,7 @@ pub struct SpaceSync {
     committing: usize,
     /// Documents for which a fetch brought something.
     gained: BTreeSet<DocumentId>,
+    branches: Branches,
     out: Vec<Output>,
 }
 
@@ -136,6 +168,7 @@ impl SpaceSync {
             ending: Vec::new(),
             committing: 0,
             gained: BTreeSet::new(),
+            branches: Branches::default(),
             out: Vec::new(),
         }
     }
@@ -193,6 +226,7 @@ impl SpaceSync {
         self.release(peer);
         self.peers.remove(&peer);
         self.ending.retain(|(p, _)| *p != peer);
+        self.branches.closed(&peer);
         self.fetch_more();
     }
 
@@ -263,8 +297,11 @@ impl SpaceSync {
             Frame::Served(document) => self.served(peer, document),
             Frame::Durable(logs) => self.out.push(Output::Durable(peer, logs)),
             Frame::Window(spans) => self.take_window(peer, spans),
-            // The ledger's business.
-            Frame::Note(_) => {}
+            Frame::Trace { log, from } => self.asked_trace(peer, log, from),
+            Frame::Branch { log, headers } => self.take_branch(peer, log, headers),
+            Frame::Fork(proof) => self.take_proof(peer, proof),
+            // The business of the ledger, and of the author of what was lost.
+            Frame::Note(_) | Frame::Lost(_) | Frame::Said { .. } => {}
         }
     }
 
@@ -289,6 +326,7 @@ impl SpaceSync {
                 }
             }
         }
+        self.look_again();
         // What was fetched is not pushed on: peers that lack it are asked to compare when the fetch is over.
         if from.is_some() && (!live || planted(Fault::KeepToOneself)) {
             return;
@@ -441,7 +479,8 @@ impl SpaceSync {
     }
 
     fn serve(&mut self, peer: DeviceId, document: DocumentId, logs: &[LogEnd]) {
-        let held: BTreeMap<_, _> = logs.iter().map(|l| ((l.device, l.incarnation), l.seq)).collect();
+        let held: BTreeMap<_, _> = logs.iter().map(|l| ((l.device, l.incarnation), (l.seq, l.hash))).collect();
+        self.tell_forks_of(peer, &document, logs);
         self.out.push(Output::Durable(
             peer,
             logs.iter().map(|l| (LogId { document, device: l.device, incarnation: l.incarnation }, l.seq)).collect(),
@@ -451,7 +490,12 @@ impl SpaceSync {
             .frontier(&document)
             .filter_map(|(log, tip)| {
                 let skip = if planted(Fault::FrontierOneTooFar) { 2 } else { 1 };
-                let from = held.get(&(log.device, log.incarnation)).copied().unwrap_or(0).saturating_add(skip);
+                let held = held.get(&(log.device, log.incarnation));
+                let from = match held.copied().unwrap_or((0, tip.hash)) {
+                    // Another last entry than ours: the log forked, and ours shows it.
+                    (seq, hash) if seq == tip.seq && hash != tip.hash => seq,
+                    (seq, _) => seq.saturating_add(skip),
+                };
                 let upto = if planted(Fault::ServeOneTooFew) { tip.seq.saturating_sub(1) } else { tip.seq };
                 (from <= upto).then_some((log, from, upto))
             })
@@ -480,7 +524,7 @@ impl SpaceSync {
 
     fn take_entries(&mut self, peer: DeviceId, live: bool, entries: Vec<Arc<Entry>>) {
         let mut fresh = Vec::new();
-        let (mut gap, mut forked) = (false, false);
+        let mut gap = false;
         for run in runs(&entries) {
             let came = self.replica.admit(run);
             if matches!(came, Ok(Admitted::New(_) | Admitted::Known)) {
@@ -491,15 +535,13 @@ impl SpaceSync {
                 Ok(Admitted::Known | Admitted::Gone) => {}
                 Ok(Admitted::Gap) => gap = true,
                 // The author's fault, not the messenger's: the rest may be good.
-                Err(Rejection::Fork) => forked = true,
+                Ok(Admitted::Forked) => self.suspect(peer, run),
+                Ok(Admitted::Lost) => run.first().into_iter().for_each(|e| self.tell_fork(peer, e.header().log)),
                 Err(why) => {
                     self.out.push(Output::Blame(peer, why));
                     break;
                 }
             }
-        }
-        if forked {
-            self.out.push(Output::Blame(peer, Rejection::Fork));
         }
         if gap && !planted(Fault::ForgetGap) {
             if self.is_fetching() {

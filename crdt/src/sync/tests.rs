@@ -7,6 +7,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 mod disk;
+mod forks;
 mod gone;
 
 use super::frame::Frame;
@@ -16,7 +17,7 @@ use crate::entry::{Entry, Header, PAYLOAD_VERSION, SignedHeader, VERSION, payloa
 use crate::hlc::Hlc;
 use crate::identity::DeviceKey;
 use crate::ids::{DeviceId, DocumentId, EntryHash, EpochId, Incarnation, LogId, NetworkId, SpaceId};
-use crate::replica::{Access, Rejection, Replica, VOUCHED_BYTES};
+use crate::replica::{Access, Admitted, Rejection, Replica, VOUCHED_BYTES};
 
 fn space() -> SpaceId {
     SpaceId::commons(&NetworkId([7; 16]))
@@ -180,6 +181,25 @@ impl Cluster {
                         });
                         let batch = batch.map(|(_, e)| e.clone()).collect();
                         n.sync.read(to, log, batch);
+                    }
+                    Output::Examine { from, suspect } => {
+                        let log = suspect.log().unwrap();
+                        let Node { sync, disk, .. } = n;
+                        let all = disk.get(&log).cloned().unwrap_or_default();
+                        sync.examine(from, suspect, &|seq| all.get(seq as usize - 1).cloned());
+                    }
+                    Output::Forked { from, log, cut } => {
+                        if let Some(all) = n.disk.get_mut(&log)
+                            && let Some(first) = cut
+                        {
+                            all.truncate(first as usize - 1);
+                        }
+                        n.disk.retain(|_, l| !l.is_empty());
+                        n.sync.settled(from, &log);
+                    }
+                    Output::Trace { to, log, from } => {
+                        let batch: Vec<_> = n.disk[&log][from as usize - 1..].iter().take(40).cloned().collect();
+                        n.sync.traced(to, log, &batch);
                     }
                     Output::Durable(..) | Output::Equal(_) => {}
                     Output::Blame(p, why) => panic!("{p:?} blamed: {why}"),
@@ -381,7 +401,7 @@ fn a_hostile_run_is_refused_whole() {
     let fork = vec![twin.write("another first entry")];
     let mut r = fresh();
     assert!(r.admit(&run[..1]).is_ok());
-    assert_eq!(r.admit(&fork), Err(Rejection::Fork));
+    assert_eq!(r.admit(&fork), Ok(Admitted::Forked));
     let mut erased = (*run[1]).clone();
     erased.payload = None;
     assert_eq!(r.admit(&[Arc::new(erased)]), Err(Rejection::NoPayload));

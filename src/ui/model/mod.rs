@@ -411,7 +411,9 @@ impl Model {
                     self.retention = Some(*r);
                 }
             }
-            Event::Gone { conversation, .. } => return self.read_anew(conversation),
+            Event::Gone { conversation, .. } | Event::Forked { conversation, .. } => {
+                return self.read_anew(conversation);
+            }
             Event::Network(n) => match self.networks.iter_mut().find(|o| o.id == n.id) {
                 Some(old) => *old = *n,
                 None => self.networks.push(*n),

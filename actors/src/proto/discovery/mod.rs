@@ -272,7 +272,8 @@ impl Discovery {
         let unverified = Beacon::parse(bytes)?;
         let claim = unverified.claim();
         let own = claim.device == self.me;
-        if own && claim.incarnation == self.config.incarnation {
+        // Our own echo; with a counter that we have not reached, a copy of this very start.
+        if own && claim.incarnation == self.config.incarnation && claim.counter <= self.counter {
             return Err(Dropped::Own);
         }
         let mut addr = from;

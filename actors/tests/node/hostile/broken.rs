@@ -5,8 +5,11 @@ use std::time::Duration;
 use cairn_actors::limits::{BAN, HANDSHAKE_TIMEOUT, SESSIONS_MAX};
 use cairn_actors::link::Lane;
 use cairn_actors::proto::session::{Control, Hello, Neighbour, space_tag};
-use cairn_crdt::ids::{DeviceId, NetworkId, SpaceId};
+use cairn_crdt::fork::Proof;
+use cairn_crdt::hlc::Hlc;
+use cairn_crdt::ids::{DeviceId, DocumentId, LogId, NetworkId, SpaceId};
 use cairn_crdt::sync::frame::Frame;
+use cairn_crdt::writer::{LogTip, LogWriter};
 
 use super::{Attacker, Office, SOON, now_stamps};
 
@@ -44,7 +47,17 @@ fn tagged(a: &Attacker, space: &SpaceId, frame: &[u8]) -> Vec<(Lane, Vec<u8>)> {
     vec![(Lane::Sync, [&space_tag(&a.link.exporter(), space)[..], frame].concat())]
 }
 
-const OFFENCES: [Offence; 12] = [
+/// Two entries at one place of a device's log, signed by the attacker.
+fn made_up(a: &Attacker, space: SpaceId, document: DocumentId, device: DeviceId) -> Proof {
+    let log = LogId { device, ..a.log(document) };
+    let branch = |text: &[u8]| {
+        let mut writer = LogWriter::new(a.key.clone(), space, log, LogTip::EMPTY);
+        vec![writer.write(text.to_vec(), Hlc::from_ms(1)).unwrap().signed]
+    };
+    Proof::new(branch(b"west"), branch(b"east")).unwrap()
+}
+
+const OFFENCES: [Offence; 15] = [
     ("a second hello", |o, a| vec![(Lane::Control, a.hello(o.network).encode())]),
     ("a control frame that cannot be read", |_, _| vec![(Lane::Control, vec![0xff; 4_000])]),
     ("a control frame that cannot be read", |_, _| vec![(Lane::Control, Vec::new())]),
@@ -79,6 +92,19 @@ const OFFENCES: [Offence; 12] = [
         };
         let entries = other.chat(direct, o.this_week(), "not mine", &now_stamps(1));
         tagged(a, &direct, &Frame::Entries { live: false, entries }.encode())
+    }),
+    ("a proof of a fork that the author of the log did not sign", |o, a| {
+        // Two branches of an honest device's log, made up.
+        let proof = made_up(a, o.commons(), o.this_week(), o.nodes[1].id);
+        tagged(a, &o.commons(), &Frame::Fork(Box::new(proof)).encode())
+    }),
+    ("a proof of a fork in another space", |o, a| {
+        let proof = made_up(a, SpaceId::commons(&NetworkId([9; 16])), o.this_week(), a.key.id());
+        tagged(a, &o.commons(), &Frame::Fork(Box::new(proof)).encode())
+    }),
+    ("a lost branch that is not this device's", |o, a| {
+        let entries = a.chat(o.commons(), o.this_week(), "not yours", &now_stamps(2));
+        tagged(a, &o.commons(), &Frame::Lost(entries).encode())
     }),
     ("an entry without its payload", |o, a| {
         let mut entry = (*a.chat(o.commons(), o.this_week(), "erased", &now_stamps(1))[0]).clone();

@@ -142,6 +142,12 @@ impl Conversation {
         Some(segment)
     }
 
+    /// Forgets all that is known of a segment: another part of its logs is there now.
+    pub fn forget(&mut self, id: &DocumentId) {
+        self.segments.remove(id);
+        self.spans.remove(id);
+    }
+
     /// A loaded segment.
     #[must_use]
     pub fn segment(&self, id: &DocumentId) -> Option<&ChatSegment> {

@@ -166,6 +166,9 @@ impl Two {
                                 self.sides[at].read(to, log, all);
                             }
                             Output::Durable(..) | Output::Equal(_) => {}
+                            o @ (Output::Examine { .. } | Output::Forked { .. } | Output::Trace { .. }) => {
+                                panic!("nothing forked here: {o:?}")
+                            }
                             Output::Blame(_, why) => panic!("{why}"),
                         }
                     }

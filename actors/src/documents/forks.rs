@@ -1,0 +1,181 @@
+//! Forks in the running node: what shows one is looked at, what is decided is stored and told, and what this device
+//! lost by one it says again.
+
+use std::sync::Arc;
+
+use cairn_crdt::entry::Entry;
+use cairn_crdt::ids::{DeviceId, EntryHash, LogId, SpaceId};
+use cairn_crdt::sync::Suspect;
+use cairn_crdt::sync::frame::Frame;
+
+use super::DocumentsState;
+use super::commits::Ticket;
+use crate::api::Event;
+use crate::sessions::SessionsMsg;
+
+/// A decision about a log that forked, on its way to the disk.
+#[derive(Debug)]
+pub(super) struct Decision {
+    pub space: SpaceId,
+    pub log: LogId,
+    /// Who sent the proof; `None`: it was found here.
+    pub from: Option<DeviceId>,
+    /// Whether our log was cut.
+    pub cut: bool,
+}
+
+impl DocumentsState {
+    pub(super) fn examine(&mut self, space: SpaceId, from: DeviceId, suspect: Suspect) {
+        let wiring = self.wiring.clone();
+        if let Some(sp) = self.spaces.get_mut(&space) {
+            sp.examine(from, suspect, wiring.store.as_ref());
+        }
+    }
+
+    /// A fork was decided: stores that, and cuts the log with it.
+    pub(super) fn forked(&mut self, space: SpaceId, from: Option<DeviceId>, log: LogId, cut: Option<u64>) {
+        let wiring = self.wiring.clone();
+        if log.device == wiring.me && log.incarnation == wiring.pen() {
+            self.go_on_elsewhere();
+        }
+        let Some(sp) = self.spaces.get_mut(&space) else { return };
+        match sp.fork_writes(&log, cut, wiring.store.as_ref()) {
+            Ok(writes) => {
+                let decision = Decision { space, log, from, cut: cut.is_some() };
+                self.commit(writes, Ticket::Forked(decision));
+            }
+            Err(e) => {
+                wiring.trouble("store_read", Some(e.to_string()));
+                self.space_failed(space);
+            }
+        }
+    }
+
+    /// The decision is durable: what was read is read anew, everybody is told, and the author gets what it lost.
+    pub(super) fn decided(&mut self, decision: Decision) {
+        let Decision { space, log, from, cut } = decision;
+        let wiring = self.wiring.clone();
+        let Some(sp) = self.spaces.get_mut(&space) else { return };
+        if cut && let Err(e) = sp.read_anew(&log, &wiring) {
+            wiring.trouble("store_read", Some(e.to_string()));
+        }
+        sp.sync.settled(from, &log);
+        self.carry_out(space, None);
+        self.refresh_gone(space);
+        self.give_back(space, log.device);
+        self.tell_fork(space, &log);
+        self.say_again(space);
+    }
+
+    fn tell_fork(&mut self, space: SpaceId, log: &LogId) {
+        let mine = log.device == self.wiring.me;
+        let sentence = if mine {
+            "This device went on from an older state of itself, as a virtual machine does after a snapshot, and wrote \
+             twice at one place. Nothing of it is lost: what others could not keep is said again. If two copies of \
+             this device run, shut one of them down for good."
+                .to_owned()
+        } else {
+            let name = self.wiring.name_of(&log.device);
+            format!(
+                "{name} wrote two different things at one place, as a device does that was set back to a snapshot or \
+                 runs twice. Everybody keeps the same one, and {name} says the other again. If {name} restored or \
+                 copied nothing, do not trust that device."
+            )
+        };
+        if mine {
+            self.wiring.trouble("forked", Some(sentence.clone()));
+            self.wiring.notice("forked", sentence.clone());
+        } else {
+            self.wiring.notice_about(&log.device, "forked", sentence.clone());
+        }
+        self.wiring.emit(Event::Forked { conversation: space, device: log.device, mine, sentence });
+    }
+
+    /// This device ran elsewhere under the start that it writes as: it goes on in logs of a new one, which nobody
+    /// else can write.
+    pub(super) fn go_on_elsewhere(&mut self) {
+        let write = self.wiring.renew_pen();
+        self.commit_small(vec![write]);
+        self.own.renew(self.wiring.pen());
+        self.spaces.values_mut().for_each(crate::space::Space::drop_pens);
+        let sentence = "Others have what this device wrote and does not know: it was set back to an older state while it \
+                        ran, as by a snapshot of a virtual machine, or runs twice. It goes on without loss. If two \
+                        copies of it run, shut one of them down for good.";
+        self.wiring.trouble("set_back", Some(sentence.into()));
+        self.wiring.notice("set_back", sentence);
+        self.wiring.emit(Event::Status(Box::new(self.wiring.status())));
+    }
+
+    /// Entries came in that a peer says we wrote: under the start that we write as, they show that it ran elsewhere.
+    pub(super) fn look_for_ourselves(&mut self, entries: &[Arc<Entry>]) {
+        let (me, pen) = (self.wiring.me, self.wiring.pen());
+        if entries.iter().any(|e| e.header().log.device == me && e.header().log.incarnation == pen) {
+            self.go_on_elsewhere();
+        }
+    }
+
+    /// Gives a device that is connected the branches that it lost.
+    pub(super) fn give_back(&mut self, space: SpaceId, device: DeviceId) {
+        if !self.peers.get(&device).is_some_and(|p| p.spaces.contains(&space)) {
+            return;
+        }
+        let kept = match self.spaces.get(&space).map(|sp| sp.kept_for(&device, self.wiring.store.as_ref())) {
+            Some(Ok(kept)) => kept,
+            Some(Err(e)) => return self.wiring.trouble("store_read", Some(e.to_string())),
+            None => return,
+        };
+        for log in kept.iter().filter_map(|part| part.first()).map(|e| e.header().log) {
+            if let Some(sp) = self.spaces.get_mut(&space) {
+                sp.sync.show_fork(device, log);
+            }
+        }
+        self.carry_out(space, None);
+        for part in kept {
+            self.send(space, device, &Frame::Lost(part), false);
+        }
+    }
+
+    /// A peer brings a branch that this device lost.
+    pub(super) fn lost(&mut self, space: SpaceId, peer: DeviceId, entries: &[Arc<Entry>]) {
+        let Some(sp) = self.spaces.get_mut(&space) else { return };
+        match sp.take_lost(entries) {
+            Err(why) => drop(self.wiring.sessions.cast(SessionsMsg::Misbehaved { peer, why: why.into() })),
+            Ok(writes) if writes.is_empty() => {
+                // It is kept here, or said again already: then whoever keeps it need not.
+                let Some(first) = entries.first() else { return };
+                let (log, hash) = (first.header().log, first.hash());
+                if sp.sync.replica().fork(&log).is_some() && !sp.has_lost() {
+                    self.send(space, peer, &Frame::Said { log, first: hash }, false);
+                }
+            }
+            Ok(writes) => self.commit(writes, Ticket::Lost(space)),
+        }
+    }
+
+    /// The author says that a lost branch is said again.
+    pub(super) fn said_again(&mut self, space: SpaceId, peer: DeviceId, log: &LogId, first: &EntryHash) {
+        if peer == log.device
+            && let Some(write) = self.spaces.get_mut(&space).and_then(|sp| sp.said_again(log, first))
+        {
+            self.commit_small(vec![write]);
+        }
+    }
+
+    /// Says again what this device lost by a fork, under the old ids; what is said already is looked for each time, so
+    /// that nothing doubles and a crash at any moment loses nothing.
+    pub(super) fn say_again(&mut self, space: SpaceId) {
+        let wiring = self.wiring.clone();
+        let Some(sp) = self.spaces.get_mut(&space).filter(|sp| sp.has_lost()) else { return };
+        let saying = &self.saying;
+        let left = match sp.left_to_say(|id| saying.contains_key(&(space, *id)), &wiring) {
+            Ok(left) => left,
+            Err(e) => return wiring.trouble("store_read", Some(e.to_string())),
+        };
+        for message in left.messages {
+            if let Err(e) = self.write_message(space, message.id, &message.body, Vec::new()) {
+                wiring.trouble("forked_say", Some(format!("A message could not be said again: {e}")));
+            }
+        }
+        self.commit_small(left.done);
+    }
+}
