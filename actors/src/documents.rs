@@ -254,6 +254,9 @@ impl Actor for Documents {
                     sp.ledger.compare_all();
                 });
                 s.write_statements();
+                for space in s.spaces.keys().copied().collect::<Vec<_>>() {
+                    s.say_again(space);
+                }
                 me.send_after(s.wiring.env.jittered(ANTI_ENTROPY), || DocumentsMsg::Compare);
             }
             DocumentsMsg::Fetches => {
@@ -263,9 +266,6 @@ impl Actor for Documents {
             DocumentsMsg::State => {
                 let now = s.wiring.mesh_ms();
                 s.spaces.values_mut().for_each(|sp| sp.set_reference(now));
-                for space in s.spaces.keys().copied().collect::<Vec<_>>() {
-                    s.say_again(space);
-                }
                 s.make_statements();
                 s.write_marks();
                 s.write_held();

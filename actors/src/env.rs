@@ -71,10 +71,14 @@ impl Env {
         self.start.elapsed()
     }
 
-    /// `N` random bytes.
+    /// `N` random bytes. Each time the system's: a virtual machine that is resumed twice has a generator of ours in one
+    /// state twice, and would give two messages one id.
     #[must_use]
     pub fn random<const N: usize>(&self) -> [u8; N] {
         let mut out = [0; N];
+        if matches!(self.wall, Wall::System) && getrandom::fill(&mut out).is_ok() {
+            return out;
+        }
         self.rng.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut out);
         out
     }

@@ -93,9 +93,9 @@ impl Life {
         orders: &Orders,
     ) -> Result<Self, StartError> {
         let Parts { env, key, store, mut first, writer, transport, settings, name, .. } = parts;
-        let Parts { data, discovery, discovering, keep, troubles, known, .. } = parts;
+        let Parts { data, discovery, discovering, keep, troubles, known, resumed, .. } = parts;
         let me = key.id();
-        let incarnation = Incarnation(env.random());
+        let incarnation = resumed.unwrap_or_else(|| Incarnation(env.random()));
         let people = People::load(me, store.as_ref())?;
         // Written before anything is signed: how often this device has started, and when.
         first.push(started(&incarnation, &env));

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cairn_crdt::identity::DeviceKey;
+use cairn_crdt::ids::Incarnation;
 use cairn_crdt::known::Known;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, MessagingErr, SupervisionEvent};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -62,6 +63,8 @@ pub struct Parts {
     pub known: Known,
     /// The device's key.
     pub key: DeviceKey,
+    /// The start to go on as, where a simulation resumes one from a snapshot; else a new one.
+    pub resumed: Option<Incarnation>,
     /// The store.
     pub store: Arc<dyn Store>,
     /// What is to be kept before anything is signed.

@@ -140,6 +140,7 @@ async fn make_parts(
     let (epoch, settings_file) = (tokio::time::Instant::now(), folder.settings());
     let configured = options.peers.clone();
     let parts = Parts {
+        resumed: None,
         env: Env::system().map_err(StartError::System)?,
         known: cairn_crdt::known::Known::this_build(),
         key,

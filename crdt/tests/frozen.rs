@@ -8,6 +8,7 @@ use std::sync::Arc;
 use cairn_crdt::author::Author;
 use cairn_crdt::codec::Reader;
 use cairn_crdt::entry::{Dep, Entry, Header, SignedHeader, VERSION, payload_hash};
+use cairn_crdt::fork::Proof;
 use cairn_crdt::hlc::Hlc;
 use cairn_crdt::identity::DeviceKey;
 use cairn_crdt::ids::{DeviceId, DocumentId, EntryHash, EpochId, Incarnation, Kind, LogId, MessageId, SpaceId};
@@ -162,7 +163,18 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ("note/ask-nodes", Frame::Note(Note::AskNodes(vec![[15; 32]]))),
         ("note/nodes", Frame::Note(Note::Nodes(vec![vec![1, 2, 3]]))),
         ("frame/durable", Frame::Durable(vec![(log(b), 9)])),
+        ("frame/trace", Frame::Trace { log: log(b), from: 9 }),
+        ("frame/branch", Frame::Branch { log: log(b), headers: vec![messages()[0].signed.clone()] }),
+        ("frame/fork", Frame::Fork(Box::new(fork()))),
+        ("frame/lost", Frame::Lost(messages().map(Arc::new).to_vec())),
+        ("frame/said", Frame::Said { log: log(b), first: EntryHash([9; 32]) }),
     ]
+}
+
+/// Two first entries of one log.
+fn fork() -> Proof {
+    let branch = |text: &[u8]| vec![pen(segment()).write(text.to_vec(), NOON).unwrap().signed];
+    Proof::new(branch(b"west"), branch(b"east")).unwrap()
 }
 
 fn find(name: &str) -> Entry {

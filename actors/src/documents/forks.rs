@@ -140,14 +140,7 @@ impl DocumentsState {
         let Some(sp) = self.spaces.get_mut(&space) else { return };
         match sp.take_lost(entries) {
             Err(why) => drop(self.wiring.sessions.cast(SessionsMsg::Misbehaved { peer, why: why.into() })),
-            Ok(writes) if writes.is_empty() => {
-                // It is kept here, or said again already: then whoever keeps it need not.
-                let Some(first) = entries.first() else { return };
-                let (log, hash) = (first.header().log, first.hash());
-                if sp.sync.replica().fork(&log).is_some() && !sp.has_lost() {
-                    self.send(space, peer, &Frame::Said { log, first: hash }, false);
-                }
-            }
+            Ok(writes) if writes.is_empty() => {}
             Ok(writes) => self.commit(writes, Ticket::Lost(space)),
         }
     }
@@ -176,6 +169,12 @@ impl DocumentsState {
                 wiring.trouble("forked_say", Some(format!("A message could not be said again: {e}")));
             }
         }
-        self.commit_small(left.done);
+        let peers: Vec<_> = self.peers.iter().filter(|(_, p)| p.spaces.contains(&space)).map(|(id, _)| *id).collect();
+        for (log, first, _) in &left.done {
+            for peer in &peers {
+                self.send(space, *peer, &Frame::Said { log: *log, first: *first }, false);
+            }
+        }
+        self.commit_small(left.done.into_iter().map(|(_, _, write)| write).collect());
     }
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cairn_crdt::codec::{Reader, Writer};
+use cairn_crdt::document::Outcome;
 use cairn_crdt::entry::Entry;
 use cairn_crdt::fork::{Proof, is_chain};
 use cairn_crdt::ids::{DeviceId, DocumentId, EntryHash, Kind, LogId, MessageId, SpaceId};
@@ -34,8 +35,8 @@ pub struct LostMessage {
 pub struct LeftToSay {
     /// Messages that are not shown any more.
     pub messages: Vec<LostMessage>,
-    /// Rows that can go: all they hold is said again.
-    pub done: Vec<Write>,
+    /// Parts of lost branches that are no longer kept here: all they hold is said again.
+    pub done: Vec<(LogId, EntryHash, Write)>,
 }
 
 fn proof_key(space: &SpaceId, log: &LogId) -> Vec<u8> {
@@ -208,7 +209,7 @@ impl Space {
                 self.note_spans(&logs.iter().map(|(l, t)| (*l, t.seq, t.hlc)).collect::<Vec<_>>());
                 self.ensure(&At::Newest, 1, wiring)
             }
-            Kind::Profile => {
+            Kind::Profile if wiring.known.version(Kind::Profile).is_some() => {
                 self.profile_pen = None;
                 self.profiles.remove(&log.device);
                 for (log, _) in logs {
@@ -217,7 +218,7 @@ impl Space {
                 }
                 Ok(())
             }
-            Kind::Control => self.reload_control(wiring),
+            Kind::Control if wiring.known.version(Kind::Control).is_some() => self.reload_control(wiring),
             _ => Ok(()),
         }
     }
@@ -292,7 +293,9 @@ impl Space {
         for log in mine {
             let mut waits = false;
             let gone = self.sync.replica().is_gone(&log.document);
-            let messages = if gone { Vec::new() } else { self.lost_messages(&log, wiring.store.as_ref())? };
+            let lost = if gone { Some(Vec::new()) } else { self.lost_messages(&log, wiring)? };
+            // What comes before it is not here yet, or a newer Cairn wrote it.
+            let Some(messages) = lost else { continue };
             for message in messages {
                 let shown = self.is_shown(&message.id, wiring)?;
                 waits |= !shown;
@@ -303,14 +306,17 @@ impl Space {
             }
             if !waits {
                 let firsts: BTreeSet<_> = self.aside.get(&log).into_iter().flat_map(|k| k.keys().copied()).collect();
-                left.done.extend(firsts.iter().filter_map(|first| self.said_again(&log, first)));
+                let done = firsts.iter().filter_map(|f| Some((log, *f, self.said_again(&log, f)?)));
+                left.done.extend(done);
             }
         }
         Ok(left)
     }
 
-    /// The messages of the lost branches of one of our logs, oldest first.
-    fn lost_messages(&self, log: &LogId, store: &dyn Store) -> Result<Vec<LostMessage>, StoreError> {
+    /// The messages of the lost branches of one of our logs, oldest first; `None` where what they follow is not here, or
+    /// some of it is not understood.
+    fn lost_messages(&self, log: &LogId, wiring: &Wiring) -> Result<Option<Vec<LostMessage>>, StoreError> {
+        let store = wiring.store.as_ref();
         let mut lost: BTreeMap<EntryHash, Arc<Entry>> = BTreeMap::new();
         for first in self.aside.get(log).into_iter().flat_map(BTreeMap::keys) {
             let part = store.get(Table::Forks, &part_key(&self.id, log, first))?;
@@ -328,14 +334,20 @@ impl Space {
             }
             branch.reverse();
             let start = branch.first().map_or(0, |e| e.header().seq);
-            let common = own.iter().take_while(|e| e.header().seq < start).cloned();
-            let Some(mut segment) = ChatSegment::new(log.document) else { continue };
-            segment.apply(&common.chain(branch).collect::<Vec<_>>(), |_| 0);
+            let common: Vec<_> = own.iter().take_while(|e| e.header().seq < start).cloned().collect();
+            if common.last().map_or(EntryHash([0; 32]), |e| e.hash()) != at {
+                return Ok(None);
+            }
+            let Some(mut segment) = ChatSegment::knowing(log.document, &wiring.known) else { continue };
+            let applied = segment.apply(&[common, branch].concat(), |_| 0);
+            if applied.outcomes.iter().any(|o| matches!(o, Outcome::Unsupported)) {
+                return Ok(None);
+            }
             for m in segment.newest(usize::MAX).filter(|m| m.seq >= start) {
                 found.insert((m.key, m.key.id), LostMessage { id: m.key.id, body: m.body.to_owned() });
             }
         }
-        Ok(found.into_values().collect())
+        Ok(Some(found.into_values().collect()))
     }
 
     /// Whether a message of ours is shown here, wherever it is.

@@ -53,7 +53,7 @@ pub enum Table {
     Said,
     /// The latest signed statement of each device: (space, device) to the statement.
     Statements,
-    /// Logs that forked: (space, log) to the proof.
+    /// Logs that forked: (space, log) to the proofs; with the hash of the first entry, a part of a lost branch.
     Forks,
     /// What is gone of each space, and since when: space to record.
     Retired,

@@ -10,7 +10,8 @@
 //! | `meta` | text | `schema`: u32, the version of this schema; everything else is its owner's business |
 //! | `networks`, `peers`, `durable`, `outbox`, `void`, `said` | owner's | owner's |
 //! | `statements` | space 32 · device 32 | owner's: the latest signed statement |
-//! | `forks` | space 32 · log 66 | owner's: the proof |
+//! | `forks` | space 32 · log 66 | owner's: the proofs of a fork, one or two |
+//! | `forks` | space 32 · log 66 · first entry's hash 32 | owner's: entries of a branch that does not count |
 //! | `retired` | space 32 | owner's: what is gone of the space, and since when |
 //! | `briefings` | id | owner's: the record |
 //!

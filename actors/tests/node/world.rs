@@ -13,7 +13,7 @@ use cairn_actors::start::discovery_args;
 use cairn_actors::storage::WriterMode;
 use cairn_actors::store::MemoryStore;
 use cairn_crdt::identity::DeviceKey;
-use cairn_crdt::ids::{DeviceId, SpaceId};
+use cairn_crdt::ids::{DeviceId, Incarnation, SpaceId};
 use cairn_crdt::known::Known;
 
 /// Saturday 2026-11-21, 08:00 UTC.
@@ -26,7 +26,6 @@ pub struct Sim {
     pub node: Node,
     seed: u8,
     clock: Clock,
-    nonce: u64,
 }
 
 /// How a node's clock is wrong: by how many milliseconds at its start, and by how many parts per million it drifts.
@@ -68,14 +67,20 @@ impl Sim {
             Some(old) => lan.attach_at(key.id(), old.addr),
             None => lan.attach(key.id()),
         };
-        let nonce = u64::from(seed) << 32 | u64::from(u32::from(at.addr.port())) ^ rand_start();
-        Self::start_as(lan, seed, clock, store, at, nonce).await
+        Self::start_as(lan, (seed, clock, known), store, at, None).await
     }
 
-    /// A start that draws the same random bytes as another with this nonce: the same incarnation, above all.
-    async fn start_as(lan: &Switch, seed: u8, clock: Clock, store: MemoryStore, at: Attached, nonce: u64) -> Self {
+    /// A new start, or one that goes on from a snapshot.
+    async fn start_as(
+        lan: &Switch,
+        (seed, clock, known): (u8, Clock, Known),
+        store: MemoryStore,
+        at: Attached,
+        resumed: Option<Incarnation>,
+    ) -> Self {
         let key = DeviceKey::from_seed(&[seed; 32]);
         let (io, epoch) = (at.beacons.clone(), tokio::time::Instant::now());
+        let nonce = u64::from(seed) << 32 | u64::from(u32::from(at.addr.port())) ^ rand_start();
         let parts = Parts {
             env: Env::drifting(
                 (EPOCH_MS + lan.elapsed().as_millis() as u64).saturating_add_signed(clock.off),
@@ -84,6 +89,7 @@ impl Sim {
             ),
             known,
             key: key.clone(),
+            resumed,
             store: Arc::new(store.clone()),
             first: Vec::new(),
             writer: WriterMode::Inline,
@@ -97,7 +103,7 @@ impl Sim {
             troubles: vec![],
         };
         let node = Node::start(parts).await.unwrap();
-        Self { id: key.id(), store, at, node, seed, clock, nonce }
+        Self { id: key.id(), store, at, node, seed, clock }
     }
 
     /// Ends the node without a goodbye and starts it again on what was committed.
@@ -125,19 +131,25 @@ impl Sim {
         Self::start_on(lan, self.seed, self.clock, backup, None).await
     }
 
+    /// The start that this node writes as.
+    pub async fn incarnation(&self) -> Incarnation {
+        self.handle().status().await.unwrap().incarnation
+    }
+
     /// Sets this node back to a snapshot of itself, as a virtual machine is: the same start goes on from there.
     pub async fn set_back(self, lan: &Switch, snapshot: MemoryStore) -> Self {
-        lan.kill(self.at.addr);
-        let (id, addr, seed, clock, nonce) = (self.id, self.at.addr, self.seed, self.clock, self.nonce);
+        let (id, addr, seed, clock, start) = (self.id, self.at.addr, self.seed, self.clock, self.incarnation().await);
+        lan.kill(addr);
         drop(self);
-        let at = lan.attach_at(id, addr);
-        Self::start_as(lan, seed, clock, snapshot, at, nonce).await
+        let build = (seed, clock, Known::this_build());
+        Self::start_as(lan, build, snapshot, lan.attach_at(id, addr), Some(start)).await
     }
 
     /// Lets a snapshot of this node go on as the same start on another machine, while this one goes on too.
     pub async fn resume_beside(&self, lan: &Switch, snapshot: MemoryStore) -> Self {
-        let at = lan.attach(self.id);
-        Self::start_as(lan, self.seed, self.clock, snapshot, at, self.nonce).await
+        let start = self.incarnation().await;
+        let build = (self.seed, self.clock, Known::this_build());
+        Self::start_as(lan, build, snapshot, lan.attach(self.id), Some(start)).await
     }
 
     pub fn handle(&self) -> &Handle {
