@@ -111,6 +111,8 @@ pub const SYNC_BYTES: (u32, u32) = (32 * 1024 * 1024, 64 * 1024 * 1024);
 pub const SYNC_ENTRIES: (u32, u32) = (100_000, 400_000);
 /// What the first entry of a log counts: a log takes memory for as long as its document is kept.
 pub const SYNC_NEW_LOG: u32 = 50;
+/// What a question for a branch of a log counts: it is answered with a batch read from the disk.
+pub const SYNC_TRACE: u32 = 1_000;
 /// Control frames read from one device a second, and at once after a silence.
 pub const CONTROL_FRAMES: (u32, u32) = (200, 1_000);
 /// A control frame counts once for each so many bytes.

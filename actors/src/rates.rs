@@ -9,7 +9,9 @@ use cairn_crdt::ids::DeviceId;
 use cairn_crdt::ledger::note::Note;
 use cairn_crdt::sync::frame::Frame;
 
-use crate::limits::{CONTROL_FRAME_BYTES, CONTROL_FRAMES, RATES_KEPT, SYNC_BYTES, SYNC_ENTRIES, SYNC_NEW_LOG};
+use crate::limits::{
+    CONTROL_FRAME_BYTES, CONTROL_FRAMES, RATES_KEPT, SYNC_BYTES, SYNC_ENTRIES, SYNC_NEW_LOG, SYNC_TRACE,
+};
 use crate::proto::bucket::Bucket;
 
 #[derive(Debug)]
@@ -43,7 +45,7 @@ impl Rates {
             // Signatures of two branches, and a decision to store.
             Frame::Fork(_) | Frame::Lost(_) => SYNC_NEW_LOG as usize,
             // A read of the store.
-            Frame::Trace { .. } => SYNC_NEW_LOG as usize / 4,
+            Frame::Trace { .. } => SYNC_TRACE as usize,
             // A signature each.
             Frame::Note(Note::Told(told)) => told.len().max(1),
             _ => 1,

@@ -56,7 +56,8 @@ impl DocumentsState {
         let Decision { space, log, from, cut } = decision;
         let wiring = self.wiring.clone();
         let Some(sp) = self.spaces.get_mut(&space) else { return };
-        if cut && let Err(e) = sp.read_anew(&log, &wiring) {
+        let read = sp.agree_with_store(&log, wiring.store.as_ref());
+        if let Err(e) = read.and_then(|()| if cut { sp.read_anew(&log, &wiring) } else { Ok(()) }) {
             wiring.trouble("store_read", Some(e.to_string()));
         }
         sp.sync.settled(from, &log);

@@ -11,6 +11,7 @@ use cairn_crdt::entry::Entry;
 use cairn_crdt::fork::{Proof, is_chain};
 use cairn_crdt::ids::{DeviceId, DocumentId, EntryHash, Kind, LogId, MessageId, SpaceId};
 use cairn_crdt::kinds::chat::{ChatSegment, PageAt as At};
+use cairn_crdt::replica::Tip;
 use cairn_crdt::sync::Suspect;
 
 use super::Space;
@@ -189,6 +190,20 @@ impl Space {
             self.aside.remove(log);
         }
         writes
+    }
+
+    /// A decision is durable. Where another commit failed meanwhile, it was forgotten, and the log restored as it stood.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store cannot be read.
+    pub fn agree_with_store(&mut self, log: &LogId, store: &dyn Store) -> Result<(), StoreError> {
+        if self.sync.replica().fork(log).is_none() {
+            self.load_forks(store)?;
+            let tips = store.tips(&self.id)?;
+            let tip = tips.iter().find(|(l, _)| l == log).map(|(_, t)| Tip { seq: t.seq, hash: t.hash, hlc: t.hlc });
+            self.sync.replica_mut().cut(log, tip.unwrap_or(Tip::EMPTY));
+        }
+        Ok(())
     }
 
     /// A cut is durable: what was read of the log is read anew.

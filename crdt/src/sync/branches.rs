@@ -24,6 +24,9 @@ const TRACES: usize = 64;
 const PATIENCE: u32 = 30;
 /// What waits to be looked at until its log is durable.
 const WAITING: usize = 256;
+/// Forks of one device's logs that are taken in without anything of the log being here. What is left out shows by itself
+/// once both branches are about.
+pub const UNHELD: usize = 64;
 /// Seconds after which a peer that still sends a branch which does not count is told so again.
 const TOLD: u32 = 10;
 
@@ -204,11 +207,12 @@ impl SpaceSync {
         if self.replica.is_gone(&log.document) || self.replica.fork(&log).is_some_and(|f| f.knows(&proof)) {
             return;
         }
+        let known = || self.replica.forks().filter(|(l, _)| l.device == log.device).count();
         if !self.replica.admits(&log.device) {
             self.out.push(Output::Blame(peer, Rejection::NotAMember));
         } else if let Err(why) = proof.verify(&self.replica.space()) {
             self.out.push(Output::Blame(peer, Rejection::Proof(why)));
-        } else {
+        } else if self.replica.durable(&log).seq > 0 || known() < UNHELD {
             self.out.push(Output::Examine { from: peer, suspect: Suspect::Proof(proof) });
         }
     }

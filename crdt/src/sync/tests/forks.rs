@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::fork::{Fork, MAX_BRANCH, Proof, ProofError};
+use crate::sync::branches::UNHELD;
 
 impl Writer {
     /// The same log from the same place: what a snapshot brings back.
@@ -305,4 +306,28 @@ fn a_peer_that_shows_no_branch_it_was_asked_for_is_blamed_or_forgotten() {
         sync.received(peer, Frame::Branch { log, headers: all.clone() });
         assert_eq!(sync.take(), []);
     }
+}
+
+#[test]
+fn made_up_logs_of_one_device_take_bounded_room() {
+    let (me, peer) = (Writer::new(1).key.id(), Writer::new(2).key.id());
+    let mut s = SpaceSync::new(Replica::new(space(), Access::Direct(me.principal(), peer.principal())));
+    s.opened(peer);
+    let mut taken = 0;
+    for n in 0..200u8 {
+        let mut west = Writer::new(2);
+        west.log.incarnation = Incarnation([n; 16]);
+        let mut east = west.twin();
+        let branch = |e: Arc<Entry>| vec![e.signed.clone()];
+        let proof = Proof::new(branch(west.write("west")), branch(east.write("east"))).unwrap();
+        s.received(peer, Frame::Fork(Box::new(proof)));
+        for o in s.take() {
+            if let Output::Examine { from, suspect } = o {
+                s.examine(from, suspect, &|_| None);
+                taken += 1;
+            }
+        }
+        let _ = s.take();
+    }
+    assert_eq!((taken, s.replica().forks().count()), (UNHELD, UNHELD));
 }
