@@ -272,8 +272,9 @@ impl Discovery {
         let unverified = Beacon::parse(bytes)?;
         let claim = unverified.claim();
         let own = claim.device == self.me;
-        // Our own echo; with a counter that we have not reached, a copy of this very start.
-        if own && claim.incarnation == self.config.incarnation && claim.counter <= self.counter {
+        // An echo of ours, unless we have not counted so far: then it is of a copy of this very start.
+        let counted = self.counter == 0 || claim.counter <= self.counter;
+        if own && claim.incarnation == self.config.incarnation && counted {
             return Err(Dropped::Own);
         }
         let mut addr = from;

@@ -209,6 +209,16 @@ fn our_key_on_another_machine_is_told_once_and_not_for_an_echo() {
 }
 
 #[test]
+fn a_copy_of_this_very_start_is_known_by_counters_that_were_not_reached_here() {
+    let mut d = Discovery::new(config(1), Duration::ZERO);
+    run(&mut d, Duration::ZERO, S);
+    let mut out = Vec::new();
+    assert_eq!(d.heard(at(9), &beacon(1, 1, 1), S, &mut out), Err(Dropped::Own), "an echo");
+    assert_eq!(hear(&mut d, at(9), &beacon(1, 1, u64::MAX - 2), S), []);
+    assert_eq!(hear(&mut d, at(9), &beacon(1, 1, u64::MAX - 1), S * 2), [Output::IdentityElsewhere { addr: at(9) }]);
+}
+
+#[test]
 fn mis_signed_garbage_and_oversized_datagrams_change_nothing() {
     let mut d = Discovery::new(config(1), Duration::ZERO);
     let mut out = Vec::new();
