@@ -39,10 +39,12 @@ pub enum Fault {
     FirstDocumentOnly,
     /// An entry that was pushed and did not follow its log is forgotten, and so is the gap.
     ForgetGap,
+    /// Of a log that forked, the branch that came first is kept.
+    KeepFirstBranch,
 }
 
 /// Every fault.
-pub const FAULTS: [Fault; 17] = [
+pub const FAULTS: [Fault; 18] = [
     Fault::SkipChain,
     Fault::SkipSignature,
     Fault::AnySpace,
@@ -60,6 +62,7 @@ pub const FAULTS: [Fault; 17] = [
     Fault::WaitForEver,
     Fault::FirstDocumentOnly,
     Fault::ForgetGap,
+    Fault::KeepFirstBranch,
 ];
 
 #[cfg(any(test, feature = "planted"))]

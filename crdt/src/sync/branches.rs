@@ -12,6 +12,7 @@ use super::{Output, SpaceSync};
 use crate::entry::{Entry, SignedHeader};
 use crate::fork::{Compared, Fork, MAX_BRANCH, Proof, branch, compare, is_chain};
 use crate::ids::{DeviceId, DocumentId, LogId};
+use crate::planted::{Fault, planted};
 use crate::replica::{Rejection, Tip};
 
 /// How far back a branch is asked for first; each further question goes so many times as far.
@@ -231,7 +232,7 @@ impl SpaceSync {
         }
         let Some(fork) = self.replica.fork(&log) else { return };
         let place = fork.place();
-        let cut = own(place).is_some_and(|e| !fork.allows(place, e.hash()));
+        let cut = own(place).is_some_and(|e| !fork.allows(place, e.hash())) && !planted(Fault::KeepFirstBranch);
         if cut {
             let end = place.checked_sub(1).filter(|seq| *seq > 0).and_then(own);
             self.replica.cut(&log, end.map_or(Tip::EMPTY, |e| Tip::of(&e)));
