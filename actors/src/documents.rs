@@ -215,7 +215,7 @@ impl Actor for Documents {
                 {
                     match *frame {
                         Frame::Note(note) => s.note(peer, space, note),
-                        Frame::Lost(entries) => s.lost(space, peer, &entries),
+                        Frame::Lost(entries) => s.given_back(space, peer, &entries),
                         Frame::Said { log, first } => s.said_again(space, peer, &log, &first),
                         frame => {
                             sp.sync.received(peer, frame);

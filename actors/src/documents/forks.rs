@@ -137,7 +137,7 @@ impl DocumentsState {
     }
 
     /// A peer brings a branch that this device lost.
-    pub(super) fn lost(&mut self, space: SpaceId, peer: DeviceId, entries: &[Arc<Entry>]) {
+    pub(super) fn given_back(&mut self, space: SpaceId, peer: DeviceId, entries: &[Arc<Entry>]) {
         let Some(sp) = self.spaces.get_mut(&space) else { return };
         match sp.take_lost(entries) {
             Err(why) => drop(self.wiring.sessions.cast(SessionsMsg::Misbehaved { peer, why: why.into() })),
