@@ -6,6 +6,7 @@
 //! | `cairn.lock` | nothing; locked while a Cairn runs on the folder |
 //! | `device.key` | the device key, owner-only |
 //! | `cairn.redb` | the store |
+//! | `cairn.redb.journal` | what was saved last, until it is in the store; belongs to it |
 //! | `settings.json` | the settings, see `settings` |
 //! | `cairn.sock` | the local socket, where the folder can hold one |
 //! | `cairn.redb.damaged-TIME` | a store that was damaged, kept aside |

@@ -210,6 +210,14 @@ pub const LOST_BYTES: usize = 4 * 1024 * 1024;
 pub const COMMIT_RECORDS: usize = 4096;
 /// Writes waiting for the writer; beyond it callers are told that the store is too slow.
 pub const COMMIT_QUEUE: usize = 65_536;
+/// Length of the store's journal in bytes.
+pub const JOURNAL_SIZE: u64 = 2 * 1024 * 1024;
+/// Larger groups of batches, in bytes, go straight into the store: there a second copy would cost more than it saves.
+pub const JOURNAL_BATCH: usize = 64 * 1024;
+/// Until the journal is emptied into the store once something stands in it.
+pub const JOURNAL_REST: Duration = Duration::from_secs(10);
+/// From the start of the writer until the journal is made where there is none.
+pub const JOURNAL_FIRST: Duration = Duration::from_secs(1);
 /// Page cache of the store in bytes.
 pub const STORE_CACHE: usize = 8 * 1024 * 1024;
 

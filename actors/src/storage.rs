@@ -1,17 +1,18 @@
 //! The storage actor: the one writer, with group commit.
 //!
 //! Writes go straight to the writer's queue through a [`Committer`]; the writer takes everything that waits (at most
-//! [`COMMIT_RECORDS`]) into one durable transaction and then answers each. While it waits for the disk, the next group
-//! gathers. The actor owns the writer: when it dies the writer ends, and the tree starts both anew, together with the
+//! [`COMMIT_RECORDS`]) into one durable batch and then answers each. While it waits for the disk, the next group
+//! gathers. A while after a batch the writer lets the store rest, which empties its journal. The actor owns the writer: when it dies the writer ends, and the tree starts both anew, together with the
 //! documents that may wait for an answer.
 
 use std::sync::Arc;
 use std::sync::PoisonError;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::Instant;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
-use crate::limits::{COMMIT_QUEUE, COMMIT_RECORDS};
+use crate::limits::{COMMIT_QUEUE, COMMIT_RECORDS, JOURNAL_FIRST, JOURNAL_REST};
 use crate::store::{Store, StoreError, Write};
 use crate::wiring::Wiring;
 
@@ -131,7 +132,24 @@ impl Actor for Storage {
 
 fn write_until_closed(store: &dyn Store, rx: &Receiver<Batch>, actor: &ActorRef<StorageMsg>) {
     let mut failing = false;
-    while let Ok(first) = rx.recv() {
+    let mut rest_at = Instant::now().checked_add(JOURNAL_FIRST);
+    loop {
+        let first = match rest_at {
+            None => rx.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(at) => rx.recv_timeout(at.saturating_duration_since(Instant::now())),
+        };
+        if rest_at.is_some_and(|at| Instant::now() >= at) {
+            rest_at = None;
+            if let Err(error) = store.rest() {
+                // What is saved stays saved; a batch that cannot be is told to whoever waits for it.
+                tracing::warn!(%error, "the store could not be put in order");
+            }
+        }
+        let first = match first {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         let mut records = first.writes.len();
         let mut group = vec![first];
         while records < COMMIT_RECORDS
@@ -161,5 +179,6 @@ fn write_until_closed(store: &dyn Store, rx: &Receiver<Batch>, actor: &ActorRef<
         } else if std::mem::take(&mut failing) {
             let _ = actor.send_message(StorageMsg::Recovered);
         }
+        rest_at = rest_at.or_else(|| Instant::now().checked_add(JOURNAL_REST));
     }
 }

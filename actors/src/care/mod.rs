@@ -97,13 +97,17 @@ pub fn open_store(folder: &DataFolder, verify: bool) -> Result<(RedbStore, Optio
     if verify && path.exists() {
         RedbStore::verify_next(&path)?;
     }
-    match RedbStore::open(&path) {
-        Err(e @ StoreError::Corrupt { .. }) => {
-            let sentence = format!("{e}. Other devices bring back what they hold.");
-            Ok((RedbStore::open(&path)?, Some(sentence)))
+    let mut sentences = Vec::new();
+    // The store may be damaged and its journal too.
+    while sentences.len() < 2 {
+        match RedbStore::open(&path) {
+            Err(e @ StoreError::Corrupt { .. }) => {
+                sentences.push(format!("{e}. Other devices bring back what they hold."));
+            }
+            other => return Ok((other?, (!sentences.is_empty()).then(|| sentences.join(" ")))),
         }
-        other => Ok((other?, None)),
     }
+    Ok((RedbStore::open(&path)?, Some(sentences.join(" "))))
 }
 
 /// Checks everything in a data folder on which no node runs, repairs what is damaged, and checks again.

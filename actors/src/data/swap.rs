@@ -18,9 +18,9 @@ const KEPT: &str = "kept";
 const KEPT_FRONT: &str = "replaced-";
 /// What is exchanged.
 const PARTS: [&str; 3] = ["device.key", "settings.json", "cairn.redb"];
-/// What belongs to the old store alone and has no successor: a note about it, and what was saved of it when it was
-/// damaged, where that has not taken its place yet.
-const BESIDE: [&str; 2] = ["cairn.redb.check", "cairn.redb.salvaged"];
+/// What belongs to the old store alone and has no successor: a note about it, what was saved of it when it was damaged,
+/// where that has not taken its place yet, and its journal.
+const BESIDE: [&str; 3] = ["cairn.redb.check", "cairn.redb.salvaged", "cairn.redb.journal"];
 
 /// Whether a folder holds nothing that an exchange would move aside.
 #[must_use]
@@ -186,7 +186,7 @@ mod tests {
     /// Every state that a crash can leave, made by hand: the first `n` of the steps below are done.
     #[test]
     fn a_crash_at_any_step_is_gone_on_from() {
-        for n in 0..11 {
+        for n in 0..12 {
             let dir = tempfile::tempdir().unwrap();
             old(dir.path());
             make_new(dir.path());

@@ -126,7 +126,8 @@ pub(super) fn exchange(path: &Path, reason: String) -> StoreError {
             }
         }
     }
-    let exchanged = set_aside(path).and_then(|kept| {
+    let with_journal = saved.is_none_or(|(_, goes_on)| !goes_on);
+    let exchanged = set_aside(path, with_journal).and_then(|kept| {
         if saved.is_some() {
             std::fs::rename(beside(path, SALVAGED), path)?;
             crate::data::sync_folder(path)?;
@@ -134,13 +135,16 @@ pub(super) fn exchange(path: &Path, reason: String) -> StoreError {
         Ok(kept)
     });
     match exchanged {
-        Ok(kept) => StoreError::Corrupt { reason, kept: kept.display().to_string(), saved: saved.unwrap_or_default() },
+        Ok(kept) => {
+            StoreError::Corrupt { reason, kept: kept.display().to_string(), saved: saved.unwrap_or_default().0 }
+        }
         Err(e) => io_error(&e),
     }
 }
 
-/// Makes a new file, whole before it has its name, of what can be read of the damaged one.
-fn save(path: &Path) -> Result<Salvaged, Fault> {
+/// Makes a new file, whole before it has its name, of what can be read of the damaged one; answers too whether the journal
+/// goes on with it.
+fn save(path: &Path) -> Result<(Salvaged, bool), Fault> {
     let new = beside(path, SALVAGING);
     let saved = guarded(|| {
         match std::fs::remove_file(&new) {
@@ -168,20 +172,43 @@ fn save(path: &Path) -> Result<Salvaged, Fault> {
     saved
 }
 
-/// Gives the damaged file another name, with the note about it gone.
-fn set_aside(path: &Path) -> std::io::Result<PathBuf> {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let mut kept = beside(path, &format!(".damaged-{}", utc(seconds)));
-    for n in 2u32.. {
-        if kept.symlink_metadata().is_err() {
-            break;
+/// Gives a damaged journal another name.
+///
+/// # Errors
+/// What the system refuses.
+pub(super) fn keep_journal(store: &Path, journal: &Path) -> std::io::Result<PathBuf> {
+    let kept = free_name(store, super::journal::SUFFIX);
+    std::fs::rename(journal, &kept)?;
+    crate::data::sync_folder(store)?;
+    Ok(kept)
+}
+
+/// Gives the damaged file another name, with the note about it gone; its journal too where that does not go on.
+fn set_aside(path: &Path, with_journal: bool) -> std::io::Result<PathBuf> {
+    let kept = free_name(path, "");
+    if with_journal {
+        match std::fs::rename(super::journal::path_of(path), super::journal::path_of(&kept)) {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
+            _ => {}
         }
-        kept = beside(path, &format!(".damaged-{}-{n}", utc(seconds)));
     }
     std::fs::rename(path, &kept)?;
     remove(path)?;
     crate::data::sync_folder(path)?;
     Ok(kept)
+}
+
+/// A name that tells when something was set aside, and that no file has.
+fn free_name(path: &Path, suffix: &str) -> PathBuf {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let mut kept = beside(path, &format!(".damaged-{}{suffix}", utc(seconds)));
+    for n in 2u32.. {
+        if kept.symlink_metadata().is_err() {
+            break;
+        }
+        kept = beside(path, &format!(".damaged-{}-{n}{suffix}", utc(seconds)));
+    }
+    kept
 }
 
 /// The path with something appended to its name.

@@ -7,14 +7,18 @@ use cairn_crdt::ids::{EntryHash, LogId, SpaceId};
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableTable, Table as Open, WriteTransaction};
 
 use super::fault::Fault;
+use super::journal::EMPTIED_KEY;
 use super::migrations::begin;
-use super::tables::{self, ENTRIES, EntryKey, LOG_NUMBERS, LOGS, LogKey, LogRow, PAYLOADS, small};
+use super::tables::{self, ENTRIES, EntryKey, JOURNAL, LOG_NUMBERS, LOGS, LogKey, LogRow, PAYLOADS, small};
 use super::walk::row_of;
 use super::{Table, Write};
 
-/// One durable transaction.
-pub(super) fn apply(db: &Database, batch: &[Write]) -> Result<(), Fault> {
+/// One durable transaction. `mark`: the generation of the journal that is in redb with it.
+pub(super) fn apply(db: &Database, batch: &[Write], mark: Option<u64>) -> Result<(), Fault> {
     let txn = begin(db)?;
+    if let Some(mark) = mark {
+        txn.open_table(JOURNAL)?.insert(EMPTIED_KEY, mark.to_be_bytes().as_slice())?;
+    }
     if batch.iter().any(|write| !matches!(write, Write::Put(..) | Write::Delete(..))) {
         change_logs(&txn, batch)?;
     }

@@ -110,6 +110,16 @@ impl Subject for Memory {
 struct OnDisk {
     dir: tempfile::TempDir,
     store: Option<RedbStore>,
+    /// Whether small batches go into its journal.
+    journal: bool,
+}
+
+impl OnDisk {
+    fn new(journal: bool) -> Self {
+        let mut disk = Self { dir: tempfile::tempdir().unwrap(), store: None, journal };
+        disk.restart();
+        disk
+    }
 }
 
 impl Subject for OnDisk {
@@ -118,16 +128,22 @@ impl Subject for OnDisk {
     }
     fn restart(&mut self) {
         self.store = None;
-        self.store = Some(RedbStore::open(&self.dir.path().join("cairn.redb")).unwrap());
+        let store = RedbStore::open(&self.dir.path().join("cairn.redb")).unwrap();
+        if self.journal {
+            store.rest().unwrap();
+        }
+        assert_eq!(store.journals(), self.journal);
+        self.store = Some(store);
     }
 }
 
 fn both(check: impl Fn(&mut dyn Subject)) {
     check(&mut Memory(MemoryStore::new()));
-    let mut disk = OnDisk { dir: tempfile::tempdir().unwrap(), store: None };
-    disk.restart();
-    check(&mut disk);
-    disk.store.unwrap().verify().unwrap();
+    for journal in [false, true] {
+        let mut disk = OnDisk::new(journal);
+        check(&mut disk);
+        disk.store.unwrap().verify().unwrap();
+    }
 }
 
 #[test]
@@ -369,21 +385,27 @@ fn erased_payloads_leave_the_chain() {
 
 #[test]
 fn random_batches_leave_both_stores_alike() {
+    random_batches(false);
+    random_batches(true);
+}
+
+fn random_batches(journal: bool) {
     use rand::{RngExt, SeedableRng};
-    let dir = tempfile::tempdir().unwrap();
-    let mut disk = OnDisk { dir, store: None };
-    disk.restart();
+    let mut disk = OnDisk::new(journal);
     let memory = MemoryStore::new();
     for seed in 0..20 {
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
         // The tips of each author's log after each entry, to go on from after a cut.
         let mut authors: Vec<_> = (0..4).map(|n| (Author::new(n % 2, seed as u32, n), vec![None::<Tip>])).collect();
         for _ in 0..6 {
+            // Cuts and erasures go past the journal.
+            let cuts = !journal || rng.random_ratio(1, 3);
             let batch: Vec<_> = (0..rng.random_range(1..30))
                 .map(|_| {
                     let (author, tips) = &mut authors[rng.random_range(0..4)];
                     let at = rng.random_range(0..tips.len() + 2) as u64;
-                    match rng.random_range(0..12) {
+                    let kinds = if cuts { 0..12 } else { 0..5 };
+                    match if cuts || rng.random() { rng.random_range(kinds) } else { 11 } {
                         0..3 => put(Table::Durable, &[rng.random_range(0..9)], &[rng.random()]),
                         3..5 => Write::Delete(Table::Durable, vec![rng.random_range(0..9)]),
                         5 => {
@@ -403,7 +425,11 @@ fn random_batches_leave_both_stores_alike() {
                 .collect();
             assert_eq!(disk.store().commit(&batch), Ok(()), "seed {seed}");
             memory.commit(&batch).unwrap();
-            assert!(disk.store.as_ref().unwrap().holds(&batch).unwrap(), "seed {seed}: seen as kept");
+            if journal {
+                assert_eq!(dump(disk.store()), dump(&memory), "seed {seed}");
+            } else {
+                assert!(disk.store.as_ref().unwrap().holds(&batch).unwrap(), "seed {seed}: seen as kept");
+            }
         }
         if seed % 5 == 0 {
             disk.restart();

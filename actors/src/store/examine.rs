@@ -1,16 +1,17 @@
 //! What a check of everything says, log by log, so that one damaged log does not hide how the others are.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use cairn_crdt::ids::{LogId, SpaceId};
-use redb::{ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
 use super::fault::{Fault, guarded};
 use super::open::abandon;
 use super::tables::{self, ENTRIES, LOG_NUMBERS, LOGS, PAYLOADS, small};
 use super::walk::{ascending, row_of, walk};
-use super::{StoreError, Table, migrations, overlay};
+use super::{StoreError, Table, batch, journal, migrations, overlay};
 
 /// Of the signatures of a log, every so many and the last are checked where not all are.
 pub const SAMPLE: u64 = 64;
@@ -87,7 +88,11 @@ pub(super) fn examine_file(path: &Path, all: bool) -> Result<Examination, StoreE
             // Pages carry checks of their own, which only this looks at.
             db.check_integrity()?;
             migrations::migrate(&db)?;
-            examine(&db.begin_read()?, all)
+            // What the overlay is told stays in memory.
+            let journal = guarded(|| replay(path, &db));
+            let mut found = examine(&db.begin_read()?, all)?;
+            found.tolerate(journal, "the journal")?;
+            Ok(found)
         });
         abandon(Some(db));
         outcome
@@ -100,6 +105,25 @@ pub(super) fn examine_file(path: &Path, all: bool) -> Result<Examination, StoreE
         }
         outcome => outcome.map_err(Fault::into_error),
     }
+}
+
+/// Lays what the journal beside a file holds over the file.
+fn replay(path: &Path, db: &Database) -> Result<(), Fault> {
+    let mark = journal::mark(&db.begin_read()?)?;
+    let bytes = match journal::read(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        bytes => bytes.map_err(redb::Error::Io)?,
+    };
+    let scan = journal::scan(&bytes, mark);
+    for batch in &scan.batches {
+        match batch::apply(db, batch, None) {
+            Err(Fault::Refused(_)) => {
+                return Err(Fault::Damaged("entries in it do not follow those of the store".into()));
+            }
+            outcome => outcome?,
+        }
+    }
+    scan.damage.map_or(Ok(()), |damage| Err(Fault::Damaged(damage)))
 }
 
 /// Examines a store as it is at one moment. `all`: every signature.

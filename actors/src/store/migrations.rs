@@ -6,12 +6,13 @@ use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransacti
 use super::StoreError;
 use super::Table;
 use super::fault::Fault;
+use super::journal::ID_KEY;
 use super::tables::{self, EntryKey, LogRow, SCHEMA, SCHEMA_KEY, small};
 
 /// A step; the one at index `n` leads from schema `n` to `n + 1`.
 type Step = fn(&WriteTransaction) -> Result<(), Fault>;
 
-const STEPS: [Step; SCHEMA as usize] = [create, count_bytes];
+const STEPS: [Step; SCHEMA as usize] = [create, count_bytes, know_the_journal];
 
 /// Schema 1: logs, entries, and the first small tables.
 fn create(txn: &WriteTransaction) -> Result<(), Fault> {
@@ -49,6 +50,14 @@ fn count_bytes(txn: &WriteTransaction) -> Result<(), Fault> {
     }
     txn.delete_table(tables::LOGS_1)?;
     txn.rename_table(tables::LOGS_NEW, tables::LOGS)?;
+    Ok(())
+}
+
+/// Schema 3: the journal, which belongs to this store alone.
+fn know_the_journal(txn: &WriteTransaction) -> Result<(), Fault> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(|e| redb::Error::Io(std::io::Error::other(e.to_string())))?;
+    txn.open_table(tables::JOURNAL)?.insert(ID_KEY, id.as_slice())?;
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! What the node keeps: a small trait with two stores behind it, `redb` on disk and `memory` for simulation, the
 //! latter with crash semantics (what was not committed is gone).
 //!
-//! Writes go through one writer (the storage actor) in batches; a batch is one durable transaction. Reads are
-//! concurrent, bounded and cheap.
+//! Writes go through one writer (the storage actor) in batches; each is durable, all or nothing. Reads are concurrent,
+//! bounded and cheap.
 
 pub mod memory;
 pub mod redb;
@@ -13,9 +13,12 @@ mod batch;
 mod blank;
 mod examine;
 mod fault;
+mod journal;
 mod migrations;
 mod open;
 mod overlay;
+mod pending;
+mod record;
 mod salvage;
 mod walk;
 
@@ -227,6 +230,14 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`]; nothing is lost then.
     fn compact(&self) -> Result<bool, StoreError>;
+    /// Puts the store in order while nothing else is to be done: what was laid aside for quick commits goes where it
+    /// belongs. Called now and then by whoever commits. Blocks as a commit does.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is lost then.
+    fn rest(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
     /// Lets go of the medium; whatever is asked afterwards fails. For a node that has stopped, since parts of it may
     /// outlive it for a moment.
     fn close(&self) {}

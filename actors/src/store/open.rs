@@ -13,16 +13,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use cairn_crdt::contained::contained;
-use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase};
+use redb::backends::FileBackend;
+use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageBackend};
 
 use super::aside::{self, Note, SALVAGED, beside};
 use super::fault::{Fault, guarded, watched};
 use super::{StoreError, blank, migrations, walk as reads};
 use crate::limits::STORE_CACHE;
 
-/// Opens the database in a file: redb's own way, or in tests one whose medium fails when told to.
+/// Opens the database in a file, and the file of its journal: the ordinary way, or in tests on a medium that fails when
+/// told to.
 #[derive(Clone)]
-pub(super) struct Opener(Arc<dyn Fn(File) -> Result<Database, DatabaseError> + Send + Sync>);
+pub(super) struct Opener {
+    db: Arc<dyn Fn(File) -> Result<Database, DatabaseError> + Send + Sync>,
+    journal: Arc<dyn Fn(File) -> std::io::Result<Box<dyn StorageBackend>> + Send + Sync>,
+}
 
 impl fmt::Debug for Opener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -31,14 +36,22 @@ impl fmt::Debug for Opener {
 }
 
 impl Opener {
-    /// redb on the file itself.
+    /// The files themselves.
     pub(super) fn file() -> Self {
-        Self::of(|file| Builder::new().set_cache_size(STORE_CACHE).create_file(file))
+        let journal = |file| Ok(Box::new(FileBackend::new(file).map_err(std::io::Error::other)?) as Box<_>);
+        Self::of(|file| Builder::new().set_cache_size(STORE_CACHE).create_file(file), journal)
     }
 
     /// An opener of one's own.
-    pub(super) fn of(f: impl Fn(File) -> Result<Database, DatabaseError> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(f))
+    pub(super) fn of(
+        db: impl Fn(File) -> Result<Database, DatabaseError> + Send + Sync + 'static,
+        journal: impl Fn(File) -> std::io::Result<Box<dyn StorageBackend>> + Send + Sync + 'static,
+    ) -> Self {
+        Self { db: Arc::new(db), journal: Arc::new(journal) }
+    }
+
+    pub(super) fn open_journal(&self, file: File) -> std::io::Result<Box<dyn StorageBackend>> {
+        (self.journal)(file)
     }
 
     pub(super) fn open(&self, path: &Path) -> Result<Database, Fault> {
@@ -46,7 +59,7 @@ impl Opener {
         if file.metadata().map_err(redb::Error::Io)?.len() == 0 {
             return Err(Fault::Damaged("the file is empty".into()));
         }
-        guarded(|| Ok((self.0)(file)?))
+        guarded(|| Ok((self.db)(file)?))
     }
 }
 
@@ -137,7 +150,7 @@ impl Medium {
         let mut slot = self.slot.write().unwrap_or_else(PoisonError::into_inner);
         slot.closed = true;
         let db = slot.db.take();
-        watched(&self.path, || if self.damaged.load(Ordering::Relaxed) { abandon(db) } else { put_down(db) });
+        watched(&self.path, || if self.damaged() { abandon(db) } else { put_down(db) });
     }
 
     /// Opens again, unless somebody did so since `generation`.
@@ -190,6 +203,11 @@ impl Medium {
             let _ = self.reopen(generation);
             error
         })
+    }
+
+    /// Whether damage was seen.
+    pub(super) fn damaged(&self) -> bool {
+        self.damaged.load(Ordering::Relaxed)
     }
 
     /// The error of a fault. Damage is noted, so that the next start looks at everything.

@@ -11,10 +11,11 @@ use cairn_crdt::entry::{Entry, payload_hash};
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 
 use super::fault::{Fault, guarded};
+use super::migrations::begin;
 use super::open::abandon;
-use super::tables::{self, ENTRIES, LOG_NUMBERS, LOGS, LOGS_1, LogKey, PAYLOADS, SCHEMA_KEY, small};
+use super::tables::{self, ENTRIES, JOURNAL, LOG_NUMBERS, LOGS, LOGS_1, LogKey, PAYLOADS, SCHEMA_KEY, small};
 use super::walk::row_of;
-use super::{Table, Tip, Write, batch, overlay};
+use super::{Table, Tip, Write, batch, journal, overlay};
 use crate::limits::{COMMIT_RECORDS, RESTORE_BATCH};
 
 /// What was saved of a damaged store.
@@ -40,12 +41,13 @@ impl fmt::Display for Salvaged {
     }
 }
 
-/// Saves what can be read of the file at `from` into an empty database. Fails only where writing does.
-pub(super) fn salvage(from: &Path, into: &Database) -> Result<Salvaged, Fault> {
-    let Ok(db) = overlay::open(from) else { return Ok(Salvaged::default()) };
+/// Saves what can be read of the file at `from` into an empty database; answers too whether the journal of the one goes
+/// on to be that of the other. Fails only where writing does.
+pub(super) fn salvage(from: &Path, into: &Database) -> Result<(Salvaged, bool), Fault> {
+    let Ok(db) = overlay::open(from) else { return Ok((Salvaged::default(), false)) };
     let outcome = match guarded(|| Ok(db.begin_read()?)) {
-        Ok(txn) => save(&txn, into),
-        Err(_) => Ok(Salvaged::default()),
+        Ok(txn) => save(&txn, into).and_then(|saved| Ok((saved, keep_mark(&txn, into)?))),
+        Err(_) => Ok((Salvaged::default(), false)),
     };
     abandon(Some(db));
     outcome
@@ -72,6 +74,19 @@ fn save(txn: &ReadTransaction, into: &Database) -> Result<Salvaged, Fault> {
     Ok(saving.saved)
 }
 
+/// What the journal holds goes on where the damaged file left off, if that can be read.
+fn keep_mark(txn: &ReadTransaction, into: &Database) -> Result<bool, Fault> {
+    let Ok(mark) = guarded(|| journal::mark(txn)) else { return Ok(false) };
+    let txn = begin(into)?;
+    {
+        let mut table = txn.open_table(JOURNAL)?;
+        table.insert(journal::ID_KEY, mark.id.as_slice())?;
+        table.insert(journal::EMPTIED_KEY, mark.emptied.to_be_bytes().as_slice())?;
+    }
+    txn.commit()?;
+    Ok(true)
+}
+
 struct Saving<'d> {
     into: &'d Database,
     batch: Vec<Write>,
@@ -89,7 +104,7 @@ impl Saving<'_> {
     fn flush(&mut self) -> Result<(), Fault> {
         self.bytes = 0;
         let batch = std::mem::take(&mut self.batch);
-        guarded(|| batch::apply(self.into, &batch))
+        guarded(|| batch::apply(self.into, &batch, None))
     }
 }
 

@@ -14,11 +14,12 @@
 //! | `forks` | space 32 · log 66 · first entry's hash 32 | owner's: entries of a branch that does not count |
 //! | `retired` | space 32 | owner's: what is gone of the space, and since when |
 //! | `briefings` | id | owner's: the record |
+//! | `journal` | text | `id`: 16 random bytes by which a journal belongs to this store; `emptied`: u64, the generation of the journal up to which all is in this file, 0 where it is absent |
 //!
 //! A log is written about by number, which saves 90 bytes an entry and keeps the entries of a log together. A new log
 //! gets the greatest number plus one, from 1 on. The payload stands apart, so that erasing it rewrites no chain: only
-//! the mark `has payload` of its entry goes. Erased bytes lie in free pages of the file until those are written again
-//! or the file is compacted.
+//! the mark `has payload` of its entry goes. Erased bytes lie in free pages of the file, and in the
+//! journal, until those are written again or the file is compacted.
 //!
 //! `bytes` in `logs` is what the log takes: the lengths of the values of its entries and payloads together, so that
 //! what a space, a document or an author takes is known without reading entries.
@@ -26,7 +27,8 @@
 //! redb does not check what it reads, so rows that matter carry a check: in `logs` the front of a hash over key and
 //! row; in `entries` the front of the entry's hash, which is computed anyway, mixed with the two fields before it.
 //!
-//! This is schema 2; schema 1 had no `bytes` and lacked the last four tables. A change of any format above is a new schema and a step in `migrations`.
+//! This is schema 3; schema 2 lacked `journal`, schema 1 had no `bytes` either and lacked the four tables before it. The
+//! journal itself is another file; its format is in `record`, and this schema covers it. A change of any format above is a new schema and a step in `migrations`.
 
 use cairn_crdt::codec::{DecodeError, Reader, Writer};
 use cairn_crdt::entry::SignedHeader;
@@ -37,7 +39,7 @@ use redb::TableDefinition;
 use super::{Table, Tip};
 
 /// The schema that this build writes.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 /// Key of [`Table::Meta`] that holds the schema; the store's own, no batch may write it.
 pub const SCHEMA_KEY: &[u8] = b"schema";
 
@@ -65,6 +67,9 @@ pub(super) const LOG_NUMBERS: TableDefinition<'static, &'static [u8; 8], &'stati
 pub(super) const ENTRIES: TableDefinition<'static, &'static EntryKey, &'static [u8]> = TableDefinition::new("entries");
 pub(super) const PAYLOADS: TableDefinition<'static, &'static EntryKey, &'static [u8]> =
     TableDefinition::new("payloads");
+
+/// What the store knows of its journal.
+pub(super) const JOURNAL: TableDefinition<'static, &'static [u8], &'static [u8]> = TableDefinition::new("journal");
 
 /// Every small table.
 pub const SMALL: [Table; 11] = [

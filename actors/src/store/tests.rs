@@ -3,6 +3,7 @@
 mod damage;
 mod faults;
 mod full;
+mod journal;
 mod schema;
 
 use std::path::{Path, PathBuf};

@@ -1,11 +1,13 @@
 //! Walking through the file and checking what is read: redb hands out what is there, whatever became of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cairn_crdt::entry::{Entry, payload_hash};
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 
 use super::fault::{Fault, guarded};
+use super::pending::Pending;
 use super::tables::{self, ENTRIES, EntryRow, LOG_NUMBERS, LOGS, LogRow, PAYLOADS, SCHEMA_KEY, small};
 use super::{Item, Stored, Table};
 
@@ -89,23 +91,36 @@ pub(super) fn glance(db: &Database) -> Result<(), Fault> {
             txn.open_table(small(table))?;
         }
         txn.open_table(small(Table::Meta))?.get(SCHEMA_KEY)?;
+        super::journal::mark(&txn)?;
         Ok(())
     })
 }
 
-/// Hands everything to `each`, until it answers false.
-pub(super) fn snapshot(txn: &ReadTransaction, each: &mut dyn FnMut(Item<'_>) -> bool) -> Result<(), Fault> {
+/// Hands everything to `each`, until it answers false; `over`: what is not in redb yet.
+pub(super) fn snapshot(
+    txn: &ReadTransaction,
+    over: Option<&Pending>,
+    each: &mut dyn FnMut(Item<'_>) -> bool,
+) -> Result<(), Fault> {
     for table in tables::SMALL {
+        let changes: BTreeMap<_, _> = over.and_then(|p| p.rows(table, b"")).into_iter().flatten().collect();
         let mut before = None;
         for row in txn.open_table(small(table))?.iter()? {
             let (key, value) = row?;
             ascending(&mut before, key.value().to_vec())?;
             let own = table == Table::Meta && key.value() == SCHEMA_KEY;
-            if !own && !each(Item::Row(table, key.value(), value.value())) {
+            let changed = own || changes.contains_key(key.value());
+            if !changed && !each(Item::Row(table, key.value(), value.value())) {
+                return Ok(());
+            }
+        }
+        for (key, value) in &changes {
+            if value.as_ref().is_some_and(|value| !each(Item::Row(table, key, value))) {
                 return Ok(());
             }
         }
     }
+    let mut added = over.map(|p| p.logs.clone()).unwrap_or_default();
     let mut before = None;
     for row in txn.open_table(LOGS)?.iter()? {
         let (key, value) = row?;
@@ -117,13 +132,16 @@ pub(super) fn snapshot(txn: &ReadTransaction, each: &mut dyn FnMut(Item<'_>) -> 
             go_on = each(Item::Entry(stored));
             Ok(go_on)
         })?;
-        if !go_on {
-            return Ok(());
-        }
-        if last != Some(row.tip) {
+        if go_on && last != Some(row.tip) {
             return Err(Fault::Damaged("a log does not end where it should".into()));
         }
+        let id = tables::log_of(key.value()).map_err(Fault::undecodable("a log"))?;
+        let more = added.remove(&id).into_iter().flatten();
+        if !go_on || !more.map(Item::Entry).all(&mut *each) {
+            return Ok(());
+        }
     }
+    let _ = added.into_values().flatten().map(Item::Entry).all(each);
     Ok(())
 }
 

@@ -9,18 +9,31 @@ use redb::StorageBackend;
 
 const SECTOR: usize = 512;
 
+/// One of the files.
 #[derive(Debug, Default)]
-struct State {
+struct Bytes {
     /// What a sync has brought to rest.
     durable: Vec<u8>,
     /// What is read back while there is power.
     current: Vec<u8>,
     /// What was done since the last sync.
     pending: Vec<Op>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    files: [Bytes; 2],
     /// Writes and syncs left before the power fails.
     left: Option<u64>,
     /// Says that it has synced, and has not.
     lies: bool,
+}
+
+/// What is on a disk: the store and its journal.
+#[derive(Debug, Clone, Default)]
+pub struct Image {
+    pub store: Vec<u8>,
+    pub journal: Vec<u8>,
 }
 
 #[derive(Debug, Clone)]
@@ -48,11 +61,27 @@ fn write(bytes: &mut Vec<u8>, at: usize, data: &[u8]) {
 #[derive(Debug, Clone, Default)]
 pub struct Disk(Arc<Mutex<State>>);
 
+/// A file on it: 0 is the store, 1 its journal.
+#[derive(Debug, Clone)]
+pub struct DiskFile(Disk, usize);
+
 impl Disk {
-    /// A disk that holds these bytes; its power fails after so many writes and syncs, or never.
-    pub fn holding(bytes: Vec<u8>, left: Option<u64>, lies: bool) -> Self {
-        let state = State { durable: bytes.clone(), current: bytes, left, lies, ..State::default() };
-        Self(Arc::new(Mutex::new(state)))
+    /// A disk that holds an image; its power fails after so many writes and syncs, or never.
+    pub fn holding(image: Image, left: Option<u64>, lies: bool) -> Self {
+        let files = [image.store, image.journal].map(|bytes| Bytes {
+            durable: bytes.clone(),
+            current: bytes,
+            pending: Vec::new(),
+        });
+        Self(Arc::new(Mutex::new(State { files, left, lies })))
+    }
+
+    pub fn store(&self) -> DiskFile {
+        DiskFile(self.clone(), 0)
+    }
+
+    pub fn journal(&self) -> DiskFile {
+        DiskFile(self.clone(), 1)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -70,10 +99,17 @@ impl Disk {
     }
 
     /// What is found when the power is back.
-    pub fn image(&self, rng: &mut impl Rng) -> Vec<u8> {
+    pub fn image(&self, rng: &mut impl Rng) -> Image {
         let state = self.lock();
-        let mut image = state.durable.clone();
-        let pending = &state.pending;
+        let [store, journal] = &state.files;
+        Image { store: store.found(rng), journal: journal.found(rng) }
+    }
+}
+
+impl Bytes {
+    fn found(&self, rng: &mut impl Rng) -> Vec<u8> {
+        let mut image = self.durable.clone();
+        let pending = &self.pending;
         match rng.random_range(0..5) {
             // Any sectors.
             0 | 1 => {
@@ -129,37 +165,39 @@ impl State {
         }
     }
 
-    fn change(&mut self, op: Op) -> Result<(), Error> {
+    fn change(&mut self, file: usize, op: Op) -> Result<(), Error> {
         self.step()?;
-        op.apply(&mut self.current);
-        self.pending.push(op);
+        let file = &mut self.files[file];
+        op.apply(&mut file.current);
+        file.pending.push(op);
         Ok(())
     }
 }
 
-impl StorageBackend for Disk {
+impl StorageBackend for DiskFile {
     fn len(&self) -> Result<u64, Error> {
-        Ok(self.lock().current.len() as u64)
+        Ok(self.0.lock().files[self.1].current.len() as u64)
     }
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), Error> {
-        let state = self.lock();
+        let state = self.0.lock();
         let end = (offset as usize).checked_add(out.len()).ok_or(ErrorKind::UnexpectedEof)?;
-        out.copy_from_slice(state.current.get(offset as usize..end).ok_or(ErrorKind::UnexpectedEof)?);
+        let current = &state.files[self.1].current;
+        out.copy_from_slice(current.get(offset as usize..end).ok_or(ErrorKind::UnexpectedEof)?);
         Ok(())
     }
     fn set_len(&self, len: u64) -> Result<(), Error> {
-        self.lock().change(Op::Len(len as usize))
+        self.0.lock().change(self.1, Op::Len(len as usize))
     }
     fn sync_data(&self) -> Result<(), Error> {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         state.step()?;
         if !state.lies {
-            let pending = std::mem::take(&mut state.pending);
-            pending.iter().for_each(|op| op.apply(&mut state.durable));
+            let Bytes { durable, pending, .. } = &mut state.files[self.1];
+            std::mem::take(pending).iter().for_each(|op| op.apply(durable));
         }
         Ok(())
     }
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), Error> {
-        self.lock().change(Op::Data(offset as usize, data.to_vec()))
+        self.0.lock().change(self.1, Op::Data(offset as usize, data.to_vec()))
     }
 }

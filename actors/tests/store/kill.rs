@@ -20,6 +20,8 @@ const SEED: &str = "CAIRN_TRIAL_SEED";
 /// A child lives at most so long from when it is started or, for most, from when it has said so many lines.
 const LIFE: Duration = Duration::from_millis(10);
 const LINES: u32 = 6;
+/// Batches between two times at which the journal is emptied.
+const REST: u64 = 9;
 
 /// What the loops were.
 #[derive(Debug, Default, Clone)]
@@ -79,6 +81,9 @@ fn write_for_ever(path: &Path, seed: u64) -> Result<(), String> {
     }
     say(&format!("holds {count}"));
     loop {
+        if count.is_multiple_of(REST) {
+            store.rest().map_err(|e| format!("rest: {e}"))?;
+        }
         store.commit(&work.batch()).map_err(|e| format!("commit: {e}"))?;
         count += 1;
         say(&format!("acknowledged {count}"));

@@ -8,12 +8,14 @@ use std::process::{Command, Stdio};
 
 use cairn_actors::store::{RedbStore, Store, StoreError, Table, Write};
 
+use super::disk::Image;
 use super::work;
 
 /// Names the file to a child.
 const FILE: &str = "CAIRN_TRIAL_LIED";
-/// Starts until it has to work: two checks that may end the process, three attempts at saving, and one after each step.
-const STARTS: u32 = 9;
+/// Starts until it has to work: two checks that may end the process, three attempts at saving, one after each step, and
+/// one for the journal.
+const STARTS: u32 = 10;
 
 /// The file that this process is to open, if it is a child.
 pub fn told() -> Option<PathBuf> {
@@ -26,6 +28,7 @@ pub fn child(path: &Path) {
         let store = RedbStore::open(path)?;
         store.verify()?;
         let held = work::dump(&store)?;
+        store.rest()?;
         store.commit(&[Write::Put(Table::Durable, b"still".to_vec(), b"works".to_vec())])?;
         drop(store);
         for stored in held.logs.iter().flat_map(|log| &log.3) {
@@ -54,9 +57,12 @@ pub enum Came {
 ///
 /// # Errors
 /// What went wrong.
-pub fn opened(folder: &Path, image: &[u8], arguments: &[&str], written: &BTreeSet<String>) -> Result<Came, String> {
+pub fn opened(folder: &Path, image: &Image, arguments: &[&str], written: &BTreeSet<String>) -> Result<Came, String> {
     let path = folder.join("lied.redb");
-    std::fs::write(&path, image).map_err(|e| e.to_string())?;
+    std::fs::write(&path, &image.store).map_err(|e| e.to_string())?;
+    if !image.journal.is_empty() {
+        std::fs::write(folder.join("lied.redb.journal"), &image.journal).map_err(|e| e.to_string())?;
+    }
     let program = std::env::current_exe().map_err(|e| e.to_string())?;
     let mut came = Came::Whole;
     for _ in 0..STARTS {

@@ -18,7 +18,7 @@ const fn child(test: &str) -> [&str; 5] {
 fn nothing_acknowledged_is_lost_to_a_power_cut() {
     let figures = torn::run(0, 400, &child("the_process_that_opens"), |_| {}).unwrap_or_else(|why| panic!("{why}"));
     assert!(figures.cuts >= 400 && figures.on_opening > 20 && figures.on_recovery > 20, "{figures}");
-    assert!(figures.migrations > 5 && figures.compactions > 5 && figures.lies > 20, "{figures}");
+    assert!(figures.migrations > 5 && figures.compactions > 5 && figures.lies > 20 && figures.rests > 20, "{figures}");
     println!("{figures}");
 }
 

@@ -1,7 +1,7 @@
-//! Power cuts. A trial begins with a store on a simulated disk (a new one, one that is in use, one of schema 1), opens
-//! it and goes on writing until the power fails; what is found then is opened again, on a disk whose power may fail
-//! during that too. After each cut the store must hold all that was acknowledged, and nothing but whole batches. A disk
-//! that lies about syncs may cost batches; what becomes of those is in `lie`.
+//! Power cuts. A trial begins with a store and its journal on a simulated disk (a new one, one that is in use, one of
+//! schema 1), opens it and goes on writing until the power fails; what is found then is opened again, on a disk whose
+//! power may fail during that too. After each cut the store must hold all that was acknowledged, and nothing but whole
+//! batches. A disk that lies about syncs may cost batches; what becomes of those is in `lie`.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,7 +14,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use redb::Builder;
 
-use super::disk::Disk;
+use super::disk::{Disk, Image};
 use super::lie::{self, Came};
 use super::work::{self, Dump, Work};
 
@@ -41,12 +41,16 @@ pub struct Figures {
     pub migrations: u64,
     /// Cuts while the file was compacted.
     pub compactions: u64,
+    /// Cuts while the journal was emptied or made.
+    pub rests: u64,
     /// Cuts on a disk that lied about syncs.
     pub lies: u64,
     /// Of these, stores that were reported and set aside.
     pub reported: u64,
     /// Of these, stores that ended a process first.
     pub deaths: u64,
+    /// The seed of the last of those.
+    pub last_death: Option<u64>,
     /// Batches acknowledged.
     pub acknowledged: u64,
     /// Batches that were kept although the power failed before the answer.
@@ -57,17 +61,20 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} images of {} trials: cut on opening {}, on recovery {}, migrating {}, compacting {}, on lying disks {} \
-             ({} reported and set aside, {} after the death of a process); {} batches acknowledged, {} kept unanswered",
+            "{} images of {} trials: cut on opening {}, on recovery {}, migrating {}, compacting {}, emptying the \
+             journal {}, on lying disks {} \
+             ({} reported and set aside, {} after the death of a process, seed {:?}); {} batches acknowledged, {} kept unanswered",
             self.cuts,
             self.trials,
             self.on_opening,
             self.on_recovery,
             self.migrations,
             self.compactions,
+            self.rests,
             self.lies,
             self.reported,
             self.deaths,
+            self.last_death,
             self.acknowledged,
             self.kept_unanswered
         )
@@ -82,14 +89,14 @@ struct Script {
     /// Every entry that is ever in it.
     entries: BTreeSet<String>,
     /// The disk after some of the batches, closed in order or not.
-    images: Vec<(usize, Vec<u8>)>,
+    images: Vec<(usize, Image)>,
 }
 
 impl Script {
-    fn new(seed: u64, base: &MemoryStore, image: Option<Vec<u8>>, placeholder: &Path) -> Result<Self, String> {
+    fn new(seed: u64, base: &MemoryStore, image: Image, placeholder: &Path) -> Result<Self, String> {
         let memory = base.crash();
         let (_, mut work) = work::replayed(seed, 0, &memory);
-        let disk = Disk::holding(image.unwrap_or_default(), None, false);
+        let disk = Disk::holding(image, None, false);
         let mut store = open(&disk, placeholder).map_err(|e| e.to_string())?;
         let mut script = Self { seed, batches: vec![], states: vec![], entries: BTreeSet::new(), images: vec![] };
         for n in 0..=BATCHES {
@@ -109,6 +116,9 @@ impl Script {
             if n == work::ROUND {
                 work = Work::new(seed, 1);
             }
+            if n % 15 == seed % 15 {
+                store.rest().map_err(|e| e.to_string())?;
+            }
             let batch = work.batch();
             memory.commit(&batch).and_then(|()| store.commit(&batch)).map_err(|e| e.to_string())?;
             script.batches.push(batch);
@@ -123,12 +133,13 @@ impl Script {
 }
 
 fn open(disk: &Disk, placeholder: &Path) -> Result<RedbStore, StoreError> {
-    let disk = disk.clone();
-    RedbStore::open_through(placeholder, move |mut file| {
+    let (store, journal) = (disk.store(), disk.journal());
+    let open = move |mut file: std::fs::File| {
         file.write_all(b"the bytes are in memory")?;
         // A small cache, so that pages are written before the commit and read again after it.
-        Builder::new().set_cache_size(128 * 1024).create_with_backend(disk.clone())
-    })
+        Builder::new().set_cache_size(128 * 1024).create_with_backend(store.clone())
+    };
+    RedbStore::open_through(placeholder, open, move |_| Ok(Box::new(journal.clone())))
 }
 
 fn unpack(packed: &[u8]) -> Vec<u8> {
@@ -143,7 +154,7 @@ fn unpack(packed: &[u8]) -> Vec<u8> {
 }
 
 /// What the store of schema 1 holds.
-fn old_contents(image: Vec<u8>, placeholder: &Path) -> Result<MemoryStore, String> {
+fn old_contents(image: Image, placeholder: &Path) -> Result<MemoryStore, String> {
     use cairn_actors::store::{Table, Write, tables::SCHEMA_KEY};
     let store = open(&Disk::holding(image, None, false), placeholder).map_err(|e| e.to_string())?;
     let found = work::dump(&store).map_err(|e| e.to_string())?;
@@ -164,8 +175,10 @@ fn old_contents(image: Vec<u8>, placeholder: &Path) -> Result<MemoryStore, Strin
 pub fn run(seed: u64, images: u64, arguments: &[&str], tell: impl Fn(&Figures)) -> Result<Figures, String> {
     let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
     let placeholder = dir.path().join("placeholder");
-    std::fs::write(&placeholder, "the bytes are in memory").map_err(|e| e.to_string())?;
-    let old = unpack(SCHEMA_1);
+    for name in ["placeholder", "placeholder.journal"] {
+        std::fs::write(dir.path().join(name), "the bytes are in memory").map_err(|e| e.to_string())?;
+    }
+    let old = Image { store: unpack(SCHEMA_1), journal: Vec::new() };
     let old_memory = old_contents(old.clone(), &placeholder)?;
     let mut figures = Figures::default();
     let mut scripts = None;
@@ -174,13 +187,13 @@ pub fn run(seed: u64, images: u64, arguments: &[&str], tell: impl Fn(&Figures)) 
         let (new, migrated) = match &scripts {
             Some((of, new, migrated)) if *of == shared => (new, migrated),
             _ => {
-                let new = Script::new(shared, &MemoryStore::new(), None, &placeholder)?;
-                let migrated = Script::new(shared, &old_memory, Some(old.clone()), &placeholder)?;
+                let new = Script::new(shared, &MemoryStore::new(), Image::default(), &placeholder)?;
+                let migrated = Script::new(shared, &old_memory, old.clone(), &placeholder)?;
                 let (_, new, migrated) = scripts.insert((shared, new, migrated));
                 (&*new, &*migrated)
             }
         };
-        let rng = ChaCha8Rng::seed_from_u64(number);
+        let (rng, deaths) = (ChaCha8Rng::seed_from_u64(number), figures.deaths);
         let mut trial = Trial { rng, placeholder: &placeholder, arguments, figures: &mut figures };
         let from_old = trial.rng.random_ratio(1, 5);
         let script = if from_old { migrated } else { new };
@@ -192,6 +205,9 @@ pub fn run(seed: u64, images: u64, arguments: &[&str], tell: impl Fn(&Figures)) 
         outcome
             .unwrap_or_else(|_| Err("the store panicked".into()))
             .map_err(|why| format!("trial {number} (work {}): {why}", script.seed))?;
+        if figures.deaths > deaths {
+            figures.last_death = Some(number);
+        }
         figures.trials += 1;
         if figures.trials % 500 == 0 {
             tell(&figures);
@@ -212,36 +228,42 @@ struct Trial<'t> {
 
 /// Where a round was when the power failed.
 struct Cut {
-    image: Vec<u8>,
+    image: Image,
     /// Batches acknowledged, and batches begun.
     acknowledged: usize,
     begun: usize,
-    opening: bool,
-    compacting: bool,
+    during: During,
+}
+
+/// What was under way when it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum During {
+    Opening,
+    Writing,
+    Compacting,
+    /// The journal was emptied, or made.
+    Resting,
 }
 
 impl Trial<'_> {
-    fn run(
-        &mut self,
-        script: &Script,
-        (mut acknowledged, mut image): (usize, Vec<u8>),
-        old: bool,
-    ) -> Result<(), String> {
+    fn run(&mut self, script: &Script, (mut acknowledged, mut image): (usize, Image), old: bool) -> Result<(), String> {
         let mut begun = acknowledged;
         for round in 0..self.rng.random_range(1..5) {
-            let lies = round > 0 && self.rng.random_ratio(1, 12);
+            let lies = round > 0 && self.rng.random_ratio(1, 9);
             let left = match self.rng.random_range(0..3) {
-                0 => self.rng.random_range(0..12),
-                1 => self.rng.random_range(0..60),
-                _ => self.rng.random_range(0..400),
+                0 => self.rng.random_range(0..14),
+                1 => self.rng.random_range(0..80),
+                _ => self.rng.random_range(0..500),
             };
             let disk = Disk::holding(image, Some(left), lies);
             let cut = self.until_the_cut(script, &disk, acknowledged, begun)?;
             self.figures.cuts += 1;
-            self.figures.on_opening += u64::from(cut.opening);
-            self.figures.on_recovery += u64::from(cut.opening && round > 0);
+            let opening = cut.during == During::Opening;
+            self.figures.on_opening += u64::from(opening);
+            self.figures.on_recovery += u64::from(opening && round > 0);
             self.figures.migrations += u64::from(old && round == 0);
-            self.figures.compactions += u64::from(cut.compacting);
+            self.figures.compactions += u64::from(cut.during == During::Compacting);
+            self.figures.rests += u64::from(cut.during == During::Resting);
             self.figures.acknowledged += (cut.acknowledged - acknowledged) as u64;
             if lies {
                 self.figures.lies += 1;
@@ -278,41 +300,58 @@ impl Trial<'_> {
         acknowledged: usize,
         begun: usize,
     ) -> Result<Cut, String> {
-        let at = |disk: &Disk, rng: &mut ChaCha8Rng, acknowledged, begun, opening, compacting| {
+        let at = |disk: &Disk, rng: &mut ChaCha8Rng, acknowledged, begun, during| {
             disk.cut();
-            Cut { image: disk.image(rng), acknowledged, begun, opening, compacting }
+            Cut { image: disk.image(rng), acknowledged, begun, during }
         };
         let store = match open(disk, self.placeholder) {
             Ok(store) => store,
-            Err(_) if disk.dead() => return Ok(at(disk, &mut self.rng, acknowledged, begun, true, false)),
+            Err(_) if disk.dead() => return Ok(at(disk, &mut self.rng, acknowledged, begun, During::Opening)),
             Err(e) => return Err(format!("it does not open: {e}")),
         };
         // Reading needs no write: the store is looked at even where the power has just failed.
         let mut held = match self.held(script, &store, acknowledged, begun) {
-            Err(_) if disk.dead() => return Ok(at(disk, &mut self.rng, acknowledged, begun, true, false)),
+            Err(_) if disk.dead() => return Ok(at(disk, &mut self.rng, acknowledged, begun, During::Opening)),
             held => held?,
         };
         let compact = self.rng.random_ratio(1, 6).then(|| self.rng.random_range(0..6) + held);
+        let mut rest = self.rng.random_range(0..4) + held;
         while held < script.batches.len() - 1 {
             if compact == Some(held) && store.compact().is_err() {
                 if !disk.dead() {
                     return Err("compaction failed".into());
                 }
-                return Ok(at(disk, &mut self.rng, held, held, false, true));
+                return Ok(at(disk, &mut self.rng, held, held, During::Compacting));
+            }
+            if rest == held {
+                rest += self.rng.random_range(1..12);
+                if let Err(e) = store.rest() {
+                    if !disk.dead() {
+                        return Err(format!("resting after batch {held}: {e}"));
+                    }
+                    return Ok(at(disk, &mut self.rng, held, held, During::Resting));
+                }
             }
             match store.commit(&script.batches[held]) {
                 Ok(()) => held += 1,
-                Err(_) if disk.dead() => return Ok(at(disk, &mut self.rng, held, held + 1, false, false)),
+                Err(_) if disk.dead() => return Ok(at(disk, &mut self.rng, held, held + 1, During::Writing)),
                 Err(e) => return Err(format!("batch {held}: {e}")),
+            }
+            // What was acknowledged is there to be read, wherever it is.
+            if self.rng.random_ratio(1, 8) {
+                match self.held(script, &store, held, held) {
+                    Err(_) if disk.dead() => {}
+                    found => drop(found?),
+                }
             }
         }
         if self.rng.random() {
             drop(store);
         }
-        Ok(at(disk, &mut self.rng, held, held, false, false))
+        Ok(at(disk, &mut self.rng, held, held, During::Writing))
     }
 
-    fn after_a_lie(&mut self, script: &Script, image: &[u8]) -> Result<(), String> {
+    fn after_a_lie(&mut self, script: &Script, image: &Image) -> Result<(), String> {
         let folder = self.placeholder.parent().ok_or("no folder")?;
         let came = lie::opened(folder, image, self.arguments, &script.entries)?;
         self.figures.reported += u64::from(came != Came::Whole);

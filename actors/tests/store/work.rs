@@ -83,16 +83,18 @@ impl Work {
             batch.extend(self.authors.iter().map(|a| Write::Truncate { space: SPACE, log: a.log, from: 1 }));
             batch.extend((0..16).map(|n| Write::Delete(Table::Durable, vec![n])));
         }
+        // Most batches do no more than a journal takes.
+        let cuts = self.rng.random_ratio(1, 4);
         for author in &mut self.authors {
             let (rng, log) = (&mut self.rng, author.log);
             let any = |rng: &mut ChaCha8Rng| rng.random_range(1..=author.tips.len() as u64);
-            match rng.random_range(0..8) {
-                0 => {
+            match rng.random_range(0..3) {
+                0 if cuts => {
                     let from = any(rng);
                     author.tips.truncate(from as usize);
                     batch.push(Write::Truncate { space: SPACE, log, from });
                 }
-                1 => batch.push(Write::Erase { space: SPACE, log, from: any(rng), upto: any(rng) }),
+                1 if cuts => batch.push(Write::Erase { space: SPACE, log, from: any(rng), upto: any(rng) }),
                 _ => {}
             }
             for _ in 0..rng.random_range(0..5) {

@@ -16,7 +16,7 @@ use super::super::{RedbStore, Store, StoreError, Table, Write};
 
 /// When the medium fails.
 #[derive(Debug, Default)]
-struct Plan {
+pub(super) struct Plan {
     /// Accesses until it fails; `u64::MAX`: never.
     left: AtomicU64,
     /// Whether it then fails for good, as when the process dies.
@@ -24,17 +24,17 @@ struct Plan {
     /// Whether reads count too.
     reads: AtomicBool,
     /// Accesses in all.
-    seen: AtomicU64,
+    pub seen: AtomicU64,
 }
 
 impl Plan {
-    fn new() -> Arc<Self> {
+    pub fn new() -> Arc<Self> {
         let plan = Self::default();
         plan.set(u64::MAX, false);
         Arc::new(plan)
     }
 
-    fn set(&self, left: u64, dead: bool) {
+    pub fn set(&self, left: u64, dead: bool) {
         self.left.store(left, Ordering::SeqCst);
         self.dead.store(dead, Ordering::SeqCst);
         self.seen.store(0, Ordering::SeqCst);
@@ -101,13 +101,17 @@ impl StorageBackend for Failing {
     }
 }
 
-fn failing(plan: &Arc<Plan>) -> Opener {
-    let plan = plan.clone();
-    Opener::of(move |file: File| {
+pub(super) fn failing(plan: &Arc<Plan>) -> Opener {
+    let (plan, of_journal) = (plan.clone(), plan.clone());
+    let db = move |file: File| {
         // A small cache, so that pages are written before the commit and read again after it.
         Builder::new()
             .set_cache_size(256 * 1024)
             .create_with_backend(Failing { file: FileBackend::new(file)?, plan: plan.clone() })
+    };
+    Opener::of(db, move |file| {
+        let file = FileBackend::new(file).map_err(Error::other)?;
+        Ok(Box::new(Failing { file, plan: of_journal.clone() }))
     })
 }
 
@@ -217,7 +221,7 @@ fn a_death_at_any_access_leaves_the_old_or_the_new() {
 }
 
 /// The first and last accesses, where the file grows and the root is written, and some of the many between.
-fn sample(total: u64) -> impl Iterator<Item = u64> {
+pub(super) fn sample(total: u64) -> impl Iterator<Item = u64> {
     let between = (total / 12).max(1);
     (0..total).filter(move |k| *k < 12 || *k + 12 > total || k % between == 0)
 }

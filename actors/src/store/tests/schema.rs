@@ -12,6 +12,7 @@ use super::filled;
 /// Stores as `pack` writes them. They are never written again: later builds must read them.
 const SCHEMA_1: &[u8] = include_bytes!("../fixtures/schema1.bin");
 const SCHEMA_2: &[u8] = include_bytes!("../fixtures/schema2.bin");
+const SCHEMA_3: &[u8] = include_bytes!("../fixtures/schema3.bin");
 
 const BLOCK: usize = 64;
 
@@ -54,7 +55,7 @@ fn contents_1() -> Vec<Write> {
     writes
 }
 
-/// What the fixture of schema 2 holds, committed in this order: what was in schema 1, rows of the new tables, erased
+/// What the fixtures of schemas 2 and 3 hold, committed in this order: what was in schema 1, rows of the new tables, erased
 /// payloads, a log that was cut and went on, and one that was removed.
 fn contents_2() -> Vec<Vec<Write>> {
     let (mut cut, mut gone) = (Author::new(2, 2902, 3), Author::new(3, 2903, 4));
@@ -95,7 +96,8 @@ fn in_memory(batches: &[Vec<Write>]) -> MemoryStore {
 
 #[test]
 fn every_schema_is_read() {
-    for (fixture, batches) in [(SCHEMA_1, vec![contents_1()]), (SCHEMA_2, contents_2())] {
+    let all = [(SCHEMA_1, vec![contents_1()]), (SCHEMA_2, contents_2()), (SCHEMA_3, contents_2())];
+    for (fixture, batches) in all {
         let (_dir, path) = unpacked(fixture);
         for round in ["as it was written", "after the migration"] {
             let old = RedbStore::open(&path).unwrap();
@@ -109,7 +111,7 @@ fn every_schema_is_read() {
 
 #[test]
 fn every_schema_goes_on() {
-    for fixture in [SCHEMA_1, SCHEMA_2] {
+    for fixture in [SCHEMA_1, SCHEMA_2, SCHEMA_3] {
         let (_dir, path) = unpacked(fixture);
         let old = RedbStore::open(&path).unwrap();
         let mut ann = Author::new(1, 2900, 1);
