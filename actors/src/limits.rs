@@ -146,6 +146,9 @@ pub const FETCH_TICK: Duration = Duration::from_secs(1);
 pub const ANTI_ENTROPY: Duration = Duration::from_secs(30);
 /// Statements of durability to peers other than the sender are held back this long.
 pub const STATEMENT_INTERVAL: Duration = Duration::from_millis(500);
+/// For each so many peers in a space another such interval passes between two statements of it: each statement costs
+/// every peer a signature check, and in a room of 50 they would cost more than the messages.
+pub const STATEMENT_PEERS: usize = 16;
 
 // --- Retention
 

@@ -84,6 +84,8 @@ pub struct Space {
     pub ledger: Ledger,
     /// Nothing is stamped below it here.
     pub floor: Hlc,
+    /// Turns to make a statement that have come.
+    pub turn: usize,
     pens: BTreeMap<DocumentId, Pen<ChatAuthor>>,
     profiles: BTreeMap<DeviceId, Profile>,
     profile_pen: Option<Pen<Author>>,
@@ -121,6 +123,7 @@ impl Space {
             owed: BTreeSet::new(),
             ledger: Ledger::new(id, me, access),
             floor: Hlc::default(),
+            turn: 0,
             pens: BTreeMap::new(),
             profiles: BTreeMap::new(),
             profile_pen: None,

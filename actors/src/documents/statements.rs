@@ -11,6 +11,7 @@ use cairn_crdt::sync::frame::Frame;
 
 use super::DocumentsState;
 use super::commits::Ticket;
+use crate::limits::STATEMENT_PEERS;
 use crate::sessions::SessionsMsg;
 use crate::store::{Table, Write};
 use crate::truth::REFRESH_MS;
@@ -31,7 +32,9 @@ impl DocumentsState {
             let newest =
                 if sp.ledger.has_floors() { sp.chat.page(&At::Newest, 1).messages.last().map(|m| m.key) } else { None };
             let open = newest.is_some_and(|k| sp.ledger.safe(&me) <= k.stamp && now > k.stamp.ms());
-            if let Some(statement) = sp.ledger.draft(incarnation, at, floor, None, stale || open) {
+            sp.turn = sp.turn.wrapping_add(1);
+            let due = sp.turn.is_multiple_of(1 + sp.sync.peers().count() / STATEMENT_PEERS);
+            if due && let Some(statement) = sp.ledger.draft(incarnation, at, floor, None, stale || open) {
                 sp.floor = sp.floor.max(statement.floor);
                 let signed = Signed::sign(statement, &id, &key);
                 let value = [&statement.floor.0.to_be_bytes()[..], &signed.encode()].concat();
