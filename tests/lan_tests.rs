@@ -62,6 +62,7 @@ scenarios! {
     configured_peer,
     one_host,
     full_mesh,
+    idle_mesh,
     join_two,
     join_ten,
     partition,

@@ -310,6 +310,19 @@ impl Node {
         line.trim().trim_end_matches(" kB").parse().unwrap_or_default()
     }
 
+    /// Processor time used so far, in ticks of a hundredth of a second.
+    ///
+    /// # Panics
+    /// Where the process is gone.
+    #[must_use]
+    pub fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it runs");
+        // After the name, which is in brackets and may hold anything: state is the first field, then the 12th and 13th.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = |i: usize| fields.get(i).and_then(|f| f.parse::<u64>().ok()).unwrap_or_default();
+        Duration::from_millis((ticks(11) + ticks(12)) * 10)
+    }
+
     /// What it printed on standard error, of all its starts.
     #[must_use]
     pub fn stderr(&self, lan: &Lan) -> String {

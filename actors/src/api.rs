@@ -2,6 +2,8 @@
 //! Times are milliseconds since 1970 (UTC); ids print in the one text form.
 
 mod briefing;
+mod care;
+mod custody;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,6 +13,8 @@ pub use cairn_crdt::kinds::order::OrderKey;
 use serde::{Deserialize, Serialize};
 
 pub use briefing::{Absent, Briefing, Cause, Line, MetAt, Missing, Side, SideMember, Wrote, Wrotes};
+pub use care::{BackedUp, Checkup, Compacted, Finding, Health, Restored};
+pub use custody::{Custody, DocumentCustody, Holder};
 
 /// How to start a node. The app fills it from flags and the settings file.
 #[derive(Debug, Clone, Default)]
@@ -82,6 +86,9 @@ pub struct Peer {
     pub badge: Badge,
     /// When it was last heard.
     pub last_seen: Option<u64>,
+    /// How far its own clock is ahead of the time agreed on here, in milliseconds, once measured.
+    #[serde(default)]
+    pub clock_offset_ms: Option<i64>,
     /// The direct conversation with it.
     pub conversation: SpaceId,
 }
@@ -147,7 +154,8 @@ pub struct Preview {
 pub enum DeliveryState {
     /// Durable here, nowhere else yet.
     Queued,
-    /// Durable on a device that is not its addressee.
+    /// Durable on a device that is not its addressee and passes it on. Only where members serve each other: a direct
+    /// message is held by its two devices alone.
     Carried,
     /// Durable at one addressee or more.
     Delivered,
@@ -184,6 +192,15 @@ pub struct Message {
     pub delivered_to: u32,
     /// Addressees in all.
     pub members: u32,
+    /// Addressees who say that they have read it.
+    #[serde(default)]
+    pub read_by: u32,
+    /// While addressees lack it: devices beside its author that hold it and pass it on to them.
+    #[serde(default)]
+    pub carried_by: u32,
+    /// It came after its device had stated that it writes nothing so early any more (a restored backup, most likely).
+    #[serde(default)]
+    pub late: bool,
     /// Whether nothing can come before it any more; `None` in an Everyone room, where nobody knows who is a member.
     #[serde(default)]
     pub is_final: Option<bool>,
@@ -394,6 +411,9 @@ pub struct Status {
     /// Entries here that need a newer Cairn than this one; as far as they were looked at.
     #[serde(default)]
     pub needs_newer: u64,
+    /// Whether others are told how far the person here has read.
+    #[serde(default)]
+    pub read_receipts: bool,
     /// What is wrong, in one sentence each; empty when all is well.
     pub troubles: Vec<String>,
 }
@@ -405,99 +425,6 @@ pub struct InterfaceInfo {
     pub name: String,
     /// Its addresses.
     pub addresses: Vec<std::net::IpAddr>,
-}
-
-/// What a check found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Checkup {
-    /// One thing looked at each.
-    pub findings: Vec<Finding>,
-    /// Logs in the store.
-    pub logs: u64,
-    /// Entries in them.
-    pub entries: u64,
-    /// Entries whose payloads were erased.
-    pub erased: u64,
-    /// Bytes that entries and payloads take.
-    pub bytes: u64,
-    /// Length of the store's file.
-    pub file_bytes: u64,
-    /// Signatures that were checked.
-    pub signatures: u64,
-}
-
-impl Checkup {
-    /// Whether nothing is damaged.
-    #[must_use]
-    pub fn healthy(&self) -> bool {
-        self.findings.iter().all(|f| f.health != Health::Damaged)
-    }
-
-    /// Adds what was repaired before the check, a sentence each.
-    pub fn repaired(&mut self, sentences: Vec<String>) {
-        let finding = |message| Finding { check: "repaired".into(), health: Health::Warning, message };
-        self.findings.extend(sentences.into_iter().map(finding));
-    }
-}
-
-/// One thing that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finding {
-    /// Stable name of what was looked at.
-    pub check: String,
-    /// How it is.
-    pub health: Health,
-    /// One sentence.
-    pub message: String,
-}
-
-/// How something is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Health {
-    /// As it should be.
-    Ok,
-    /// It works, and somebody should look at it.
-    Warning,
-    /// It is damaged, or in the way.
-    Damaged,
-}
-
-/// Room that was given back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Compacted {
-    /// Length of the store's file before.
-    pub before: u64,
-    /// And after.
-    pub after: u64,
-}
-
-/// A backup that was written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BackedUp {
-    /// The file.
-    pub file: PathBuf,
-    /// The device that it holds the key of.
-    pub id: DeviceId,
-    /// When it was written.
-    pub created: u64,
-    /// Entries in it.
-    pub entries: u64,
-    /// Its length.
-    pub bytes: u64,
-}
-
-/// A backup that was restored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Restored {
-    /// The device that this folder is now.
-    pub id: DeviceId,
-    /// When the backup was written.
-    pub created: u64,
-    /// Entries in it.
-    pub entries: u64,
-    /// Where what it replaced is kept.
-    pub kept: Option<PathBuf>,
 }
 
 /// What happened. Subscribers that fall behind get [`Event::Lagged`] and ask again.
@@ -527,6 +454,12 @@ pub enum Event {
         delivered_to: u32,
         /// Addressees in all.
         members: u32,
+        /// Addressees who say that they have read it.
+        #[serde(default)]
+        read_by: u32,
+        /// While addressees lack it: devices beside its author that hold it and pass it on to them.
+        #[serde(default)]
+        carried_by: u32,
         /// What became of it.
         state: DeliveryState,
     },

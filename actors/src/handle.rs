@@ -4,12 +4,12 @@
 
 use std::path::{Path, PathBuf};
 
-use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
+use cairn_crdt::ids::{DeviceId, DocumentId, MessageId, NetworkId, SpaceId};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::api::{
-    ApiError, BackedUp, Briefing, Checkup, Compacted, Conversation, Event, Member, Message, Network, OrderKey, Page,
-    PageAt, Peer, Receipt, Restored, Retention, Said, Status,
+    ApiError, BackedUp, Briefing, Checkup, Compacted, Conversation, Custody, Event, Member, Message, Network, OrderKey,
+    Page, PageAt, Peer, Receipt, Restored, Retention, Said, Status,
 };
 
 /// The answer to a request.
@@ -43,6 +43,8 @@ pub enum Request {
     Message(SpaceId, MessageId, Reply<Message>),
     /// See [`Handle::receipts`].
     Receipts(SpaceId, MessageId, Reply<Vec<Receipt>>),
+    /// See [`Handle::custody`].
+    Custody(SpaceId, Option<DocumentId>, Reply<Custody>),
     /// See [`Handle::members`].
     Members(SpaceId, Reply<Vec<Member>>),
     /// See [`Handle::mark_read`].
@@ -69,6 +71,8 @@ pub enum Request {
     SetPetname(DeviceId, Option<String>, Reply<Peer>),
     /// See [`Handle::set_away`].
     SetAway(bool, Reply<()>),
+    /// See [`Handle::set_read_receipts`].
+    SetReadReceipts(bool, Reply<Status>),
     /// See [`Handle::settings_changed`].
     SettingsChanged(Reply<()>),
     /// See [`Handle::kill`].
@@ -213,6 +217,14 @@ impl Handle {
         self.ask(|r| Request::Members(conversation, r)).await
     }
 
+    /// Who holds a conversation, or one document of it, up to where, and when each was last seen.
+    ///
+    /// # Errors
+    /// `no_such_conversation`, `stopped`.
+    pub async fn custody(&self, conversation: SpaceId, document: Option<DocumentId>) -> Result<Custody, ApiError> {
+        self.ask(|r| Request::Custody(conversation, document, r)).await
+    }
+
     /// Everything up to `key` is read.
     ///
     /// # Errors
@@ -309,6 +321,15 @@ impl Handle {
     /// `stopped`.
     pub async fn set_away(&self, away: bool) -> Result<(), ApiError> {
         self.ask(|r| Request::SetAway(away, r)).await
+    }
+
+    /// Whether others are told how far the person here has read; kept in the settings file. What was told before is not
+    /// taken back.
+    ///
+    /// # Errors
+    /// `bad_settings`, `settings_not_saved`, `stopped`.
+    pub async fn set_read_receipts(&self, told: bool) -> Result<Status, ApiError> {
+        self.ask(|r| Request::SetReadReceipts(told, r)).await
     }
 
     /// The settings file was changed: read it again.

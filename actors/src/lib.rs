@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod care;
+mod custody;
 pub mod data;
 pub mod discovery;
 pub mod documents;

@@ -245,6 +245,10 @@ pub const NAME_MAX: usize = 64;
 pub const PAGE_MAX: usize = 2_000;
 /// Events held for a slow subscriber before it is told to ask again.
 pub const EVENTS: usize = 4_096;
+/// Devices and documents listed when somebody asks who holds a conversation.
+pub const CUSTODY_LISTED: usize = 1_024;
+/// Entries read to say up to when a device holds a conversation; of the rest it is not said.
+pub const CUSTODY_READS: usize = 256;
 /// Longest line on the local socket in bytes.
 pub const LOCAL_LINE_MAX: usize = 1024 * 1024;
 /// Connections to the local socket.

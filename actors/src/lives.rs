@@ -106,6 +106,7 @@ impl Life {
         if let Some(events) = events {
             wiring.events = events;
         }
+        wiring.read_receipts = settings.0.read_receipts.into();
         let wiring = Arc::new(wiring);
         *wiring.keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(keep);
         if !troubles.is_empty() {

@@ -288,6 +288,7 @@ impl RootState {
                 wiring.presence.cast(PresenceMsg::SayNow);
                 let _ = reply.send(Ok(()));
             }
+            Request::SetReadReceipts(told, reply) => drop(reply.send(self.set_read_receipts(told))),
             Request::SettingsChanged(reply) => drop(reply.send(self.reload())),
             Request::Kill(name, reply) => drop(reply.send(self.kill(&name))),
             Request::Care(care) => self.care(me, care, place),
@@ -306,17 +307,10 @@ impl RootState {
 
     fn set_name(&mut self, name: &str) -> Result<Status, ApiError> {
         let name = clean_name(name).ok_or_else(|| ApiError::new("bad_name", StartError::BadName.to_string()))?;
-        // Read anew: the window may have kept its look in the same file meanwhile.
-        let mut settings = match &self.settings_file {
-            Some(path) => Settings::load(path).map_err(|e| ApiError::new("bad_settings", e.to_string()))?,
-            None => self.settings.clone(),
-        };
+        let mut settings = self.settings_now()?;
         settings.name = Some(name.clone());
         settings.named = true;
-        if let Some(path) = &self.settings_file {
-            settings.save(path).map_err(|e| ApiError::new("settings_not_saved", e.to_string()))?;
-        }
-        self.settings = settings;
+        self.keep(settings)?;
         self.renamed(name, true);
         Ok(self.spec.wiring.status())
     }
@@ -333,6 +327,38 @@ impl RootState {
         wiring.emit(Event::Status(Box::new(wiring.status())));
     }
 
+    fn set_read_receipts(&mut self, told: bool) -> Result<Status, ApiError> {
+        let mut settings = self.settings_now()?;
+        settings.read_receipts = told;
+        self.keep(settings)?;
+        self.take_read_receipts();
+        Ok(self.spec.wiring.status())
+    }
+
+    /// The next statements say how far the person has read, or no longer do.
+    fn take_read_receipts(&self) {
+        let (wiring, told) = (&self.spec.wiring, self.settings.read_receipts);
+        if wiring.read_receipts.swap(told, Ordering::Relaxed) != told {
+            wiring.emit(Event::Status(Box::new(wiring.status())));
+        }
+    }
+
+    /// Read anew: the window may have kept its look in the same file meanwhile.
+    fn settings_now(&self) -> Result<Settings, ApiError> {
+        match &self.settings_file {
+            Some(path) => Settings::load(path).map_err(|e| ApiError::new("bad_settings", e.to_string())),
+            None => Ok(self.settings.clone()),
+        }
+    }
+
+    fn keep(&mut self, settings: Settings) -> Result<(), ApiError> {
+        if let Some(path) = &self.settings_file {
+            settings.save(path).map_err(|e| ApiError::new("settings_not_saved", e.to_string()))?;
+        }
+        self.settings = settings;
+        Ok(())
+    }
+
     fn reload(&mut self) -> Result<(), ApiError> {
         let Some(path) = &self.settings_file else { return Ok(()) };
         let settings = Settings::load(path).map_err(|e| ApiError::new("bad_settings", e.to_string()))?;
@@ -342,6 +368,7 @@ impl RootState {
             self.renamed(name, settings.named);
         }
         self.settings = settings;
+        self.take_read_receipts();
         Ok(())
     }
 

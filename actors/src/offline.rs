@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use cairn_crdt::ids::{DeviceId, Incarnation, MessageId, NetworkId, SpaceId};
+use cairn_crdt::ids::{DeviceId, DocumentId, Incarnation, MessageId, NetworkId, SpaceId};
 use cairn_crdt::kinds::chat::PageAt as At;
 use cairn_crdt::network::{Networks, Standing};
 
 use crate::api::{
-    ApiError, Conversation, ConversationKind, DeliveryState, Message, Network, NetworkState, Page, PageAt, Peer,
-    Receipt, Said, Status,
+    ApiError, Conversation, ConversationKind, Custody, DeliveryState, Message, Network, NetworkState, Page, PageAt,
+    Peer, Receipt, Said, Status,
 };
 use crate::documents::{briefings, check_body, load_networks, no_conversation, no_message, show, spaces_of};
 use crate::env::Env;
@@ -89,7 +89,9 @@ impl Offline {
             discovery: false,
             data: data.to_path_buf(),
         };
-        let wiring = Wiring::new(env, opened.key, Incarnation([0; 16]), store, Arc::new(Nowhere), people, about);
+        let told = opened.settings.read_receipts;
+        let mut wiring = Wiring::new(env, opened.key, Incarnation([0; 16]), store, Arc::new(Nowhere), people, about);
+        wiring.read_receipts = told.into();
         *wiring.keep.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Box::new(opened.folder));
         Ok(Self { wiring, networks, own })
     }
@@ -246,6 +248,14 @@ impl Offline {
             out.push(briefings::show(reunion, &self.wiring, &titles, &mut spaces));
         }
         Ok(out)
+    }
+
+    /// Who holds a conversation, or one document of it, as far as the store knows.
+    ///
+    /// # Errors
+    /// `no_such_conversation`, `store_failed`.
+    pub fn custody(&self, conversation: SpaceId, document: Option<DocumentId>) -> Result<Custody, ApiError> {
+        Ok(crate::custody::of(&self.space(conversation)?, document, &self.wiring))
     }
 
     /// Every network known.

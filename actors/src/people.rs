@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::{Badge, Peer, PeerState};
 use crate::link::Link;
+use crate::proto::clock;
 use crate::proto::session::{MAX_CLAIMS, clean_name};
 use crate::store::{Store, StoreError, Table, Write};
 
@@ -58,6 +59,8 @@ struct Person {
 struct Online {
     link: Arc<dyn Link>,
     away: bool,
+    /// How far its clock is ahead of mesh time, in milliseconds.
+    clock: Option<i64>,
 }
 
 impl std::fmt::Debug for Online {
@@ -159,7 +162,7 @@ impl People {
             r.addresses.truncate(MAX_ADDRESSES);
         });
         if let Some(p) = self.lock().all.get_mut(&device) {
-            p.state = Some(Online { link, away: false });
+            p.state = Some(Online { link, away: false, clock: None });
         }
     }
 
@@ -179,6 +182,15 @@ impl People {
         let mut inner = self.lock();
         let state = inner.all.get_mut(&device).and_then(|p| p.state.as_mut());
         state.is_some_and(|s| std::mem::replace(&mut s.away, away) != away)
+    }
+
+    /// How far the clock of a device that is here is ahead of mesh time, in milliseconds. `true` where a person is told
+    /// something else of it than before.
+    pub fn clock(&self, device: DeviceId, offset_ms: i64) -> bool {
+        let mut inner = self.lock();
+        let state = inner.all.get_mut(&device).and_then(|p| p.state.as_mut());
+        let told = |offset: Option<i64>| offset.and_then(clock::words);
+        state.is_some_and(|s| told(s.clock.replace(offset_ms)) != told(s.clock))
     }
 
     /// A device was heard.
@@ -280,6 +292,7 @@ impl People {
             rtt_ms: p.state.as_ref().map(|s| s.link.rtt().as_secs_f64() * 1000.0),
             badge: badge(p),
             last_seen: r.last_seen,
+            clock_offset_ms: p.state.as_ref().and_then(|s| s.clock),
             conversation: SpaceId::direct(&self.me.principal(), &id.principal()),
         }
     }

@@ -215,6 +215,11 @@ impl PresenceState {
         let votes = self.wiring.people.may_vote(&peer, &self.wiring.networks());
         let mut mesh = self.wiring.mesh.machine.lock().unwrap_or_else(PoisonError::into_inner);
         mesh.heard(peer, clock, round_trip, votes, then);
+        let ahead = mesh.offset_of(&peer).map(|raw| raw.saturating_sub(mesh.offset()));
+        drop(mesh);
+        if ahead.is_some_and(|ms| self.wiring.people.clock(peer, ms)) {
+            self.changed(&peer);
+        }
     }
 
     fn up(&mut self, info: &SessionInfo, now: Duration) {

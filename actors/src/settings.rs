@@ -11,6 +11,8 @@
 //! | `discovery` | whether to send and hear beacons | `true` |
 //! | `theme` | `system`, `light`, `dark`, `sunlight` or `night` | `system` |
 //! | `scale` | size of the window's contents, 0.5 to 3.0 | `1.0` |
+//! | `details` | whether the window shows the details column where there is room | `true` |
+//! | `read_receipts` | whether others are told how far this device's person has read | `true` |
 //!
 //! The file is at most 64 KiB. A bad one is reported with line and column and never written over.
 
@@ -33,7 +35,7 @@ pub const SCALE: std::ops::RangeInclusive<f32> = 0.5..=3.0;
 const INTERFACE_MAX: usize = 256;
 
 /// Every key, with what it takes, in the order of the schema.
-pub const KEYS: [(&str, &str); 9] = [
+pub const KEYS: [(&str, &str); 10] = [
     ("name", "a display name of 1 to 64 bytes; empty for the host's or user's"),
     ("named", "true or false"),
     ("port", "a port from 1 to 65535; empty for any"),
@@ -43,6 +45,7 @@ pub const KEYS: [(&str, &str); 9] = [
     ("theme", "system, light, dark, sunlight or night"),
     ("scale", "a number from 0.5 to 3.0"),
     ("details", "true or false"),
+    ("read_receipts", "true or false"),
 ];
 
 /// Colours of the window.
@@ -89,6 +92,8 @@ pub struct Settings {
     pub scale: f32,
     /// Whether the window shows the details column where there is room.
     pub details: bool,
+    /// Whether others are told how far this device's person has read.
+    pub read_receipts: bool,
 }
 
 impl Default for Settings {
@@ -103,6 +108,7 @@ impl Default for Settings {
             theme: ThemeChoice::System,
             scale: 1.0,
             details: true,
+            read_receipts: true,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! hold of it. Plain state and methods; the documents actor owns it and does what it asks.
 
 mod forks;
+mod delivery;
 mod gone;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,18 +11,17 @@ use std::sync::Arc;
 use cairn_crdt::author::Author;
 use cairn_crdt::document::Outcome;
 use cairn_crdt::entry::Entry;
+use cairn_crdt::frontier::NodeHash;
 use cairn_crdt::hlc::{Hlc, MAX_AHEAD_MS};
 use cairn_crdt::ids::{DeviceId, DocumentId, Kind, LogId, MessageId, NetworkId, SpaceId};
-use cairn_crdt::kinds::chat::{
-    ChatAuthor, ChatSegment, Conversation, Draft, MessageView, PageAt as At, Span, week_start,
-};
+use cairn_crdt::kinds::chat::{ChatAuthor, ChatSegment, Conversation, Draft, PageAt as At, Span, week_start};
 use cairn_crdt::kinds::control::{ControlLog, Setting};
 use cairn_crdt::kinds::order::OrderKey;
 use cairn_crdt::kinds::profile::{Profile, set_name};
 use cairn_crdt::known::Known;
 use cairn_crdt::ledger::Ledger;
 use cairn_crdt::period::period_of;
-use cairn_crdt::replica::{Access, Replica, Tip, lies_in};
+use cairn_crdt::replica::{Access, Replica, Tip};
 use cairn_crdt::sync::SpaceSync;
 
 use crate::limits::BATCH_BYTES;
@@ -31,6 +31,8 @@ use crate::retention::Record;
 use crate::store::{Store, StoreError};
 use crate::wiring::Wiring;
 use forks::Aside;
+pub use delivery::Fate;
+use delivery::Held;
 use gone::Governing;
 pub use gone::Moved;
 
@@ -86,11 +88,19 @@ pub struct Space {
     pub floor: Hlc,
     /// Turns to make a statement that have come.
     pub turn: usize,
+    /// The lowest place at which something arrived below the read mark since the person read on: what is at it or after
+    /// it is not said to be read.
+    unseen: Option<OrderKey>,
+    unseen_saved: bool,
+    /// Entries that came after a floor above them had been stated.
+    pub(crate) late: BTreeSet<(LogId, u64)>,
+    /// Nodes of frontiers that the store has.
+    pub(crate) kept_nodes: BTreeSet<NodeHash>,
     pens: BTreeMap<DocumentId, Pen<ChatAuthor>>,
     profiles: BTreeMap<DeviceId, Profile>,
     profile_pen: Option<Pen<Author>>,
-    held: BTreeMap<DeviceId, BTreeMap<LogId, u64>>,
-    own: BTreeMap<(LogId, u64), MessageId>,
+    held: BTreeMap<DeviceId, BTreeMap<LogId, Held>>,
+    pub(crate) own: BTreeMap<(LogId, u64), MessageId>,
     recent: Vec<DocumentId>,
     governing: Governing,
     me: DeviceId,
@@ -124,6 +134,10 @@ impl Space {
             ledger: Ledger::new(id, me, access),
             floor: Hlc::default(),
             turn: 0,
+            unseen: None,
+            unseen_saved: true,
+            late: BTreeSet::new(),
+            kept_nodes: BTreeSet::new(),
             pens: BTreeMap::new(),
             profiles: BTreeMap::new(),
             profile_pen: None,
@@ -143,6 +157,7 @@ impl Space {
             space.apply_profile(&log.device, &entries.into_iter().map(|s| s.entry).collect::<Vec<_>>());
         }
         space.read_held(wiring)?;
+        space.read_late(wiring)?;
         space.read_statements(&tips.iter().map(|(l, _)| *l).collect::<Vec<_>>(), wiring)?;
         space.ensure(&At::Newest, 1, wiring)?;
         Ok(space)
@@ -427,80 +442,6 @@ impl Space {
             }
         }
         Ok(())
-    }
-
-    // --- What others hold
-
-    fn read_held(&mut self, wiring: &Wiring) -> Result<(), StoreError> {
-        for (key, value) in wiring.store.scan(crate::store::Table::Durable, &self.id.0)? {
-            let parts = key.get(32..64).zip(key.get(64..)).zip(value.get(..8));
-            let Some(((device, log), seq)) = parts else { continue };
-            if let (Ok(device), Ok(log), Ok(seq)) =
-                (<[u8; 32]>::try_from(device), <[u8; LogId::LEN]>::try_from(log), <[u8; 8]>::try_from(seq))
-            {
-                let logs = self.held.entry(DeviceId(device)).or_default();
-                logs.insert(LogId::from_bytes(&log), u64::from_be_bytes(seq));
-            }
-        }
-        Ok(())
-    }
-
-    /// A peer holds these logs durably up to there. Returns our own messages that this is news for, and keys
-    /// and values of [`crate::store::Table::Durable`] to store.
-    pub fn holds(
-        &mut self,
-        peer: DeviceId,
-        logs: &[(LogId, u64)],
-        me: &DeviceId,
-    ) -> (Vec<MessageId>, Vec<crate::store::Row>) {
-        let mut news = Vec::new();
-        let mut writes = Vec::new();
-        let held = self.held.entry(peer).or_default();
-        for (log, seq) in logs {
-            // What a peer claims beyond what exists here says nothing about what we know.
-            let seq = (*seq).min(self.sync.replica().durable(log).seq);
-            let before = held.get(log).copied().unwrap_or(0);
-            if seq <= before {
-                continue;
-            }
-            held.insert(*log, seq);
-            if log.device == *me {
-                news.extend(self.own.range((*log, before + 1)..=(*log, seq)).map(|(_, id)| *id));
-                let key = [&self.id.0[..], &peer.0, &log.to_bytes()].concat();
-                writes.push((key, seq.to_be_bytes().to_vec()));
-            }
-        }
-        (news, writes)
-    }
-
-    /// Our own logs whose messages are in memory.
-    pub(crate) fn own_logs(&self) -> impl Iterator<Item = LogId> {
-        self.own.keys().map(|(log, _)| *log)
-    }
-
-    /// A peer holds everything that we hold.
-    pub fn holds_all(&mut self, peer: DeviceId, me: &DeviceId) -> (Vec<MessageId>, Vec<crate::store::Row>) {
-        // What is gone there was not compared.
-        let window = self.sync.window(&peer);
-        let documents: Vec<_> = self.sync.replica().documents().filter(|d| !lies_in(d, &window)).collect();
-        let logs: Vec<_> = documents
-            .iter()
-            .flat_map(|d| self.sync.replica().frontier(d).map(|(l, t)| (l, t.seq)).collect::<Vec<_>>())
-            .collect();
-        self.holds(peer, &logs, me)
-    }
-
-    /// The devices that a message is for, and whether each is known to hold it. Without oneself for one's own message,
-    /// without its author for another's.
-    #[must_use]
-    pub fn delivery(&self, message: &MessageView<'_>, members: &[DeviceId], me: &DeviceId) -> Vec<(DeviceId, bool)> {
-        let author = message.key.device;
-        let stated: BTreeSet<_> = self.ledger.holders(&message.log, message.seq).collect();
-        let acked =
-            |d: &DeviceId| self.held.get(d).and_then(|l| l.get(&message.log)).is_some_and(|s| *s >= message.seq);
-        let holds = |d: &DeviceId| *d == *me || stated.contains(d) || acked(d);
-        let own = (author != *me).then_some(*me);
-        members.iter().copied().chain(own).filter(|d| *d != author).map(|d| (d, holds(&d))).collect()
     }
 
     /// The devices that messages here are for, without oneself, and how many of them are connected.

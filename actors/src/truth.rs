@@ -1,17 +1,30 @@
-//! What a space knows from statements: its ledger read from the store, and the arithmetic of delivery and of the final
-//! line over it.
+//! What a space knows from statements: its ledger read from the store, the final line, and entries that came below it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use cairn_crdt::frontier::{End, Tree};
+use cairn_crdt::entry::Entry;
+use cairn_crdt::frontier::{End, NodeHash, Tree};
 use cairn_crdt::hlc::Hlc;
-use cairn_crdt::ids::{DeviceId, LogId};
+use cairn_crdt::ids::{DeviceId, Incarnation, LogId, MessageId, SpaceId};
 use cairn_crdt::kinds::order::OrderKey;
 use cairn_crdt::replica::counts;
 
 use crate::space::{Space, SpaceKind};
 use crate::store::{StoreError, Table, Write};
 use crate::wiring::Wiring;
+
+/// Keys of [`Table::Statements`] that hold a node of a frontier: space, this, hash.
+const NODE: [u8; 1] = *b"n";
+/// Nodes kept before those that no frontier uses any more are looked for.
+const KEPT_NODES: usize = 1_024;
+/// Keys of [`Table::Meta`] that mark a late entry: this, space, log, number.
+const LATE: &[u8] = b"late/";
+
+fn late_key(space: &SpaceId, entry: Option<(LogId, u64)>) -> Vec<u8> {
+    let entry = entry.map(|(log, seq)| [&log.to_bytes()[..], &seq.to_be_bytes()].concat());
+    [LATE, &space.0, &entry.unwrap_or_default()].concat()
+}
 
 /// Our statement is made again after so many milliseconds, so that others know that we were here.
 pub const REFRESH_MS: u64 = 3_600_000;
@@ -21,15 +34,27 @@ impl Space {
     pub(crate) fn read_statements(&mut self, logs: &[LogId], wiring: &Wiring) -> Result<(), StoreError> {
         self.owed.extend(logs);
         self.frontier_changed();
-        for (_, value) in wiring.store.scan(Table::Statements, &self.id.0)? {
+        let mut nodes: BTreeMap<NodeHash, Vec<u8>> = BTreeMap::new();
+        let mut statements = Vec::new();
+        for (key, value) in wiring.store.scan(Table::Statements, &self.id.0)? {
+            match key.get(32..).and_then(|k| k.split_first_chunk::<1>()) {
+                Some((&NODE, hash)) if hash.len() == 32 => {
+                    drop(<[u8; 32]>::try_from(hash).map(|hash| nodes.insert(hash, value)));
+                }
+                _ => statements.push(value),
+            }
+        }
+        for value in statements {
             let Some((safe, bytes)) = value.split_first_chunk::<8>() else { continue };
             // One that is damaged is brought again by whoever has it.
-            let Some(signed) = self.ledger.stored(bytes) else { continue };
+            let Some((signed, root)) = self.ledger.stored(bytes) else { continue };
             if signed.statement.device == wiring.me {
                 self.floor = signed.statement.floor;
             }
-            self.ledger.restore(signed, Hlc(u64::from_be_bytes(*safe)), None);
+            let tree = root.and_then(|root| self.ledger.rebuild(root, |hash| nodes.get(hash).map(Vec::as_slice)));
+            self.ledger.restore(signed, Hlc(u64::from_be_bytes(*safe)), tree);
         }
+        self.kept_nodes = nodes.into_keys().collect();
         Ok(())
     }
 
@@ -64,17 +89,77 @@ impl Space {
     /// What of the ledger is not in the store yet.
     pub(crate) fn statement_writes(&mut self) -> Vec<Write> {
         let space = self.id;
-        let row = |(device, signed, safe, _): cairn_crdt::ledger::Row| {
-            let value = [&safe.0.to_be_bytes()[..], &signed.encode()].concat();
-            Write::Put(Table::Statements, [&space.0[..], &device.0].concat(), value)
-        };
-        self.ledger.unsaved().into_iter().map(row).collect()
+        let rows = self.ledger.unsaved();
+        let mut writes = Vec::new();
+        let key = |hash: &NodeHash| [&space.0[..], &NODE, hash].concat();
+        for (device, signed, safe, tree) in rows {
+            let nodes = tree.nodes(&mut self.kept_nodes).into_iter();
+            writes.extend(nodes.map(|(hash, bytes)| Write::Put(Table::Statements, key(&hash), bytes)));
+            let value = [&safe.0.to_be_bytes()[..], &signed.encode(), &tree.root()].concat();
+            writes.push(Write::Put(Table::Statements, [&space.0[..], &device.0].concat(), value));
+        }
+        if !writes.is_empty() && self.kept_nodes.len() > KEPT_NODES {
+            let mut used = BTreeSet::new();
+            self.ledger.trees().for_each(|t| t.hashes(&mut used));
+            // Not before half of them are of no use: else each call would look through all.
+            if self.kept_nodes.len() > used.len().saturating_mul(2) {
+                let stale: Vec<_> = self.kept_nodes.difference(&used).collect();
+                writes.extend(stale.into_iter().map(|hash| Write::Delete(Table::Statements, key(hash))));
+                self.kept_nodes.retain(|hash| used.contains(hash));
+            }
+        }
+        writes
     }
 
-    /// How far a device is known to hold each of our own logs whose messages are in memory.
-    pub(crate) fn own_held(&self, device: &DeviceId) -> Vec<(LogId, u64)> {
-        let own: BTreeSet<LogId> = self.own_logs().collect();
-        own.into_iter().map(|log| (log, self.ledger.held(device, &log))).filter(|(_, seq)| *seq > 0).collect()
+    // --- Entries below a floor
+
+    /// Reads which entries are marked.
+    pub(crate) fn read_late(&mut self, wiring: &Wiring) -> Result<(), StoreError> {
+        for (key, _) in wiring.store.scan(Table::Meta, &late_key(&self.id, None))? {
+            let id = key.get(LATE.len() + 32..).and_then(|k| k.split_at_checked(LogId::LEN));
+            let Some((log, seq)) = id else { continue };
+            if let (Ok(log), Ok(seq)) = (<[u8; LogId::LEN]>::try_from(log), <[u8; 8]>::try_from(seq)) {
+                self.late.insert((LogId::from_bytes(&log), u64::from_be_bytes(seq)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks those of newly durable entries that their device had promised not to write any more: they stand below a
+    /// floor of it, though all that it wrote before stating that floor was here.
+    pub(crate) fn note_late(&mut self, entries: &[Arc<Entry>], me: &DeviceId) -> Vec<Write> {
+        if !self.ledger.has_floors() {
+            return Vec::new();
+        }
+        let late = entries.iter().map(|e| e.header()).filter(|h| h.log.device != *me && counts(&h.log.document));
+        let late = late.filter(|h| h.hlc < self.ledger.safe(&h.log.device)).map(|h| (h.log, h.seq)).collect();
+        self.mark_late(late)
+    }
+
+    /// Our own device stated a floor that this start of it did not know of: nothing is written below it any more, and
+    /// what was is marked here as it is at others.
+    pub(crate) fn floor_elsewhere(&mut self, floor: Hlc, stated_by: Incarnation, wiring: &Wiring) -> Vec<Write> {
+        self.floor = self.floor.max(floor);
+        if stated_by == wiring.incarnation {
+            return Vec::new();
+        }
+        let principal = wiring.me.principal();
+        let below = |id: &MessageId| self.chat.get(&principal, id).is_some_and(|m| m.sent < floor);
+        let ours = self.own.iter().filter(|((log, _), id)| log.incarnation == wiring.incarnation && below(id));
+        let late = ours.map(|(entry, _)| *entry).collect();
+        self.mark_late(late)
+    }
+
+    fn mark_late(&mut self, late: Vec<(LogId, u64)>) -> Vec<Write> {
+        let space = self.id;
+        let new = late.into_iter().filter(|entry| self.late.insert(*entry));
+        new.map(|entry| Write::Put(Table::Meta, late_key(&space, Some(entry)), Vec::new())).collect()
+    }
+
+    /// Whether an entry came after a floor above it had been stated.
+    #[must_use]
+    pub fn is_late(&self, log: &LogId, seq: u64) -> bool {
+        self.late.contains(&(*log, seq))
     }
 
     /// Whose promise is still missing before nothing can come before a message any more; `None` where nothing is ever

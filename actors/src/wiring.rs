@@ -134,6 +134,8 @@ pub struct Wiring {
     pub newer: AtomicU64,
     /// The person is away.
     pub away: AtomicBool,
+    /// Others are told how far the person has read.
+    pub read_receipts: AtomicBool,
     /// Mesh time.
     pub mesh: Mesh,
     /// The networks that this device is in.
@@ -193,6 +195,7 @@ impl Wiring {
             known: Known::this_build(),
             newer: AtomicU64::new(0),
             away: AtomicBool::new(false),
+            read_receipts: AtomicBool::new(true),
             mesh: Mesh::default(),
             networks: RwLock::default(),
             serial: AtomicU64::new(1),
@@ -326,6 +329,7 @@ impl Wiring {
             named: about.named,
             clock_offset_ms: self.mesh.offset_ms(),
             needs_newer: self.newer.load(Ordering::Relaxed),
+            read_receipts: self.read_receipts.load(Ordering::Relaxed),
             troubles: self.troubles.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect(),
         }
     }

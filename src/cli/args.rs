@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use cairn_crdt::ids::NetworkId;
+use cairn_crdt::ids::{DocumentId, NetworkId};
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::retention::Keep;
@@ -141,8 +141,16 @@ Examples:
         #[arg(long, short)]
         follow: bool,
     },
-    /// What became of a message, a line a member: queued or delivered
-    #[command(after_help = "Example:\n  cairn receipts everyone report-17")]
+    /// What became of a message, a line a member: queued, carried, delivered or read
+    #[command(after_help = "\
+queued     on this device alone
+carried    not there yet, but another device holds it and passes it on when they meet (not in direct chats: those are
+           on their two devices alone)
+delivered  durable there
+read       on screen there, by a person who tells others so
+
+Example:
+  cairn receipts everyone report-17")]
     Receipts {
         /// Which conversation (see `cairn say --help`)
         #[arg(value_name = "CONV")]
@@ -150,6 +158,28 @@ Examples:
         /// The message's id, or the token that it was said with
         #[arg(value_parser = token)]
         message: String,
+    },
+    /// Who holds a conversation up to where, and when each was last seen
+    #[command(after_help = "\
+By what devices acknowledged and stated, also to others who passed it on. It asks nobody, so it tells of those who are
+away too. Without CONV a line a conversation; with it a line a device. `member` are those it is meant for: in a room the
+devices seen in the last 24 hours, this one among them.
+
+Examples:
+  cairn custody
+  cairn custody everyone
+  cairn custody everyone --documents          a line a part of the history
+  cairn --json custody everyone | jq -r 'select(.member and (.complete | not)) | .name'")]
+    Custody {
+        /// Which conversation (see `cairn say --help`) [default: all, a line each]
+        #[arg(value_name = "CONV")]
+        conversation: Option<ConvRef>,
+        /// Only this document, from `--documents`
+        #[arg(long, value_name = "ID", requires = "conversation", conflicts_with = "documents")]
+        document: Option<DocumentId>,
+        /// A line a document instead of one a device
+        #[arg(long, requires = "conversation")]
+        documents: bool,
     },
     /// How long a conversation is kept: show it, or set it
     #[command(after_help = "\
@@ -332,7 +362,7 @@ pub enum ConfigVerb {
         /// Which
         key: Option<String>,
     },
-    /// Change a setting; a running node takes up the name at once, the rest when it starts next
+    /// Change a setting; a running node takes up name and read_receipts at once, the rest when it starts next
     #[command(after_help = "\
 Settings:
   name        1 to 64 bytes; empty for the user's or machine's name
@@ -343,6 +373,8 @@ Settings:
   discovery   true or false
   theme       system, light, dark, sunlight or night
   scale       0.5 to 3.0
+  details     true or false: whether the window shows the details column
+  read_receipts  true or false: whether others are told how far you have read
 
 Examples:
   cairn config set peers 10.1.0.7:27475,10.1.0.8:27475
@@ -418,6 +450,9 @@ mod tests {
             "log #g --limit 3 --since 2h --follow",
             "log id:abc --since 2026-11-20T08:00:00+01:00",
             "receipts everyone token",
+            "custody",
+            "custody everyone --documents",
+            "custody @maya --json",
             "retention everyone",
             "retention @maya 4w",
             "retention @maya off",

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use cairn_actors::api::{
-    ApiError, Briefing, Conversation, Network, Page, PageAt, Peer, Receipt, Retention, Said, Status,
+    ApiError, Briefing, Conversation, Custody, Network, Page, PageAt, Peer, Receipt, Retention, Said, Status,
 };
 use cairn_actors::limits::LOCAL_OPEN_TIMEOUT;
-use cairn_crdt::ids::{MessageId, NetworkId, SpaceId};
+use cairn_crdt::ids::{DocumentId, MessageId, NetworkId, SpaceId};
 
 use super::offline::Offline;
 use crate::local::client::Client;
@@ -36,6 +36,8 @@ pub trait Backend {
     async fn page(&mut self, conversation: SpaceId, at: PageAt, limit: usize) -> Result<Page, ApiError>;
     /// What became of a message.
     async fn receipts(&mut self, conversation: SpaceId, id: MessageId) -> Result<Vec<Receipt>, ApiError>;
+    /// Who holds a conversation, or one document of it.
+    async fn custody(&mut self, conversation: SpaceId, document: Option<DocumentId>) -> Result<Custody, ApiError>;
     /// How long messages of a conversation are kept.
     async fn retention(&mut self, conversation: SpaceId) -> Result<Retention, ApiError>;
     /// Sets it, in seconds.
@@ -85,6 +87,9 @@ impl Backend for Client {
     }
     async fn receipts(&mut self, conversation: SpaceId, id: MessageId) -> Result<Vec<Receipt>, ApiError> {
         Self::receipts(self, conversation, id).await
+    }
+    async fn custody(&mut self, conversation: SpaceId, document: Option<DocumentId>) -> Result<Custody, ApiError> {
+        Self::custody(self, conversation, document).await
     }
     async fn retention(&mut self, conversation: SpaceId) -> Result<Retention, ApiError> {
         Self::retention(self, conversation).await

@@ -1,10 +1,11 @@
 //! What people read on a terminal: aligned, short, calm. Everything that comes from others passes [`plain`].
 
 use cairn_actors::api::{
-    BackedUp, Badge, Compacted, DeliveryState, Event, Finding, Health, LinkState, Message, Network, NetworkState, Peer,
-    PeerState, Receipt, Restored, Retention, Said, Status,
+    BackedUp, Badge, Compacted, Custody, DeliveryState, DocumentCustody, Event, Finding, Health, LinkState, Message,
+    Network, NetworkState, Peer, PeerState, Receipt, Restored, Retention, Said, Status,
 };
 use cairn_actors::care::checkup::size;
+use cairn_actors::proto::clock as skew;
 use jiff::tz::TimeZone;
 
 use super::text::{Style, pad, plain, plain_lines, table};
@@ -13,6 +14,8 @@ use super::time::{ago, clock, day};
 mod briefing;
 
 pub use briefing::briefing;
+/// People named in a sentence before "and n more".
+const NAMED: usize = 3;
 
 /// `n` of a thing, with the plural where due.
 fn count(n: u64, one: &str, many: &str) -> String {
@@ -38,6 +41,9 @@ pub fn status(s: &Status, running: bool, style: Style) -> Vec<String> {
             let addresses: Vec<String> = i.addresses.iter().map(ToString::to_string).collect();
             rows.push(("interface", format!("{} {}", plain(&i.name), addresses.join(", "))));
         }
+    }
+    if running && let Some(words) = skew::own(s.clock_offset_ms) {
+        rows.push(("clock", words));
     }
     rows.push(("data", plain(&s.data.to_string_lossy())));
     rows.push(("id", s.id.to_string()));
@@ -137,6 +143,7 @@ pub fn peers(peers: &[Peer], now: u64, style: Style) -> Vec<String> {
                 badge(p.badge).to_owned(),
                 p.address.map(|a| a.to_string()).unwrap_or_default(),
                 p.rtt_ms.filter(|_| p.state != PeerState::Offline).map(rtt).unwrap_or_default(),
+                p.clock_offset_ms.and_then(skew::words).map(|w| format!("clock {w}")).unwrap_or_default(),
             ]
         })
         .collect();
@@ -152,22 +159,34 @@ pub fn peers(peers: &[Peer], now: u64, style: Style) -> Vec<String> {
         .collect()
 }
 
+/// What became of a message at one, in a word.
+#[must_use]
+pub fn state(state: DeliveryState) -> &'static str {
+    match state {
+        DeliveryState::Queued => "queued",
+        DeliveryState::Carried => "carried",
+        DeliveryState::Delivered => "delivered",
+        DeliveryState::Read => "read",
+    }
+}
+
 /// What became of a message, in words.
 #[must_use]
-pub fn delivery(state: DeliveryState, delivered_to: u32, members: u32) -> String {
-    match state {
-        DeliveryState::Queued => "queued".to_owned(),
-        DeliveryState::Carried => "carried".to_owned(),
-        DeliveryState::Delivered if members == 1 => "delivered".to_owned(),
-        DeliveryState::Delivered => format!("delivered to {delivered_to} of {members}"),
-        DeliveryState::Read => "read".to_owned(),
+pub fn delivery(m: &Message) -> String {
+    match m.state {
+        DeliveryState::Carried => format!("carried by {}", m.carried_by),
+        DeliveryState::Delivered | DeliveryState::Read if m.members != 1 => {
+            let read = if m.read_by > 0 { format!(", read by {}", m.read_by) } else { String::new() };
+            format!("delivered to {} of {}{read}", m.delivered_to, m.members)
+        }
+        other => state(other).to_owned(),
     }
 }
 
 /// `say`.
 #[must_use]
 pub fn said(s: &Said, title: &str, style: Style) -> String {
-    format!("{} in {}  {}", delivery(s.state, 0, 1), plain(title), style.dim(&s.id.to_string()))
+    format!("{} in {}  {}", state(s.state), plain(title), style.dim(&s.id.to_string()))
 }
 
 /// That something needs a newer Cairn.
@@ -210,7 +229,9 @@ impl LogLines {
         let mut text = plain_lines(&body);
         let mut first = format!("{time}  {}  {}", self.style.bold(&name), text.next().unwrap_or_default());
         let rest: Vec<String> = text.map(|l| format!("       {l}")).collect();
-        let state = m.mine.then(|| self.style.dim(&format!("  · {}", delivery(m.state, m.delivered_to, m.members))));
+        let late = if m.late { self.style.yellow("  · late") } else { String::new() };
+        let state = m.mine.then(|| self.style.dim(&format!("  · {}", delivery(m))));
+        let state = Some(format!("{}{late}", state.unwrap_or_default())).filter(|s| !s.is_empty());
         if rest.is_empty() {
             first.push_str(&state.unwrap_or_default());
             lines.push(first);
@@ -235,10 +256,80 @@ pub fn receipts(receipts: &[Receipt], now: u64) -> Vec<String> {
         .iter()
         .map(|r| {
             let seen = r.last_seen.map(|at| format!("seen {}", ago(at, now))).unwrap_or_default();
-            vec![plain(&r.name), delivery(r.state, 1, 1), seen]
+            vec![plain(&r.name), state(r.state).to_owned(), seen]
         })
         .collect();
     table(&rows)
+}
+
+/// A point in time as people say it: the time of day, with the day where that is not clear.
+fn moment(ms: u64, zone: &TimeZone, now: u64) -> String {
+    if day(ms, zone) == day(now, zone) { clock(ms, zone) } else { format!("{}, {}", day(ms, zone), clock(ms, zone)) }
+}
+
+/// Who holds a conversation, in a sentence: "Everyone: 7 of 9 hold it; Medic-3 last seen 14:02".
+#[must_use]
+pub fn custody_line(c: &Custody, title: &str, zone: &TimeZone) -> String {
+    let now = super::time::now_ms();
+    let mut line = format!("{}: {} of {} hold it", plain(title), c.holders, c.members);
+    let lacking = c.devices.iter().filter(|h| h.member && !h.complete);
+    for h in lacking.clone().take(NAMED) {
+        let seen = h.last_seen.map_or("never seen".to_owned(), |at| format!("last seen {}", moment(at, zone, now)));
+        line.push_str(&format!("; {} {seen}", plain(&h.name)));
+    }
+    let more = lacking.count().saturating_sub(NAMED);
+    if more > 0 {
+        line.push_str(&format!("; {more} more lack some of it"));
+    }
+    line
+}
+
+/// `custody` of a conversation.
+#[must_use]
+pub fn custody(c: &Custody, title: &str, zone: &TimeZone, now: u64, style: Style) -> Vec<String> {
+    let rows: Vec<Vec<String>> = c
+        .devices
+        .iter()
+        .map(|h| {
+            let holds = match (h.complete, h.up_to, h.holds) {
+                (true, ..) => "all of it".to_owned(),
+                (false, Some(at), _) => format!("all before {}", moment(at, zone, now)),
+                (false, None, 0) => "nothing known".to_owned(),
+                (false, None, _) => "a part".to_owned(),
+            };
+            let ahead = if h.ahead > 0 { format!(", and {} more than is here", h.ahead) } else { String::new() };
+            let seen = match (h.me, h.state, h.last_seen) {
+                (true, ..) => "this device".to_owned(),
+                (_, PeerState::Online | PeerState::Away, _) => "here".to_owned(),
+                (.., Some(at)) => format!("last seen {}", moment(at, zone, now)),
+                (.., None) => "never seen".to_owned(),
+            };
+            let counts = if h.member { "" } else { "not counted" };
+            vec![
+                plain(&h.name),
+                format!("{} of {}", h.holds, c.entries),
+                format!("{holds}{ahead}"),
+                seen,
+                counts.into(),
+            ]
+        })
+        .collect();
+    let first = custody_line(c, title, zone);
+    [style.bold(&first)].into_iter().chain(table(&rows)).collect()
+}
+
+/// `custody --documents`.
+#[must_use]
+pub fn custody_documents(c: &Custody, zone: &TimeZone) -> Vec<String> {
+    let row = |d: &DocumentCustody| {
+        let what = match d.from {
+            Some(at) => format!("{} from {}", d.kind, day(at, zone)),
+            None => d.kind.clone(),
+        };
+        let holders = format!("{} of {} hold it", d.holders, d.members);
+        vec![what, count(d.entries, "entry", "entries"), holders, d.id.to_string()]
+    };
+    table(&c.documents.iter().map(row).collect::<Vec<_>>())
 }
 
 fn network_name(n: &Network) -> String {

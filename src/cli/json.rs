@@ -7,13 +7,15 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use cairn_actors::api::{
-    BackedUp, Badge, Checkup, Compacted, Conversation, ConversationKind, DeliveryState, Event, Finding, Health,
-    Message, Network, NetworkState, Peer, PeerState, Receipt, Restored, Retention, Said, Status, What,
+    BackedUp, Badge, Checkup, Compacted, Conversation, ConversationKind, Custody, DeliveryState, DocumentCustody,
+    Event, Finding, Health, Holder, Message, Network, NetworkState, Peer, PeerState, Receipt, Restored, Retention,
+    Said, Status, What,
 };
-use cairn_crdt::ids::{DeviceId, Incarnation, MessageId, NetworkId, SpaceId};
+use cairn_crdt::ids::{DeviceId, DocumentId, Incarnation, MessageId, NetworkId, SpaceId};
 use serde::Serialize;
 
 use super::time::rfc3339;
+use crate::local::resolve::Resolved;
 pub use briefing::briefing;
 
 #[derive(Serialize)]
@@ -48,6 +50,46 @@ struct PeerLine<'a> {
     badge: Badge,
     petname: Option<&'a str>,
     own_name: Option<&'a str>,
+    clock_offset_ms: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct CustodyLine<'a> {
+    conversation: SpaceId,
+    title: &'a str,
+    kind: ConversationKind,
+    entries: u64,
+    holders: u32,
+    members: u32,
+}
+
+#[derive(Serialize)]
+struct HolderLine<'a> {
+    conversation: SpaceId,
+    document: Option<DocumentId>,
+    id: DeviceId,
+    name: &'a str,
+    me: bool,
+    member: bool,
+    state: PeerState,
+    holds: u64,
+    of: u64,
+    complete: bool,
+    up_to: Option<String>,
+    ahead: u64,
+    stated: Option<String>,
+    last_seen: Option<String>,
+}
+
+#[derive(Serialize)]
+struct DocumentLine<'a> {
+    conversation: SpaceId,
+    document: DocumentId,
+    kind: &'a str,
+    from: Option<String>,
+    entries: u64,
+    holders: u32,
+    members: u32,
 }
 
 #[derive(Serialize)]
@@ -74,6 +116,9 @@ struct MessageLine<'a> {
     is_final: Option<bool>,
     final_waits_for: &'a [String],
     needs_newer: u64,
+    read_by: u32,
+    carried_by: u32,
+    late: bool,
 }
 
 #[derive(Serialize)]
@@ -121,6 +166,8 @@ struct Delivery {
     delivered_to: u32,
     members: u32,
     state: DeliveryState,
+    read_by: u32,
+    carried_by: u32,
 }
 
 #[derive(Serialize)]
@@ -253,6 +300,7 @@ fn peer_of(p: &Peer) -> PeerLine<'_> {
         badge: p.badge,
         petname: p.petname.as_deref(),
         own_name: p.own_name.as_deref(),
+        clock_offset_ms: p.clock_offset_ms,
     }
 }
 
@@ -275,6 +323,9 @@ fn message_of(m: &Message, kind: Option<ConversationKind>) -> MessageLine<'_> {
         },
         final_waits_for: &m.final_waits_for,
         needs_newer: m.needs_newer,
+        read_by: m.read_by,
+        carried_by: m.carried_by,
+        late: m.late,
     }
 }
 
@@ -362,6 +413,55 @@ pub fn retention(r: &Retention) -> String {
     print(&retention_of(r))
 }
 
+/// A line of `custody` without a conversation.
+#[must_use]
+pub fn custody(c: &Custody, place: &Resolved) -> String {
+    let (entries, holders, members) = (c.entries, c.holders, c.members);
+    print(&CustodyLine {
+        conversation: c.conversation,
+        title: &place.title,
+        kind: place.kind,
+        entries,
+        holders,
+        members,
+    })
+}
+
+/// A line of `custody` of a conversation: a device.
+#[must_use]
+pub fn holder(c: &Custody, h: &Holder) -> String {
+    print(&HolderLine {
+        conversation: c.conversation,
+        document: c.document,
+        id: h.id,
+        name: &h.name,
+        me: h.me,
+        member: h.member,
+        state: h.state,
+        holds: h.holds,
+        of: c.entries,
+        complete: h.complete,
+        up_to: h.up_to.map(rfc3339),
+        ahead: h.ahead,
+        stated: h.stated.map(rfc3339),
+        last_seen: h.last_seen.map(rfc3339),
+    })
+}
+
+/// A line of `custody --documents`.
+#[must_use]
+pub fn document(c: &Custody, d: &DocumentCustody) -> String {
+    print(&DocumentLine {
+        conversation: c.conversation,
+        document: d.id,
+        kind: &d.kind,
+        from: d.from.map(rfc3339),
+        entries: d.entries,
+        holders: d.holders,
+        members: d.members,
+    })
+}
+
 /// A line of `network list`, and the answer of the other `network` verbs.
 #[must_use]
 pub fn network(n: &Network) -> String {
@@ -434,16 +534,20 @@ pub fn event(e: &Event, kind: impl Fn(&SpaceId) -> Option<ConversationKind>) -> 
         Event::Messages { conversation, count } => {
             print(&Tagged { event: "messages", body: Count { conversation: *conversation, count: *count } })
         }
-        Event::Delivery { conversation, message, delivered_to, members, state } => print(&Tagged {
-            event: "delivery",
-            body: Delivery {
-                conversation: *conversation,
-                message: *message,
-                delivered_to: *delivered_to,
-                members: *members,
-                state: *state,
-            },
-        }),
+        Event::Delivery { conversation, message, delivered_to, members, read_by, carried_by, state } => {
+            print(&Tagged {
+                event: "delivery",
+                body: Delivery {
+                    conversation: *conversation,
+                    message: *message,
+                    delivered_to: *delivered_to,
+                    members: *members,
+                    state: *state,
+                    read_by: *read_by,
+                    carried_by: *carried_by,
+                },
+            })
+        }
         Event::Retention(r) => print(&Tagged { event: "retention", body: retention_of(r) }),
         Event::Gone { conversation, what, before } => print(&Tagged {
             event: "gone",

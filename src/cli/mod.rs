@@ -6,6 +6,7 @@ pub mod backend;
 pub mod briefing;
 pub mod care;
 pub mod config;
+pub mod custody;
 pub mod error;
 pub mod human;
 pub mod json;
@@ -159,6 +160,9 @@ async fn perform(backend: &mut impl Backend, out: &mut Out, verb: Verb) -> Resul
             log::log(backend, out, &conversation, log::Range { limit, since }).await
         }
         Verb::Receipts { conversation, message } => log::receipts(backend, out, &conversation, &message).await,
+        Verb::Custody { conversation, document, documents } => {
+            custody::custody(backend, out, conversation.as_ref(), document, documents).await
+        }
         Verb::Retention { conversation, keep } => retention::retention(backend, out, &conversation, keep).await,
         Verb::Forget { conversation, before } => retention::forget(backend, out, &conversation, before).await,
         Verb::Briefing { all } => briefing::briefing(backend, out, all).await,

@@ -5,12 +5,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use cairn_actors::api::{
-    ApiError, Briefing, Conversation, ConversationKind, Network, Page, PageAt, Peer, Receipt, Retention, Said, Status,
+    ApiError, Briefing, Conversation, ConversationKind, Custody, Network, Page, PageAt, Peer, Receipt, Retention, Said,
+    Status,
 };
 use cairn_actors::data::settings_path;
 use cairn_actors::offline::Offline as Store;
 use cairn_actors::settings::{Settings, SettingsError};
-use cairn_crdt::ids::{MessageId, NetworkId, SpaceId};
+use cairn_crdt::ids::{DocumentId, MessageId, NetworkId, SpaceId};
 
 use super::backend::{Backend, no_node};
 use super::config::settings_error;
@@ -89,6 +90,9 @@ impl Backend for Offline {
     }
     async fn receipts(&mut self, conversation: SpaceId, id: MessageId) -> Result<Vec<Receipt>, ApiError> {
         self.store.receipts(conversation, &id)
+    }
+    async fn custody(&mut self, conversation: SpaceId, document: Option<DocumentId>) -> Result<Custody, ApiError> {
+        self.store.custody(conversation, document)
     }
     async fn retention(&mut self, conversation: SpaceId) -> Result<Retention, ApiError> {
         self.store.retention(conversation)

@@ -1,13 +1,14 @@
 //! Verbs over a real local socket, against a node that answers from a list.
 
 mod briefing;
+mod custody;
 mod retention;
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cairn_actors::api::{ConversationKind, DeliveryState, Event, PeerState};
+use cairn_actors::api::{ConversationKind, DeliveryState, Event, Message, PeerState};
 use cairn_crdt::ids::MessageId;
 
 use super::args::NetworkVerb;
@@ -77,7 +78,7 @@ fn json_lines_are_exactly_these() {
     assert_eq!(
         json::peer(&p),
         format!(
-            r#"{{"id":"{}","name":"Maya","code":"{}","state":"online","address":"[fe80::1%2]:27475","rtt_ms":0.123,"badge":"contact","petname":null,"own_name":"Maya"}}"#,
+            r#"{{"id":"{}","name":"Maya","code":"{}","state":"online","address":"[fe80::1%2]:27475","rtt_ms":0.123,"badge":"contact","petname":null,"own_name":"Maya","clock_offset_ms":null}}"#,
             p.id, p.code
         )
     );
@@ -89,7 +90,7 @@ fn json_lines_are_exactly_these() {
     let m = message(&room, 1, 1_795_161_600_007, "hi\n张伟");
     let expected = |is_final: &str| {
         format!(
-            r#"{{"id":"{}","conversation":"{}","author":"{}","author_name":"Maya","sent":"2026-11-20T08:00:00.007Z","received":"2026-11-20T08:00:00.008Z","body":"hi\n张伟","state":"delivered","delivered_to":1,"members":2,"final":{is_final},"final_waits_for":[],"needs_newer":0}}"#,
+            r#"{{"id":"{}","conversation":"{}","author":"{}","author_name":"Maya","sent":"2026-11-20T08:00:00.007Z","received":"2026-11-20T08:00:00.008Z","body":"hi\n张伟","state":"delivered","delivered_to":1,"members":2,"final":{is_final},"final_waits_for":[],"needs_newer":0,"read_by":0,"carried_by":0,"late":false}}"#,
             m.id, m.conversation, m.author
         )
     };
@@ -98,7 +99,7 @@ fn json_lines_are_exactly_these() {
     let mut place = message(&room, 1, 1_795_161_600_007, "");
     (place.id, place.needs_newer) = (MessageId([0; 16]), 3);
     let line = json::message(&place, None);
-    assert!(line.starts_with(r#"{"id":null,"#) && line.ends_with(r#","needs_newer":3}"#), "{line}");
+    assert!(line.starts_with(r#"{"id":null,"#) && line.contains(r#","needs_newer":3,"#), "{line}");
     let event = json::event(&Event::Message(Box::new(m.clone())), |_| Some(ConversationKind::Everyone));
     assert_eq!(event, format!(r#"{{"event":"message",{}"#, expected("null").strip_prefix('{').unwrap()));
     assert_eq!(json::event(&Event::Stopping, |_| None), r#"{"event":"stopping"}"#);
@@ -313,7 +314,15 @@ async fn a_node_that_ends_unasked_is_a_failure_and_one_that_was_asked_is_none() 
 
 #[test]
 fn what_became_of_a_message_in_words() {
-    assert_eq!(human::delivery(DeliveryState::Queued, 0, 3), "queued");
-    assert_eq!(human::delivery(DeliveryState::Delivered, 2, 3), "delivered to 2 of 3");
-    assert_eq!(human::delivery(DeliveryState::Delivered, 1, 1), "delivered");
+    let room = conversation(9, ConversationKind::Everyone, "Everyone");
+    let words = |state, delivered_to, read_by, members| {
+        let m = message(&room, 1, 0, "x");
+        human::delivery(&Message { state, delivered_to, read_by, members, carried_by: 2, ..m })
+    };
+    assert_eq!(words(DeliveryState::Queued, 0, 0, 3), "queued");
+    assert_eq!(words(DeliveryState::Carried, 0, 0, 3), "carried by 2");
+    assert_eq!(words(DeliveryState::Delivered, 2, 0, 3), "delivered to 2 of 3");
+    assert_eq!(words(DeliveryState::Read, 2, 1, 3), "delivered to 2 of 3, read by 1");
+    assert_eq!(words(DeliveryState::Delivered, 1, 0, 1), "delivered");
+    assert_eq!(words(DeliveryState::Read, 1, 1, 1), "read");
 }

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use cairn_actors::api::{
-    ApiError, BackedUp, Briefing, Checkup, Compacted, Conversation, Event, Member, Message, Network, OrderKey, Page,
-    PageAt, Peer, Receipt, Restored, Retention, Said, Status,
+    ApiError, BackedUp, Briefing, Checkup, Compacted, Conversation, Custody, Event, Member, Message, Network, OrderKey,
+    Page, PageAt, Peer, Receipt, Restored, Retention, Said, Status,
 };
 use cairn_actors::limits::{LOCAL_LINE_MAX, LOCAL_OPEN_TIMEOUT, LOCAL_REPLY_TIMEOUT};
-use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
+use cairn_crdt::ids::{DeviceId, DocumentId, MessageId, NetworkId, SpaceId};
 use interprocess::local_socket::tokio::Stream;
 use interprocess::local_socket::traits::tokio::Stream as _;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
@@ -220,6 +220,14 @@ impl Client {
     /// As [`Client::ask`].
     pub async fn members(&mut self, conversation: SpaceId) -> Result<Vec<Member>, ApiError> {
         ask_list!(self, LocalRequest::Members { conversation }, LocalReply::Members)
+    }
+
+    /// See [`cairn_actors::handle::Handle::custody`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn custody(&mut self, conversation: SpaceId, document: Option<DocumentId>) -> Result<Custody, ApiError> {
+        ask!(self, LocalRequest::Custody { conversation, document }, LocalReply::Custody).map(|c| *c)
     }
 
     /// See [`cairn_actors::handle::Handle::mark_read`].

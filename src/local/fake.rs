@@ -3,14 +3,14 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use cairn_actors::api::{
-    ApiError, BackedUp, Badge, Briefing, Checkup, Compacted, Conversation, ConversationKind, DeliveryState, Event,
-    Finding, Health, LinkState, Member, Message, Network, NetworkState, OrderKey, Page, PageAt, Peer, PeerState,
-    Receipt, Restored, Retention, Said, Status,
+    ApiError, BackedUp, Badge, Briefing, Checkup, Compacted, Conversation, ConversationKind, Custody, DeliveryState,
+    DocumentCustody, Event, Finding, Health, Holder, LinkState, Member, Message, Network, NetworkState, OrderKey, Page,
+    PageAt, Peer, PeerState, Receipt, Restored, Retention, Said, Status,
 };
 use cairn_actors::handle::{Care, Handle, Request};
 use cairn_actors::limits::{EVENTS, PAGE_MAX};
 use cairn_crdt::hlc::Hlc;
-use cairn_crdt::ids::{DeviceId, Incarnation, MessageId, NetworkId, SpaceId};
+use cairn_crdt::ids::{DeviceId, DocumentId, Incarnation, MessageId, NetworkId, SpaceId};
 use tokio::sync::{Notify, broadcast, mpsc};
 
 use crate::cli::start::RunningNode;
@@ -55,6 +55,7 @@ pub fn status() -> Status {
         named: true,
         clock_offset_ms: 0,
         needs_newer: 0,
+        read_receipts: true,
         troubles: Vec::new(),
     }
 }
@@ -73,6 +74,7 @@ pub fn peer(n: u8, name: &str, state: PeerState) -> Peer {
         rtt_ms: None,
         badge: Badge::Contact,
         last_seen: None,
+        clock_offset_ms: None,
         conversation: SpaceId::direct(&status().id.principal(), &id.principal()),
     }
 }
@@ -113,6 +115,9 @@ pub fn message(c: &Conversation, n: u64, sent: u64, body: &str) -> Message {
         state: DeliveryState::Delivered,
         delivered_to: 1,
         members: 2,
+        read_by: 0,
+        carried_by: 0,
+        late: false,
         is_final: None,
         final_waits_for: Vec::new(),
         needs_newer: 0,
@@ -273,6 +278,33 @@ fn page(state: &State, conversation: SpaceId, at: PageAt, limit: usize) -> Page 
     }
 }
 
+/// The first peer holds all, the others a part; this device has ten entries.
+fn custody(state: &State, conversation: SpaceId, document: Option<DocumentId>) -> Custody {
+    let me = &state.status;
+    let holder = |id, name: &str, holds, seen: Option<u64>| Holder {
+        id,
+        name: name.to_owned(),
+        me: id == me.id,
+        member: true,
+        state: PeerState::Offline,
+        holds,
+        complete: holds == 10,
+        up_to: Some(1_795_161_600_000).filter(|_| holds < 10),
+        ahead: 0,
+        stated: seen,
+        last_seen: seen,
+    };
+    let others = state.peers.iter().enumerate();
+    let others = others.map(|(i, p)| holder(p.id, &p.name, if i == 0 { 10 } else { 7 }, Some(1_795_161_720_000)));
+    let devices: Vec<_> = [holder(me.id, &me.name, 10, None)].into_iter().chain(others).collect();
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let (members, holders) = (count(devices.len()), count(devices.iter().filter(|d| d.complete).count()));
+    let chat = DocumentId::chat(2_968, 0);
+    let part =
+        DocumentCustody { id: chat, kind: "chat".into(), from: Some(1_795_046_400_000), entries: 10, holders, members };
+    Custody { conversation, document, entries: 10, members, holders, devices, documents: vec![part] }
+}
+
 fn retention(state: &State, conversation: SpaceId) -> Retention {
     Retention {
         conversation,
@@ -318,6 +350,7 @@ fn answer(state: &mut State, request: Request) {
             });
             drop(r.send(if known { Ok(receipts.collect()) } else { Err(none("no_such_message")) }));
         }
+        Request::Custody(id, document, r) => drop(r.send(Ok(custody(state, id, document)))),
         Request::Members(_, r) => {
             let member = |p: &Peer| Member { id: p.id, name: p.name.clone(), state: p.state };
             drop(r.send(Ok(state.peers.iter().map(member).collect())));
@@ -343,6 +376,10 @@ fn answer(state: &mut State, request: Request) {
         Request::SetPetname(_, _, r) => drop(r.send(Err(none("no_such_peer")))),
         Request::Kill(actor, r) => drop(r.send(if actor == "storage" { Ok(()) } else { Err(none("no_such_actor")) })),
         Request::MarkRead(_, _, r) => drop(r.send(Ok(()))),
+        Request::SetReadReceipts(told, r) => {
+            state.status.read_receipts = told;
+            drop(r.send(Ok(state.status.clone())));
+        }
         Request::SetAway(_, r) | Request::SettingsChanged(r) => drop(r.send(Ok(()))),
         Request::Care(care) => match care {
             Care::Check(_, r) => drop(r.send(Ok(checkup()))),

@@ -7,11 +7,11 @@
 use std::path::PathBuf;
 
 use cairn_actors::api::{
-    ApiError, BackedUp, Briefing, Checkup, Compacted, Conversation, Event, Member, Message, Network, OrderKey, Page,
-    PageAt, Peer, Receipt, Restored, Retention, Said, Status,
+    ApiError, BackedUp, Briefing, Checkup, Compacted, Conversation, Custody, Event, Member, Message, Network, OrderKey,
+    Page, PageAt, Peer, Receipt, Restored, Retention, Said, Status,
 };
 use cairn_actors::limits::LOCAL_LINE_MAX;
-use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
+use cairn_crdt::ids::{DeviceId, DocumentId, MessageId, NetworkId, SpaceId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +77,14 @@ pub enum LocalRequest {
     Members {
         /// Where.
         conversation: SpaceId,
+    },
+    /// Who holds a conversation, or one document of it.
+    Custody {
+        /// Where.
+        conversation: SpaceId,
+        /// Only this document.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        document: Option<DocumentId>,
     },
     /// Everything up to a key is read.
     MarkRead {
@@ -251,6 +259,8 @@ pub enum LocalReply {
     Receipts(Part<Receipt>),
     /// To `members`.
     Members(Part<Member>),
+    /// To `custody`.
+    Custody(Box<Custody>),
     /// To `retention`, `set_retention` and `forget`.
     Retention(Box<Retention>),
     /// To `networks`.

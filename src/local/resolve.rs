@@ -228,6 +228,7 @@ mod tests {
             rtt_ms: None,
             badge: Badge::Contact,
             last_seen: None,
+            clock_offset_ms: None,
             conversation: SpaceId::direct(&DeviceId([99; 32]).principal(), &id.principal()),
         }
     }

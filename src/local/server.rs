@@ -297,6 +297,9 @@ async fn perform(handle: &Handle, request: LocalRequest) -> Result<Vec<LocalRepl
         R::Members { conversation } => {
             return Ok(parts(handle.members(conversation).await?).into_iter().map(LocalReply::Members).collect());
         }
+        R::Custody { conversation, document } => {
+            LocalReply::Custody(Box::new(handle.custody(conversation, document).await?))
+        }
         R::MarkRead { conversation, key } => done(handle.mark_read(conversation, key).await?),
         R::Retention { conversation } => LocalReply::Retention(Box::new(handle.retention(conversation).await?)),
         R::SetRetention { conversation, keep } => {

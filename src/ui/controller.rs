@@ -99,6 +99,10 @@ impl Link {
                 Ok(r) => return self.tell(Update::Event(Box::new(Event::Retention(Box::new(r))))),
                 Err(e) => Some(e),
             },
+            Command::Custody(id) => {
+                let custody = h.custody(id, None).await.ok().map(Box::new);
+                return self.tell(Update::Custody(id, custody));
+            }
             Command::MarkRead(id, key) => h.mark_read(id, key).await.err(),
             Command::SetName(name) => match h.set_name(&name).await {
                 Ok(status) => return self.tell(Update::Status(Box::new(status))),
@@ -121,6 +125,10 @@ impl Link {
                 Err(e) => Some(e),
             },
             Command::BriefingSeen(id) => h.briefing_seen(id).await.err(),
+            Command::SetReadReceipts(told) => match h.set_read_receipts(told).await {
+                Ok(status) => return self.tell(Update::Status(Box::new(status))),
+                Err(e) => Some(e),
+            },
             Command::SetAway(away) => h.set_away(away).await.err(),
             Command::Save(preferences) => {
                 if let Some(save) = self.save.clone() {

@@ -59,6 +59,8 @@ pub enum Intent {
     NameNetwork(NetworkId, String),
     /// Show this device as away, or as here again.
     SetAway(bool),
+    /// Whether others are told how far one has read.
+    SetReadReceipts(bool),
     /// Choose colours.
     SetTheme(ThemeChoice),
     /// Choose the size of everything, in percent.
@@ -116,6 +118,8 @@ pub enum Command {
     Receipts(SpaceId, MessageId),
     /// Who is in a room.
     Members(SpaceId),
+    /// Who holds a conversation.
+    Custody(SpaceId),
     /// Everything up to a key is read.
     MarkRead(SpaceId, OrderKey),
     /// How long a conversation is kept.
@@ -138,6 +142,8 @@ pub enum Command {
     SetAway(bool),
     /// A person has closed a briefing.
     BriefingSeen(u64),
+    /// Whether others are told how far one has read.
+    SetReadReceipts(bool),
     /// Keep the window's preferences.
     Save(Preferences),
     /// Put text on the clipboard (done by the window, not by the node).

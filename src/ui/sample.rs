@@ -4,9 +4,9 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use cairn_actors::api::{
-    Absent, Badge, Briefing, Cause, Conversation, ConversationKind, DeliveryState, InterfaceInfo, Line, LinkState,
-    Member, Message, Network, NetworkState, OrderKey, Page, PageAt, Peer, PeerState, Preview, Receipt, Side,
-    SideMember, Status, Wrote, Wrotes,
+    Absent, Badge, Briefing, Cause, Conversation, ConversationKind, Custody, DeliveryState, Holder, InterfaceInfo,
+    Line, LinkState, Member, Message, Network, NetworkState, OrderKey, Page, PageAt, Peer, PeerState, Preview, Receipt,
+    Side, SideMember, Status, Wrote, Wrotes,
 };
 use cairn_crdt::hlc::Hlc;
 use cairn_crdt::ids::{DeviceId, Incarnation, MessageId, NetworkId, PrincipalId, SpaceId};
@@ -82,6 +82,9 @@ fn build(n: u64, id: [u8; 16], author: u8, sent: u64, body: &str) -> Message {
         state: DeliveryState::Delivered,
         delivered_to: 7,
         members: 9,
+        read_by: 0,
+        carried_by: 0,
+        late: false,
         is_final: None,
         final_waits_for: Vec::new(),
         needs_newer: 0,
@@ -144,6 +147,7 @@ pub fn peer(n: u8) -> Peer {
         rtt_ms: (state != PeerState::Offline).then(|| 0.4 + f64::from(n) / 3.0),
         badge: badge(n),
         last_seen: Some(NOON - u64::from(n) * 900_000),
+        clock_offset_ms: Some(if n == 3 { 9 * 525_960 * 60_000 } else { 40 }),
         conversation: direct(n),
     }
 }
@@ -168,6 +172,7 @@ pub fn status() -> Status {
         named: true,
         clock_offset_ms: 0,
         needs_newer: 0,
+        read_receipts: true,
         troubles: Vec::new(),
     }
 }
@@ -250,8 +255,8 @@ pub fn morning() -> Vec<Message> {
             id[15] = u8::try_from(i).unwrap_or(0);
             let mut m = build(i as u64, id, *author, sent, body);
             match i {
-                9 => (m.delivered_to, m.state) = (9, DeliveryState::Delivered),
-                10 => (m.delivered_to, m.state) = (7, DeliveryState::Delivered),
+                9 => (m.delivered_to, m.read_by, m.state) = (9, 4, DeliveryState::Read),
+                10 => (m.delivered_to, m.carried_by, m.state) = (7, 7, DeliveryState::Delivered),
                 11 => (m.delivered_to, m.state) = (0, DeliveryState::Queued),
                 _ => {}
             }
@@ -337,6 +342,36 @@ pub fn placeholder(n: u64, minutes: i64) -> Message {
     Message { body: String::new(), needs_newer: n, ..build(0, [0; 16], 2, sent, "") }
 }
 
+/// Who holds the Everyone room: two lack something, one of them was never heard of it.
+#[must_use]
+pub fn custody() -> Custody {
+    let seen = |n: u8| Some(NOON.saturating_sub(u64::from(n) * 60_000));
+    let holder = |n: u8, holds: u64| Holder {
+        id: device(n),
+        name: name(n).to_owned(),
+        me: n == 99,
+        member: true,
+        state: if n == 99 { PeerState::Online } else { peer(n).state },
+        holds,
+        complete: holds == 340,
+        up_to: Some(NOON - 480_000).filter(|_| holds == 328),
+        ahead: 0,
+        stated: seen(n),
+        last_seen: seen(n).filter(|_| n != 99),
+    };
+    let mut devices: Vec<_> = [99, 1, 2, 4, 5, 7].into_iter().map(|n| holder(n, 340)).collect();
+    devices.extend([holder(6, 328), holder(3, 0)]);
+    Custody {
+        conversation: everyone(),
+        document: None,
+        entries: 340,
+        members: 8,
+        holders: 6,
+        devices,
+        documents: vec![],
+    }
+}
+
 /// A model with everything in it, the Everyone room open.
 #[must_use]
 pub fn model() -> Model {
@@ -356,13 +391,19 @@ pub fn model() -> Model {
         .map(|n| Receipt {
             id: device(n),
             name: name(n).to_owned(),
-            state: if n < 6 { DeliveryState::Delivered } else { DeliveryState::Queued },
+            state: match n {
+                1 | 3 => DeliveryState::Read,
+                0..6 => DeliveryState::Delivered,
+                6 => DeliveryState::Carried,
+                _ => DeliveryState::Queued,
+            },
             last_seen: Some(NOON),
         })
         .collect();
     // Number 8 was met on another network.
     let member = |n| Member { id: device(n), name: name(n).to_owned(), state: peer(n).state };
     m.apply(Update::Members(everyone(), Some((1..=7).map(member).collect())));
+    m.apply(Update::Custody(everyone(), Some(Box::new(custody()))));
     if let Some(last) = m.history(&everyone()).and_then(|h| h.last_own()).map(|m| m.id) {
         m.apply(Update::Receipts(everyone(), last, Some(list)));
     }

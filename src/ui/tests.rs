@@ -1,5 +1,6 @@
 //! The main flows through the real views, asserted on the accessibility tree.
 
+mod fate;
 mod kept;
 
 use std::cell::RefCell;
@@ -106,7 +107,7 @@ fn a_click_in_the_list_opens_and_reading_is_told() {
     s.run();
     let maya = sample::direct(1);
     let page = Command::Page(maya, PageAt::Newest, super::model::history::PAGE);
-    assert_eq!(s.told(), [page, Command::Retention(maya)]);
+    assert_eq!(s.told(), [page, Command::Custody(maya), Command::Retention(maya)]);
     assert!(s.sees("One moment"), "until the page is here");
     let messages: Vec<_> = (0..3).map(sample::message).collect();
     let last = messages[2].key;

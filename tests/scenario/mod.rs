@@ -12,6 +12,7 @@ mod discovery;
 mod full_disk;
 mod full_mesh;
 mod heavy_loss;
+mod idle_mesh;
 mod joining;
 mod long_partition;
 mod noise;
@@ -87,6 +88,7 @@ pub static ALL: &[Scenario] = &[
     scenario("configured_peer", "a configured peer is enough where no beacon passes", false, configured_peer::run),
     scenario("one_host", "two nodes on one host and a third elsewhere all meet", false, one_host::run),
     scenario("full_mesh", "thirty hosts that start at once form a full mesh", true, full_mesh::run),
+    scenario("idle_mesh", "sixty hosts in a full mesh cost each other little", true, idle_mesh::run),
     scenario("join_two", "a second node is seen, session open both ways, at once", true, joining::two),
     scenario("join_ten", "the tenth node on a LAN of ten sees all others at once", true, joining::ten),
     scenario("partition", "two sides of a pulled trunk agree soon after it is back", true, partition::run),

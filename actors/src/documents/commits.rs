@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cairn_crdt::entry::Entry;
-use cairn_crdt::ids::{DeviceId, MessageId, SpaceId};
+use cairn_crdt::ids::{DeviceId, DocumentId, Kind, MessageId, SpaceId};
 use cairn_crdt::kinds::order::OrderKey;
 use cairn_crdt::statement::Signed;
 use tokio::sync::OwnedSemaphorePermit;
@@ -269,6 +269,7 @@ impl DocumentsState {
         sp.owed.extend(entries.iter().map(|e| e.header().log));
         self.carry_out(space, None);
         let Some(sp) = self.spaces.get_mut(&space) else { return };
+        let late = sp.note_late(entries, &wiring.me);
         let applied = match sp.apply(entries, wiring.env.now_ms(), &wiring) {
             Ok(applied) => applied,
             Err(e) => {
@@ -276,6 +277,8 @@ impl DocumentsState {
                 return;
             }
         };
+        self.commit_small(late);
+        self.arrived(space, entries, &applied.shown);
         if let Some(peer) = from {
             let logs: Vec<_> = entries.iter().map(|e| (e.header().log, e.header().seq)).collect();
             self.peer_holds(space, peer, Some(&logs));
@@ -312,6 +315,17 @@ impl DocumentsState {
         if from.is_some() && !applied.shown.is_empty() {
             self.settle(space, &applied.shown);
         }
+    }
+
+    /// What came in from others below the read mark is not read because of that mark.
+    fn arrived(&mut self, space: SpaceId, entries: &[Arc<Entry>], shown: &[OrderKey]) {
+        let (me, mark) = (self.wiring.me, self.read_mark(&space));
+        let Some(sp) = self.spaces.get_mut(&space) else { return };
+        // Of a segment that is not in memory the places are not known; they are not below the stamps.
+        let unloaded = |d: &DocumentId| d.kind() == Kind::Chat && sp.chat.segment(d).is_none();
+        let hidden = entries.iter().map(|e| e.header()).filter(|h| h.log.device != me && unloaded(&h.log.document));
+        let hidden: Vec<_> = hidden.map(|h| OrderKey { stamp: h.hlc, ..OrderKey::MIN }).collect();
+        sp.arrived(shown.iter().filter(|k| k.device != me).copied().chain(hidden), &mark);
     }
 
     fn show(&mut self, space: SpaceId, from: Option<DeviceId>, shown: &[OrderKey]) {

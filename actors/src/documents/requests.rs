@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cairn_crdt::entry::Entry;
-use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
+use cairn_crdt::ids::{DeviceId, DocumentId, MessageId, NetworkId, SpaceId};
 use cairn_crdt::kinds::chat::PageAt as At;
 use cairn_crdt::kinds::contacts::Contact;
 use cairn_crdt::kinds::order::OrderKey;
@@ -12,7 +12,7 @@ use super::DocumentsState;
 use super::commits::{After, Ticket, store_error};
 use super::show;
 use crate::api::{
-    ApiError, Conversation, ConversationKind, Member, Message, Network, Page, PageAt, Peer, Receipt, Said,
+    ApiError, Conversation, ConversationKind, Custody, Member, Message, Network, Page, PageAt, Peer, Receipt, Said,
 };
 use crate::handle::{Reply, Request};
 use crate::limits::{MESSAGE_MAX, PAGE_MAX};
@@ -60,6 +60,9 @@ impl DocumentsState {
             Request::Message(conversation, id, reply) => drop(reply.send(self.message(conversation, &id))),
             Request::Receipts(conversation, id, reply) => drop(reply.send(self.receipts(conversation, &id))),
             Request::Members(conversation, reply) => drop(reply.send(self.members(conversation))),
+            Request::Custody(conversation, document, reply) => {
+                drop(reply.send(self.custody(conversation, document)));
+            }
             Request::MarkRead(conversation, key, reply) => drop(reply.send(self.mark_read(conversation, key))),
             Request::Retention(conversation, reply) => drop(reply.send(self.retention(conversation))),
             Request::SetRetention(conversation, keep, reply) => self.set_retention(conversation, keep, reply),
@@ -196,12 +199,23 @@ impl DocumentsState {
         Ok(show::members(self.space_of(conversation)?, &wiring))
     }
 
-    fn mark_read(&mut self, conversation: SpaceId, key: OrderKey) -> Result<(), ApiError> {
-        let before = self.own.mark(&conversation);
+    fn custody(&mut self, conversation: SpaceId, document: Option<DocumentId>) -> Result<Custody, ApiError> {
+        let conversation = self.folded.get(&conversation).copied().unwrap_or(conversation);
+        let wiring = self.wiring.clone();
         let sp = self.space_of(conversation)?;
-        sp.dirty = true;
-        let mark = self.marks.entry(conversation).or_insert(before);
-        *mark = key.max(*mark);
+        // What became durable a moment ago counts too.
+        sp.frontier_changed();
+        Ok(crate::custody::of(sp, document, &wiring))
+    }
+
+    fn mark_read(&mut self, conversation: SpaceId, key: OrderKey) -> Result<(), ApiError> {
+        let before = self.read_mark(&conversation);
+        let sp = self.space_of(conversation)?;
+        if key > before {
+            sp.dirty = true;
+            sp.read_on();
+            self.marks.insert(conversation, key);
+        }
         Ok(())
     }
 

@@ -18,18 +18,13 @@ const PREVIEW: usize = 200;
 /// More messages than this whose delivery changed are told as "all".
 const TOLD_ONE_BY_ONE: usize = 16;
 
-fn state_of(delivered: usize) -> DeliveryState {
-    if delivered == 0 { DeliveryState::Queued } else { DeliveryState::Delivered }
-}
-
 fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 /// A message as shown.
 pub(crate) fn message(sp: &Space, m: &MessageView<'_>, members: &[DeviceId], wiring: &Wiring) -> Message {
-    let delivery = sp.delivery(m, members, &wiring.me);
-    let delivered = delivery.iter().filter(|(_, held)| *held).count();
+    let fate = sp.fate(m, members, &wiring.me);
     let mine = m.key.device == wiring.me;
     let waits_for = sp.final_waits_for(&m.key, &wiring.me);
     Message {
@@ -43,9 +38,12 @@ pub(crate) fn message(sp: &Space, m: &MessageView<'_>, members: &[DeviceId], wir
         sent: m.sent.ms(),
         received: m.received,
         body: m.body.to_owned(),
-        state: state_of(delivered),
-        delivered_to: count(delivered),
-        members: count(delivery.len()),
+        state: fate.state(),
+        delivered_to: count(fate.delivered()),
+        members: count(fate.members.len()),
+        read_by: count(fate.read()),
+        carried_by: count(fate.carried_by),
+        late: sp.is_late(&m.log, m.seq),
         is_final: waits_for.as_ref().map(Vec::is_empty),
         final_waits_for: waits_for.unwrap_or_default().iter().map(|d| wiring.name_of(d)).collect(),
         // A kind of message to come, in a payload that can be read.
@@ -85,6 +83,9 @@ fn placeholder(sp: &Space, run: &OpaqueRun, wiring: &Wiring) -> Message {
         state: DeliveryState::Delivered,
         delivered_to: 0,
         members: 0,
+        read_by: 0,
+        carried_by: 0,
+        late: false,
         is_final: None,
         final_waits_for: Vec::new(),
         needs_newer: run.count,
@@ -138,12 +139,13 @@ pub(crate) fn conversation(sp: &Space, read_to: OrderKey, network_name: &str, wi
 /// What became of a message, a line a member.
 pub(crate) fn receipts(sp: &Space, m: &MessageView<'_>, wiring: &Wiring) -> Vec<Receipt> {
     let (members, _) = sp.members(wiring);
-    sp.delivery(m, &members, &wiring.me)
+    sp.fate(m, &members, &wiring.me)
+        .members
         .into_iter()
-        .map(|(id, held)| Receipt {
+        .map(|(id, state)| Receipt {
             id,
             name: wiring.name_of(&id),
-            state: if held { DeliveryState::Delivered } else { DeliveryState::Queued },
+            state,
             last_seen: wiring.people.record(&id).and_then(|r| r.last_seen),
         })
         .collect()
@@ -171,8 +173,13 @@ impl DocumentsState {
         found.iter().find(|m| m.key.device == self.wiring.me).or(found.first()).copied()
     }
 
+    /// How far the person has read, written or not yet.
+    pub(super) fn read_mark(&self, space: &SpaceId) -> OrderKey {
+        self.marks.get(space).copied().unwrap_or_default().max(self.own.mark(space))
+    }
+
     pub(super) fn conversation(&self, sp: &Space) -> Conversation {
-        let read_to = self.marks.get(&sp.id).copied().unwrap_or_default().max(self.own.mark(&sp.id));
+        let read_to = self.read_mark(&sp.id);
         let name = match sp.kind {
             SpaceKind::Commons(id) => self.networks.get(&id).map_or("", |k| k.name.as_str()),
             SpaceKind::Direct(_) => "",
@@ -234,14 +241,15 @@ impl DocumentsState {
         let skip = if news.len() > TOLD_ONE_BY_ONE { news.len().saturating_sub(1) } else { 0 };
         for id in news.iter().skip(skip) {
             let Some(view) = sp.chat.get(&self.wiring.me.principal(), id) else { continue };
-            let delivery = sp.delivery(&view, &members, &self.wiring.me);
-            let delivered = delivery.iter().filter(|(_, held)| *held).count();
+            let fate = sp.fate(&view, &members, &self.wiring.me);
             self.wiring.emit(Event::Delivery {
                 conversation: space,
                 message: (skip == 0).then_some(*id),
-                delivered_to: count(delivered),
-                members: count(delivery.len()),
-                state: state_of(delivered),
+                delivered_to: count(fate.delivered()),
+                members: count(fate.members.len()),
+                read_by: count(fate.read()),
+                carried_by: count(fate.carried_by),
+                state: fate.state(),
             });
         }
     }

@@ -1,6 +1,8 @@
 //! Statements of the running node: made every half second where there is something to say, stored before they are sent,
 //! and taken from others.
 
+use std::sync::atomic::Ordering;
+
 use cairn_crdt::hlc::Hlc;
 use cairn_crdt::ids::{DeviceId, SpaceId};
 use cairn_crdt::kinds::chat::PageAt as At;
@@ -13,16 +15,18 @@ use super::DocumentsState;
 use super::commits::Ticket;
 use crate::limits::STATEMENT_PEERS;
 use crate::sessions::SessionsMsg;
+use crate::space::SpaceKind;
 use crate::store::{Table, Write};
 use crate::truth::REFRESH_MS;
 
 impl DocumentsState {
     /// Half a second has passed: says what there is to say in every space.
     pub(super) fn make_statements(&mut self) {
+        let tells_reading = self.wiring.read_receipts.load(Ordering::Relaxed);
         for id in self.spaces.keys().copied().collect::<Vec<_>>() {
-            let at = self.stamp();
+            let (at, mark) = (self.stamp(), self.read_mark(&id));
             // Below the floor nothing of ours may be still on its way to the disk.
-            let floor = self.in_flight(id).map_or(at, |stamp| stamp.min(at));
+            let floor = self.in_flight(id).map_or(at, |stamp| stamp.min(at)).min(self.certain(id));
             let (key, incarnation, now) = (self.wiring.key.clone(), self.wiring.pen(), self.wiring.mesh_ms());
             let me = self.wiring.me;
             let Some(sp) = self.spaces.get_mut(&id) else { continue };
@@ -31,10 +35,12 @@ impl DocumentsState {
             let stale = last.is_some_and(|l| now >= l.at.ms().saturating_add(REFRESH_MS));
             let newest =
                 if sp.ledger.has_floors() { sp.chat.page(&At::Newest, 1).messages.last().map(|m| m.key) } else { None };
-            let open = newest.is_some_and(|k| sp.ledger.safe(&me) <= k.stamp && now > k.stamp.ms());
+            let moves = last.is_none_or(|l| floor > l.floor);
+            let open = moves && newest.is_some_and(|k| sp.ledger.safe(&me) <= k.stamp && now > k.stamp.ms());
+            let read = if tells_reading { sp.read_position(mark) } else { None };
             sp.turn = sp.turn.wrapping_add(1);
             let due = sp.turn.is_multiple_of(1 + sp.sync.peers().count() / STATEMENT_PEERS);
-            if due && let Some(statement) = sp.ledger.draft(incarnation, at, floor, None, stale || open) {
+            if due && let Some(statement) = sp.ledger.draft(incarnation, at, floor, read, stale || open) {
                 sp.floor = sp.floor.max(statement.floor);
                 let signed = Signed::sign(statement, &id, &key);
                 let value = [&statement.floor.0.to_be_bytes()[..], &signed.encode()].concat();
@@ -44,10 +50,23 @@ impl DocumentsState {
             let Some(sp) = self.spaces.get_mut(&id) else { continue };
             sp.ledger.tick(sp.sync.replica());
             // What is final stays so after a crash.
-            let writes = if sp.ledger.has_floors() { sp.statement_writes() } else { Vec::new() };
+            let mut writes = if sp.ledger.has_floors() { sp.statement_writes() } else { Vec::new() };
+            writes.extend(sp.unseen_write());
             self.commit_small(writes);
             self.carry_out_ledger(id);
         }
+    }
+
+    /// The time that no clock here is likely to be wrong about: a floor binds for ever, and a laptop that woke up alone
+    /// years ahead must not be bound to write there. Where nobody else has a vote in the time, only what the other
+    /// side's clock shows as well.
+    fn certain(&self, space: SpaceId) -> Hlc {
+        if self.wiring.mesh.agreed() {
+            return Hlc(u64::MAX);
+        }
+        let Some(SpaceKind::Direct(peer)) = self.spaces.get(&space).map(|sp| sp.kind) else { return Hlc(0) };
+        let ahead = self.wiring.people.peer(&peer).and_then(|p| p.clock_offset_ms);
+        ahead.map_or(Hlc(0), |ms| Hlc::from_ms(self.wiring.mesh_ms().saturating_add_signed(ms)))
     }
 
     /// The lowest stamp of our own entries of a space that are not in its frontier yet.
@@ -109,10 +128,10 @@ impl DocumentsState {
                     self.wiring.sessions.cast(SessionsMsg::Misbehaved { peer, why: why.to_string() });
                 }
                 Output::Refused(peer, why) => tracing::debug!(peer = %peer.short(), %why, "a statement was not taken"),
-                Output::Elsewhere(floor) => {
-                    if let Some(sp) = self.spaces.get_mut(&space) {
-                        sp.floor = sp.floor.max(floor);
-                    }
+                Output::Elsewhere(floor, stated_by) => {
+                    let wiring = self.wiring.clone();
+                    let late = self.spaces.get_mut(&space).map(|sp| sp.floor_elsewhere(floor, stated_by, &wiring));
+                    self.commit_small(late.unwrap_or_default());
                 }
             }
         }
@@ -120,6 +139,10 @@ impl DocumentsState {
         for device in news {
             let logs = self.spaces.get(&space).map(|sp| sp.own_held(&device)).unwrap_or_default();
             self.peer_holds(space, device, Some(&logs));
+            let Some(sp) = self.spaces.get_mut(&space) else { return };
+            let (read, writes) = sp.reads(&device, &self.wiring.me);
+            self.held.extend(writes);
+            self.tell_delivery(space, &read);
         }
     }
 }

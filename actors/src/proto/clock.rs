@@ -31,6 +31,8 @@ const MAX_ROUND_TRIP: Duration = Duration::from_secs(4);
 const HOLD: Duration = Duration::from_secs(24 * 3600);
 /// Peers remembered.
 const MAX_PEERS: usize = 1_024;
+/// A correction that a person is told of where they look for it.
+const NOTICED_MS: u64 = 1_000;
 /// A jump of one clock against the other that is no drift: sleep, or the clock was set.
 const JUMP_MS: i64 = 2_000;
 
@@ -176,6 +178,26 @@ pub fn sentence(offset_ms: i64) -> Option<String> {
     Some(format!(
         "This device's clock is {by} {side} the clocks of the others here; messages carry the time of the others."
     ))
+}
+
+/// How a peer's clock is wrong, if it is by more than two minutes: "9 years ahead".
+#[must_use]
+pub fn words(offset_ms: i64) -> Option<String> {
+    let side = if offset_ms < 0 { "behind" } else { "ahead" };
+    (offset_ms.unsigned_abs() > MAX_AHEAD_MS).then(|| format!("{} {side}", span(offset_ms.unsigned_abs())))
+}
+
+/// What our own clock is corrected by, if that can be noticed: "2.1 s behind the others here, corrected".
+#[must_use]
+pub fn own(offset_ms: i64) -> Option<String> {
+    let by = offset_ms.unsigned_abs();
+    let side = if offset_ms < 0 { "ahead of" } else { "behind" };
+    let span = match by {
+        0..NOTICED_MS => return None,
+        NOTICED_MS..=MAX_AHEAD_MS => format!("{}.{} s", by / 1_000, by % 1_000 / 100),
+        _ => span(by),
+    };
+    Some(format!("{span} {side} the others here, corrected"))
 }
 
 /// A length of time in words, in its largest unit.

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cairn_crdt::entry::{Entry, payload_hash};
+use cairn_crdt::ids::{DeviceId, SpaceId};
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 
 use super::fault::{Fault, guarded};
@@ -56,7 +57,14 @@ pub(super) fn salvage(from: &Path, into: &Database) -> Result<(Salvaged, bool), 
 fn save(txn: &ReadTransaction, into: &Database) -> Result<Salvaged, Fault> {
     let mut saving = Saving { into, batch: Vec::new(), bytes: 0, saved: Salvaged::default() };
     for table in tables::SMALL {
-        for (key, value) in rows(txn, table) {
+        for (key, mut value) in rows(txn, table) {
+            // What was lost may come back below a floor: nothing may be called final, or late, because of it.
+            if table == Table::Statements
+                && key.len() == SpaceId::LEN + DeviceId::LEN
+                && let Some(safe) = value.first_chunk_mut::<8>()
+            {
+                *safe = [0; 8];
+            }
             if table != Table::Meta || key != SCHEMA_KEY {
                 saving.saved.rows = saving.saved.rows.saturating_add(1);
                 let size = key.len().saturating_add(value.len());

@@ -163,3 +163,29 @@ async fn a_member_brings_what_another_wrote_to_one_who_was_away() {
     lan.plug(nodes[2].at.addr);
     all_equal(&nodes[1..], 2, Duration::from_secs(20)).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_links_two_others_passes_entries_on_at_once_both_ways() {
+    let lan = Switch::new(17);
+    lan.set_latency(Duration::from_millis(2), Duration::from_millis(3));
+    let mut nodes = Vec::new();
+    for seed in 1..=3 {
+        nodes.push(Sim::start(&lan, seed).await);
+    }
+    all_online(&nodes, 2).await;
+    nodes[1].say("settle").await;
+    all_equal(&nodes, 1, Duration::from_secs(5)).await;
+    lan.cut(nodes[0].at.addr, nodes[2].at.addr);
+    until(Duration::from_secs(20), "the ends don't see each other", async || {
+        nodes[0].online().await == 1 && nodes[2].online().await == 1 && nodes[1].online().await == 2
+    })
+    .await;
+    // Long before the next comparison, which comes every 30 s, whenever it happens to be due.
+    for round in 0..24 {
+        tokio::time::sleep(Duration::from_millis(1_700)).await;
+        let from = if round % 2 == 0 { 0 } else { 2 };
+        nodes[from].say(&format!("round {round}")).await;
+        let took = all_equal(&nodes, 2 + round, Duration::from_millis(200)).await;
+        assert!(took < Duration::from_millis(200), "{took:?}");
+    }
+}

@@ -6,7 +6,7 @@ use cairn_actors::api::{DeliveryState, Message};
 use cairn_actors::link::memory::Switch;
 use cairn_crdt::ids::SpaceId;
 
-use crate::world::{Clock, Sim, all_equal, all_online, until};
+use crate::world::{Clock, EPOCH_MS, Sim, all_equal, all_online, until};
 
 const SOON: Duration = Duration::from_secs(5);
 const LATER: Duration = Duration::from_secs(20);
@@ -68,6 +68,8 @@ async fn a_direct_message_is_final_once_both_have_said_so_and_names_whom_it_wait
         })
         .await;
     }
+    // Each has heard the other's clock as that of one who has a vote: time goes on being agreed while they are apart.
+    tokio::time::sleep(SOON).await;
     lan.unplug(nodes[1].at.addr);
     until(LATER, "apart", async || nodes[0].online().await == 0).await;
     nodes[0].handle().say(chat, "three", None).await.unwrap();
@@ -133,4 +135,70 @@ async fn what_is_final_never_moves_though_clocks_are_wrong_and_drift() {
         settled[0].iter().map(|m| m.id).collect::<Vec<_>>(),
         settled[1].iter().map(|m| m.id).collect::<Vec<_>>()
     );
+}
+
+/// Says something on both sides in turn, and holds what was final against what is: nothing lost, hidden or moved.
+struct Watch {
+    chat: SpaceId,
+    known: [Vec<Message>; 2],
+}
+
+impl Watch {
+    async fn look(&mut self, nodes: &[Sim; 2]) {
+        for (n, known) in nodes.iter().zip(&mut self.known) {
+            let now: Vec<_> = n.messages(self.chat).await.into_iter().filter(|m| m.is_final == Some(true)).collect();
+            let keys = |m: &[Message]| m.iter().map(|m| (m.key, m.body.clone())).collect::<Vec<_>>();
+            assert!(now.len() >= known.len(), "nothing final is lost or hidden");
+            assert_eq!(keys(&now[..known.len()]), keys(known), "and nothing comes before it");
+            *known = now;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_years_off_never_loses_hides_or_moves_what_is_final_nor_what_is_said_later() {
+    for (seed, wrong) in [(84, 9 * 366 * 86_400_000), (85, 9_000 - EPOCH_MS as i64), (86, -40 * 86_400_000)] {
+        let lan = Switch::new(seed);
+        lan.set_latency(Duration::from_millis(2), Duration::from_millis(15));
+        let third = Sim::start(&lan, 3).await;
+        let wrong = Clock { off: wrong, ppm: 400 };
+        let mut nodes =
+            [Sim::start_with(&lan, 1, Clock { off: 0, ppm: -100 }).await, Sim::start_with(&lan, 2, wrong).await];
+        until(LATER, "all here", async || third.online().await == 2 && nodes[0].online().await == 2).await;
+        third.say("settle").await;
+        tokio::time::sleep(SOON).await;
+        let chat = direct(&nodes).await;
+        let mut watch = Watch { chat, known: Default::default() };
+        for round in 0..3 {
+            for (i, n) in nodes.iter().enumerate() {
+                n.handle().say(chat, &format!("{round} {i}"), None).await.unwrap();
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            let said = 3 * round + 2;
+            for n in &nodes {
+                until(LATER, "final", async || {
+                    let all = n.messages(chat).await;
+                    all.iter().filter(|m| m.is_final == Some(true) && !m.late).count() == said
+                })
+                .await;
+            }
+            watch.look(&nodes).await;
+            // The wrong one starts anew, alone: nobody tells it the time. What it promises then must not bind it.
+            lan.unplug(nodes[1].at.addr);
+            let [right, off] = nodes;
+            nodes = [right, off.crash_and_restart(&lan).await];
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            nodes[0].handle().say(chat, &format!("{round} alone"), None).await.unwrap();
+            watch.look(&nodes).await;
+            lan.plug(nodes[1].at.addr);
+            until(Duration::from_secs(60), "together", async || nodes[1].online().await == 2).await;
+            tokio::time::sleep(SOON).await;
+            watch.look(&nodes).await;
+        }
+        let bodies = |m: &[Message]| m.iter().map(|m| m.body.clone()).collect::<Vec<_>>();
+        let all = bodies(&nodes[0].messages(chat).await);
+        assert_eq!(all, bodies(&nodes[1].messages(chat).await));
+        let said: Vec<_> = (0..3).flat_map(|r| [format!("{r} 0"), format!("{r} 1"), format!("{r} alone")]).collect();
+        assert_eq!(all, said, "in the order in which it was said");
+    }
 }

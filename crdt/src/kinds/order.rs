@@ -46,6 +46,23 @@ impl OrderKey {
         };
         Self { stamp, device, id }
     }
+
+    /// The greatest key below this one; the least key stays itself.
+    #[must_use]
+    pub fn before(self) -> Self {
+        if let Some(id) = u128::from_be_bytes(self.id.0).checked_sub(1) {
+            return Self { id: MessageId(id.to_be_bytes()), ..self };
+        }
+        let mut device = self.device.0;
+        for byte in device.iter_mut().rev() {
+            let (less, borrowed) = byte.overflowing_sub(1);
+            *byte = less;
+            if !borrowed {
+                return Self { device: DeviceId(device), id: Self::MAX.id, ..self };
+            }
+        }
+        self.stamp.0.checked_sub(1).map_or(Self::MIN, |stamp| Self { stamp: Hlc(stamp), ..Self::MAX })
+    }
 }
 
 impl Default for OrderKey {
@@ -110,6 +127,24 @@ mod tests {
             assert!(bad.parse::<OrderKey>().is_err());
         }
         assert!(format!("{}.x", keys[0]).parse::<OrderKey>().is_err());
+    }
+
+    #[test]
+    fn the_key_before_is_the_next_lower_one() {
+        let key = |s: u64, d: u8, m: u8| OrderKey { stamp: Hlc(s), device: DeviceId([d; 32]), id: MessageId([m; 16]) };
+        for k in [key(9, 2, 1), key(9, 2, 0), key(9, 0, 0), key(0, 0, 1), OrderKey::MAX] {
+            let b = k.before();
+            assert!(b < k, "{k}");
+            // Nothing lies between: one more in the last place that counts is the key again.
+            let next = (u128::from_be_bytes(b.id.0).checked_add(1))
+                .map(|id| OrderKey { id: MessageId(id.to_be_bytes()), ..b });
+            assert!(next.is_none_or(|n| n == k) && (next.is_some() || k.id == OrderKey::MIN.id), "{k}");
+        }
+        let mut low = key(9, 0, 0);
+        low.device.0[31] = 1;
+        assert_eq!(low.before().device, DeviceId([0; 32]));
+        assert_eq!(key(9, 0, 0).before().stamp, Hlc(8));
+        assert_eq!(OrderKey::MIN.before(), OrderKey::MIN);
     }
 
     #[test]

@@ -39,8 +39,8 @@ pub enum Output {
     /// Something was not taken. [`StatementError::BadSignature`] is the fault of this peer, the rest of nobody here.
     Refused(DeviceId, StatementError),
     /// Others know a later statement of our own device than this node does: it was restored from a backup, or runs
-    /// elsewhere too. Nothing may be written below this floor.
-    Elsewhere(Hlc),
+    /// elsewhere too. Nothing may be written below this floor, which that start of it stated.
+    Elsewhere(Hlc, Incarnation),
 }
 
 /// What is known of one device.
@@ -144,16 +144,17 @@ impl Ledger {
         !matches!(self.access, Access::Commons)
     }
 
-    /// Takes a statement from the store, with its safe floor and, where its nodes were kept, its frontier.
+    /// Takes a statement from the store, with its safe floor and the last frontier that was known with it.
     pub fn restore(&mut self, signed: Signed, safe: Hlc, tree: Option<Tree>) {
         let device = signed.statement.device;
         if device == self.me {
             self.counter = self.counter.max(signed.statement.counter);
         }
         self.arrivals += 1;
+        let unknown = tree.as_ref().is_none_or(|t| t.root() != signed.statement.root).then_some(0);
         let known = Known {
             signed,
-            unknown: tree.is_none().then_some(0),
+            unknown,
             tree: tree.unwrap_or_default(),
             pending: Vec::new(),
             vain: 0,
@@ -346,6 +347,15 @@ impl Ledger {
     #[must_use]
     pub fn held(&self, device: &DeviceId, log: &LogId) -> u64 {
         if *device == self.me { self.mine.seq(log) } else { self.tree(device).map_or(0, |t| t.seq(log)) }
+    }
+
+    /// Whether a device says that it holds a log up to there and that its person has read up to a place. What it holds
+    /// may be of an earlier statement than how far it has read, never of a later one: an entry that arrives below the
+    /// place is not read because of it.
+    #[must_use]
+    pub fn has_read(&self, device: &DeviceId, log: &LogId, seq: u64, at: &OrderKey) -> bool {
+        let read = self.statement(device).and_then(|s| s.read);
+        read.is_some_and(|r| r >= *at) && self.holds(device, log, seq)
     }
 
     /// What a device is known to hold, if it ever said so.

@@ -117,7 +117,7 @@ impl Ledger {
         if self.restated == 0 {
             (self.restate, self.restated) = (true, RESTATE);
         }
-        self.out.push(Output::Elsewhere(new.floor));
+        self.out.push(Output::Elsewhere(new.floor, new.incarnation));
     }
 
     /// Beyond the bound the device that nobody needs and that spoke longest ago goes.
@@ -260,11 +260,27 @@ impl Ledger {
         }
     }
 
-    /// Reads back what was stored; `None` where it is damaged or not signed for this space.
+    /// Reads back what was stored: a statement and, if it was known with it, the root of a frontier. `None` where it is
+    /// damaged or not signed for this space.
     #[must_use]
-    pub fn stored(&self, bytes: &[u8]) -> Option<Signed> {
+    pub fn stored(&self, bytes: &[u8]) -> Option<(Signed, Option<NodeHash>)> {
         let mut r = crate::codec::Reader::new(bytes);
         let signed = Signed::read(&mut r).ok()?;
-        (r.remaining() == 0 && signed.verify(&self.space)).then_some(signed)
+        let root = if r.remaining() == 0 { None } else { Some(r.array().ok()?) };
+        (r.remaining() == 0 && signed.verify(&self.space)).then_some((signed, root))
+    }
+
+    /// Puts a frontier together from nodes that were stored.
+    pub fn rebuild<'a>(&mut self, root: NodeHash, node: impl Fn(&NodeHash) -> Option<&'a [u8]>) -> Option<Tree> {
+        let mut assembly = Assembly::new(root, &self.pool);
+        loop {
+            let missing = assembly.missing(MAX_NODES);
+            if missing.is_empty() {
+                return assembly.finish(&mut self.pool)?.ok();
+            }
+            for hash in missing {
+                assembly.take(node(&hash)?, &self.pool).ok()?;
+            }
+        }
     }
 }

@@ -17,6 +17,7 @@ struct Node {
     ledger: Ledger,
     replica: Replica,
     counter: u64,
+    read: Option<OrderKey>,
     news: BTreeSet<DeviceId>,
     refused: Vec<StatementError>,
     elsewhere: Vec<Hlc>,
@@ -30,6 +31,7 @@ impl Node {
             replica: Replica::new(space, access),
             key,
             counter: 0,
+            read: None,
             news: BTreeSet::new(),
             refused: Vec::new(),
             elsewhere: Vec::new(),
@@ -50,7 +52,7 @@ impl Node {
     }
 
     fn state(&mut self, floor: u64, anyway: bool) -> Option<Signed> {
-        let statement = self.ledger.draft(Incarnation([1; 16]), Hlc(floor), Hlc(floor), None, anyway)?;
+        let statement = self.ledger.draft(Incarnation([1; 16]), Hlc(floor), Hlc(floor), self.read, anyway)?;
         let signed = Signed::sign(statement, &self.ledger.space, &self.key);
         self.ledger.stated(signed);
         Some(signed)
@@ -118,7 +120,7 @@ impl Net {
                         match output {
                             Output::News(d) => drop(self.nodes[a].news.insert(d)),
                             Output::Refused(_, why) => self.nodes[a].refused.push(why),
-                            Output::Elsewhere(floor) => self.nodes[a].elsewhere.push(floor),
+                            Output::Elsewhere(floor, _) => self.nodes[a].elsewhere.push(floor),
                             Output::Send(..) => {}
                         }
                         continue;
@@ -206,6 +208,35 @@ fn a_device_learns_what_one_holds_whom_it_never_met() {
     assert!(net.nodes[0].ledger.holds(&c, &log, 2));
     assert!(net.nodes.iter().flat_map(|n| &n.refused).all(|e| *e == StatementError::Old), "told twice at most");
     assert_eq!(net.asked, 0, "everything was told or known");
+}
+
+#[test]
+fn how_far_somebody_read_is_passed_on_and_covers_only_what_they_hold() {
+    let mut net = Net::new(3, 3);
+    let key = |stamp: u64| OrderKey { stamp: Hlc(stamp), ..OrderKey::MIN };
+    net.link(0, 1);
+    net.link(1, 2);
+    net.write(0);
+    net.copy(0, 1);
+    net.copy(1, 2);
+    net.tick();
+    let (c, log) = (net.nodes[2].id(), net.nodes[0].log());
+    let read = |net: &Net, seq: u64, at: u64| net.nodes[0].ledger.has_read(&c, &log, seq, &key(at));
+    net.tick();
+    assert!(net.nodes[0].ledger.holds(&c, &log, 1) && !read(&net, 1, 0), "it holds it and says nothing of reading");
+    net.nodes[2].read = Some(key(10));
+    net.tick();
+    net.tick();
+    assert!(read(&net, 1, 10) && !read(&net, 1, 11), "through one who knows both");
+    // What the author wrote since is below that place, but is not held.
+    net.write(0);
+    net.tick();
+    assert!(!read(&net, 2, 5));
+    // Switched off: nothing is said any more.
+    net.nodes[2].read = None;
+    net.tick();
+    net.tick();
+    assert!(!read(&net, 1, 0));
 }
 
 #[test]
@@ -359,7 +390,10 @@ fn a_floor_counts_once_everything_below_it_is_here() {
     assert!(b.ledger.unsaved().is_empty());
     let (device, kept, safe, tree) = rows[0].clone();
     assert_eq!((device, kept, safe, tree.seq(&log)), (a.id(), signed, Hlc(700), 5));
-    assert_eq!(b.ledger.stored(&kept.encode()), Some(signed));
+    assert_eq!(b.ledger.stored(&kept.encode()), Some((signed, None)));
+    let with_root = [&kept.encode()[..], &[8; 32]].concat();
+    assert_eq!(b.ledger.stored(&with_root), Some((signed, Some([8; 32]))));
+    assert_eq!(b.ledger.stored(&with_root[..with_root.len() - 1]), None);
     assert_eq!(b.ledger.stored(&kept.encode()[1..]), None);
     let mut flipped = kept.encode();
     flipped[60] ^= 1;

@@ -85,6 +85,7 @@ impl Model {
                 return vec![Command::NameNetwork(id, name.trim().to_owned())];
             }
             Intent::SetAway(away) => return vec![Command::SetAway(away)],
+            Intent::SetReadReceipts(told) => return vec![Command::SetReadReceipts(told)],
             Intent::SetTheme(theme) => {
                 self.preferences.theme = theme;
                 return vec![Command::Save(self.preferences.clone())];
@@ -144,6 +145,7 @@ impl Model {
         self.open = Some(id);
         self.receipts = None;
         self.members = None;
+        self.custody = None;
         self.asks_to_forget = false;
         let unread = self.conversation(&id).filter(|c| c.unread > 0).map(|c| c.read_to);
         let h = self.histories.entry(id).or_default();
@@ -151,6 +153,7 @@ impl Model {
         let mut out: Vec<Command> = self.page(id, PageAt::Newest).into_iter().collect();
         out.extend(self.ask_receipts(id));
         out.extend(self.ask_members());
+        out.extend(self.ask_custody());
         out.push(Command::Retention(id));
         out
     }

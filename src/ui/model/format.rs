@@ -96,10 +96,11 @@ pub fn thousands(n: u64) -> String {
 pub fn delivery(m: &Message) -> String {
     match m.state {
         DeliveryState::Queued => "queued".into(),
-        DeliveryState::Carried => "carried".into(),
+        DeliveryState::Carried => format!("carried by {}", m.carried_by),
         DeliveryState::Read if m.members <= 1 => "read".into(),
         DeliveryState::Delivered if m.members <= 1 => "delivered".into(),
-        DeliveryState::Delivered | DeliveryState::Read => format!("{} of {}", m.delivered_to, m.members),
+        DeliveryState::Delivered => format!("{} of {}", m.delivered_to, m.members),
+        DeliveryState::Read => format!("read {} of {}", m.read_by, m.members),
     }
 }
 
@@ -107,14 +108,38 @@ pub fn delivery(m: &Message) -> String {
 #[must_use]
 pub fn delivery_sentence(m: &Message) -> String {
     match m.state {
+        DeliveryState::Queued if m.is_final.is_some() => {
+            "Saved here; goes when you two are connected. Nobody carries direct messages yet".into()
+        }
         DeliveryState::Queued if m.members == 0 => "Saved here; nobody else is in this room yet".into(),
         DeliveryState::Queued => "Saved here; goes out when somebody is in reach".into(),
-        DeliveryState::Carried => "Carried by somebody else".into(),
-        DeliveryState::Delivered | DeliveryState::Read if m.members > 1 => {
-            format!("Delivered to {} of {}", m.delivered_to, m.members)
+        DeliveryState::Carried => {
+            format!("Carried by {}, who will pass it on", count(u64::from(m.carried_by), "other", "others"))
+        }
+        DeliveryState::Delivered if m.members > 1 => format!("Delivered to {} of {}", m.delivered_to, m.members),
+        DeliveryState::Read if m.members > 1 => {
+            format!("Delivered to {} of {}, read by {}", m.delivered_to, m.members, m.read_by)
         }
         DeliveryState::Delivered => "Delivered".into(),
         DeliveryState::Read => "Read".into(),
+    }
+}
+
+/// What our clock is corrected by, where that can be noticed and is no trouble yet: "Mesh time +2.1 s".
+#[must_use]
+pub fn mesh_time(offset_ms: i64) -> Option<String> {
+    let by = offset_ms.unsigned_abs();
+    let sign = if offset_ms < 0 { '−' } else { '+' };
+    (1_000..=120_000).contains(&by).then(|| format!("Mesh time {sign}{}.{} s", by / 1_000, by % 1_000 / 100))
+}
+
+/// Names with commas between them, at most `max`, then how many more there are.
+#[must_use]
+pub fn names(all: &[&str], max: usize) -> String {
+    let shown = all.get(..max).unwrap_or(all).join(", ");
+    match all.len().saturating_sub(max) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
 
@@ -277,11 +302,23 @@ mod tests {
         assert_eq!(delivery_sentence(&m), "Delivered to 3 of 5");
         (m.members, m.delivered_to, m.state) = (1, 1, DeliveryState::Read);
         assert_eq!(delivery(&m), "read");
+        (m.members, m.delivered_to, m.read_by) = (9, 7, 3);
+        assert_eq!(delivery(&m), "read 3 of 9");
+        assert_eq!(delivery_sentence(&m), "Delivered to 7 of 9, read by 3");
+        (m.state, m.delivered_to, m.carried_by) = (DeliveryState::Carried, 0, 1);
+        assert_eq!(
+            (delivery(&m).as_str(), delivery_sentence(&m).as_str()),
+            ("carried by 1", "Carried by 1 other, who will pass it on")
+        );
         m.state = DeliveryState::Queued;
         assert_eq!(delivery(&m), "queued");
         assert_eq!(needs_newer(&sample::placeholder(1, 0)), "1 message needs a newer Cairn");
         assert_eq!(needs_newer(&sample::placeholder(3, 0)), "3 messages need a newer Cairn");
+        m.is_final = Some(false);
+        assert!(delivery_sentence(&m).ends_with("Nobody carries direct messages yet"));
         assert_eq!(thousands(1_234_567), "1,234,567");
         assert_eq!(count(1, "message", "messages"), "1 message");
+        assert_eq!(names(&["a", "b", "c"], 2), "a, b and 1 more");
+        assert_eq!((mesh_time(2_140).as_deref(), mesh_time(-999)), (Some("Mesh time +2.1 s"), None));
     }
 }

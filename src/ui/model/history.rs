@@ -4,6 +4,21 @@
 use cairn_actors::api::{DeliveryState, Message, OrderKey, Page, PageAt};
 use cairn_crdt::ids::MessageId;
 
+/// What the node tells of a message of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivered {
+    /// What became of it.
+    pub state: DeliveryState,
+    /// Addressees that hold it.
+    pub to: u32,
+    /// Addressees in all.
+    pub of: u32,
+    /// Addressees who have read it.
+    pub read_by: u32,
+    /// Devices that hold it for those who lack it.
+    pub carried_by: u32,
+}
+
 /// Messages asked for at a time: three screens or so.
 pub const PAGE: usize = 200;
 /// Messages kept in memory of one conversation; about 400 bytes each.
@@ -298,19 +313,19 @@ impl History {
 
     /// Takes note of what became of one message. Answers whether an older one of ours is behind it, so that reading
     /// the tail again may tell more.
-    pub fn delivered(&mut self, id: MessageId, state: DeliveryState, to: u32, of: u32) -> bool {
+    pub fn delivered(&mut self, id: MessageId, told: &Delivered) -> bool {
+        let Delivered { state, to, of, read_by, carried_by } = *told;
         let Some(at) = self.messages.iter().rposition(|m| m.id == id) else { return false };
         if let Some(m) = self.messages.get_mut(at) {
             m.state = m.state.max(state);
-            m.delivered_to = to;
-            m.members = of;
+            (m.delivered_to, m.members, m.read_by, m.carried_by) = (to, of, read_by, carried_by);
         }
         self.messages
             .iter()
             .take(at)
             .rev()
             .take(PAGE)
-            .any(|m| m.mine && (m.state < state || m.delivered_to < to.min(m.members)))
+            .any(|m| m.mine && (m.state < state || m.delivered_to < to.min(m.members) || m.read_by < read_by))
     }
 
     /// Forgets the places of messages that need a newer Cairn where a page tells of them anew: one may have moved when
@@ -470,9 +485,13 @@ mod tests {
         });
         let id = p.messages[2].id;
         h.take(PageAt::Newest, p);
-        assert!(h.delivered(id, DeliveryState::Delivered, 2, 4), "older ones are behind");
-        h.delivered(id, DeliveryState::Queued, 2, 4);
+        let told = |state, read_by| Delivered { state, to: 2, of: 4, read_by, carried_by: 2 };
+        assert!(h.delivered(id, &told(DeliveryState::Delivered, 0)), "older ones are behind");
+        h.delivered(id, &told(DeliveryState::Queued, 0));
         assert_eq!(h.messages()[2].state, DeliveryState::Delivered);
+        h.messages.iter_mut().for_each(|m| (m.state, m.delivered_to) = (DeliveryState::Read, 2));
+        assert!(h.delivered(id, &told(DeliveryState::Read, 1)), "older ones were read too");
+        assert_eq!((h.messages()[2].read_by, h.messages()[2].carried_by), (1, 2));
     }
 
     #[test]

@@ -11,8 +11,8 @@ pub mod palette;
 use std::collections::{BTreeMap, VecDeque};
 
 use cairn_actors::api::{
-    ApiError, Briefing, Conversation, Event, Member, Message, Network, NetworkState, OrderKey, Page, PageAt, Peer,
-    Receipt, Retention, Said, Status,
+    ApiError, Briefing, Conversation, Custody, Event, Member, Message, Network, NetworkState, OrderKey, Page, PageAt,
+    Peer, Receipt, Retention, Said, Status,
 };
 use cairn_actors::limits;
 pub use cairn_actors::settings::ThemeChoice;
@@ -83,6 +83,8 @@ pub enum Update {
     Receipts(SpaceId, MessageId, Option<Vec<Receipt>>),
     /// Who is in a room; `None`: it could not be told.
     Members(SpaceId, Option<Vec<Member>>),
+    /// Who holds a conversation; `None`: it could not be told.
+    Custody(SpaceId, Option<Box<Custody>>),
     /// A message is durable.
     Said(Said),
     /// A message could not be said: its text goes back into the composer.
@@ -169,6 +171,8 @@ pub struct Model {
     pub receipts: Option<Receipts>,
     /// Who is in the room that is open, once known.
     pub members: Option<(SpaceId, Vec<Member>)>,
+    /// Who holds the conversation that is open, once known.
+    pub custody: Option<Box<Custody>>,
     /// Whether the details ask if one's own copy should be deleted.
     pub asks_to_forget: bool,
     retention: Option<Retention>,
@@ -184,6 +188,9 @@ pub struct Model {
     /// Likewise for who is in the open room.
     members_asked: bool,
     members_late: bool,
+    /// Likewise for who holds the open conversation.
+    custody_asked: bool,
+    custody_late: bool,
     /// Set by intents that move the keyboard; the view takes it.
     pub wants_focus: Option<Focus>,
     /// Set by intents that scroll a history to a message, until it is there.
@@ -359,6 +366,14 @@ impl Model {
                 let again = std::mem::take(&mut self.members_late) || self.open != Some(conversation);
                 return again.then(|| self.ask_members()).flatten().into_iter().collect();
             }
+            Update::Custody(conversation, custody) => {
+                if let Some(custody) = custody.filter(|_| self.open == Some(conversation)) {
+                    self.custody = Some(custody);
+                }
+                self.custody_asked = false;
+                let again = std::mem::take(&mut self.custody_late) || self.open != Some(conversation);
+                return again.then(|| self.ask_custody()).flatten().into_iter().collect();
+            }
             Update::Said(_) => self.saving = self.saving.saturating_sub(1),
             Update::NotSaid { conversation, body, error } => {
                 self.saving = self.saving.saturating_sub(1);
@@ -382,10 +397,11 @@ impl Model {
             Event::Messages { conversation, .. } => {
                 return self.read_again(conversation).into_iter().collect();
             }
-            Event::Delivery { conversation, message, delivered_to, members, state } => {
+            Event::Delivery { conversation, message, delivered_to, members, read_by, carried_by, state } => {
+                let told = history::Delivered { state, to: delivered_to, of: members, read_by, carried_by };
                 let open = self.open == Some(conversation);
                 let again = match (message, self.histories.get_mut(&conversation)) {
-                    (Some(id), Some(h)) => h.delivered(id, state, delivered_to, members),
+                    (Some(id), Some(h)) => h.delivered(id, &told),
                     (None, Some(_)) => true,
                     (_, None) => false,
                 };
@@ -394,6 +410,7 @@ impl Model {
                     let tail = self.histories.get_mut(&conversation).filter(|_| again).and_then(History::ask_tail);
                     out.extend(tail.map(|at| Command::Page(conversation, at, history::PAGE)));
                     out.extend(self.ask_receipts(conversation));
+                    out.extend(self.ask_custody());
                 }
                 return out;
             }
@@ -404,6 +421,7 @@ impl Model {
                 self.conversation_changed(*c);
                 let mut out = self.open_first();
                 out.extend(if open && changed { self.ask_members() } else { None });
+                out.extend(if open && changed { self.ask_custody() } else { None });
                 return out;
             }
             Event::Retention(r) => {
@@ -483,6 +501,16 @@ impl Model {
             return None;
         }
         Some(Command::Members(id))
+    }
+
+    /// Asks who holds the open conversation.
+    fn ask_custody(&mut self) -> Option<Command> {
+        let id = self.open?;
+        if std::mem::replace(&mut self.custody_asked, true) {
+            self.custody_late = true;
+            return None;
+        }
+        Some(Command::Custody(id))
     }
 
     fn read_again(&mut self, id: SpaceId) -> Option<Command> {

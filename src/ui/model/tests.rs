@@ -68,7 +68,10 @@ fn opening_marks_where_new_messages_begin_and_reading_marks_them_read() {
     let maya = sample::direct(1);
     assert_eq!(m.unread(), 131);
     let asked = m.act(Intent::Open(maya));
-    assert_eq!(asked, [Command::Page(maya, PageAt::Newest, history::PAGE), Command::Retention(maya)]);
+    assert_eq!(
+        asked,
+        [Command::Page(maya, PageAt::Newest, history::PAGE), Command::Custody(maya), Command::Retention(maya)]
+    );
     assert_eq!(m.history(&maya).unwrap().new_after, Some(OrderKey::MIN));
     let key = sample::message(3).key;
     assert_eq!(m.act(Intent::Read(maya, key)), [Command::MarkRead(maya, key)]);
@@ -106,9 +109,12 @@ fn a_message_of_ours_asks_who_has_it() {
         message: Some(own.id),
         delivered_to: 9,
         members: 9,
+        read_by: 2,
+        carried_by: 0,
         state: DeliveryState::Read,
     })));
-    assert_eq!(told, [Command::Page(sample::everyone(), PageAt::Newest, history::PAGE)], "older ones are behind");
+    let tail = Command::Page(sample::everyone(), PageAt::Newest, history::PAGE);
+    assert_eq!(told, [tail, Command::Custody(sample::everyone())], "older ones are behind");
     let h = m.history(&sample::everyone()).unwrap();
     assert_eq!(h.last_own().map(|m| m.state), Some(DeliveryState::Read));
 }
@@ -131,7 +137,7 @@ fn the_first_room_opens_by_itself() {
     let asked = m.apply(Update::Event(Box::new(Event::Conversation(Box::new(room.clone())))));
     assert_eq!((m.open, m.list_on_top), (Some(room.id), true));
     let page = Command::Page(room.id, PageAt::Newest, history::PAGE);
-    assert_eq!(asked, [page, Command::Members(room.id), Command::Retention(room.id)]);
+    assert_eq!(asked, [page, Command::Members(room.id), Command::Custody(room.id), Command::Retention(room.id)]);
     let other = sample::conversations().remove(1);
     assert_eq!(m.apply(Update::Event(Box::new(Event::Conversation(Box::new(other))))), []);
     assert_eq!(m.open, Some(room.id), "once");
@@ -169,7 +175,7 @@ fn who_is_in_the_room_is_asked_when_it_opens_and_when_it_changes() {
         m.apply(Update::Event(Box::new(Event::Conversation(Box::new(c)))))
     };
     assert_eq!(changed(&mut m, 9), [], "as many as before");
-    assert_eq!(changed(&mut m, 10), [Command::Members(room)]);
+    assert_eq!(changed(&mut m, 10), [Command::Members(room), Command::Custody(room)]);
     assert_eq!(changed(&mut m, 11), [], "one question at a time");
     assert_eq!(m.apply(Update::Members(room, None)), [Command::Members(room)], "what came meanwhile is asked now");
     assert_eq!(names(&m).unwrap().len(), 7, "an answer that fails changes nothing");

@@ -3,6 +3,8 @@
 use cairn_actors::api::{Badge, DeliveryState, Message, Peer, PeerState, Receipt};
 use egui::{Color32, Id, Rect, Role, ScrollArea, Sense, Ui, WidgetInfo, pos2, vec2};
 
+use cairn_actors::proto::clock as skew;
+
 use super::{Intents, Scene, briefing};
 use crate::ui::intent::{Intent, NameField};
 use crate::ui::model::format;
@@ -16,6 +18,8 @@ use crate::ui::theme::{Scheme, Size};
 
 /// Members listed before "and n more".
 const LISTED: usize = 40;
+/// People named in a card about one message before "and n more".
+const NAMED: usize = 5;
 
 /// Paints the details of the open conversation; `over` when they lie over it and need a way back.
 pub fn show(ui: &mut Ui, scene: &Scene<'_>, over: bool, out: &mut Intents) {
@@ -89,6 +93,9 @@ fn person(ui: &mut Ui, scene: &Scene<'_>, p: &Peer, out: &mut Intents) {
         if let Some(at) = p.last_seen.filter(|_| p.state == PeerState::Offline) {
             pair(ui, theme, "Last heard", &scene.clock.full(at), theme.text);
         }
+        if let Some(words) = p.clock_offset_ms.and_then(skew::words) {
+            pair(ui, theme, "Its clock", &words, theme.warning);
+        }
         if let Some(a) = p.address {
             pair(ui, theme, "Address", &a.to_string(), theme.text);
         }
@@ -113,6 +120,7 @@ fn person(ui: &mut Ui, scene: &Scene<'_>, p: &Peer, out: &mut Intents) {
             }
         });
     });
+    super::custody::show(ui, scene);
     super::kept::show(ui, scene, out);
     if let Some(own) = last_own(scene) {
         card(ui, theme, "Your last message", |ui| {
@@ -130,15 +138,30 @@ fn room(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
             paragraph(ui, theme, "Your last message", Ink::new(Size::Small, theme.muted));
             let list = receipts(scene, own);
             let members = own.members.max(u32::try_from(list.len()).unwrap_or(0));
-            bar(ui, scene, own.delivered_to, members);
+            let carried = list.iter().filter(|r| r.state == DeliveryState::Carried).count();
+            bar(ui, scene, own.delivered_to, u32::try_from(carried).unwrap_or(0), members);
             let has = format!("{} of {members}", own.delivered_to);
             pair(ui, theme, "Hold it durably", &has, theme.text);
-            let waiting: Vec<&str> =
-                list.iter().filter(|r| r.state == DeliveryState::Queued).map(|r| r.name.as_str()).collect();
             if members == 0 || own.delivered_to == 0 {
                 paragraph(ui, theme, &format::delivery_sentence(own), Ink::new(Size::Small, theme.warning));
-            } else if !waiting.is_empty() {
-                pair(ui, theme, &waiting.join(", "), "waiting", theme.warning);
+            }
+            let of = |state: DeliveryState| list.iter().filter(move |r| r.state == state);
+            let readers: Vec<&str> = of(DeliveryState::Read).map(|r| r.name.as_str()).collect();
+            if !readers.is_empty() {
+                pair(ui, theme, "Have read it", &format!("{} of {members}", readers.len()), theme.text);
+                paragraph(ui, theme, &format::names(&readers, NAMED), Ink::new(Size::Small, theme.muted));
+            }
+            let lacking: Vec<_> = of(DeliveryState::Carried).chain(of(DeliveryState::Queued)).collect();
+            for r in lacking.iter().take(NAMED) {
+                let what = if r.state == DeliveryState::Carried { "carried" } else { "waiting" };
+                let response = pair(ui, theme, &r.name, what, theme.warning);
+                if let Some(at) = r.last_seen {
+                    response.on_hover_text(format!("Last heard {}", scene.clock.full(at)));
+                }
+            }
+            if lacking.len() > NAMED {
+                let more = format!("and {} more", lacking.len() - NAMED);
+                paragraph(ui, theme, &more, Ink::new(Size::Small, theme.muted));
             }
         });
     }
@@ -160,11 +183,12 @@ fn room(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
             paragraph(ui, theme, &more, Ink::new(Size::Small, theme.muted));
         }
     });
+    super::custody::show(ui, scene);
     super::kept::show(ui, scene, out);
 }
 
-/// A segment a member: those who hold the message first.
-fn bar(ui: &mut Ui, scene: &Scene<'_>, have: u32, of: u32) {
+/// A segment a member: those who hold the message first, then those to whom somebody carries it.
+fn bar(ui: &mut Ui, scene: &Scene<'_>, have: u32, carried: u32, of: u32) {
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 14.0), Sense::hover());
     response.widget_info(|| WidgetInfo::labeled(Role::ProgressIndicator, true, format!("{have} of {of}")));
     let bar = Rect::from_center_size(rect.center(), vec2(rect.width(), 8.0));
@@ -182,7 +206,11 @@ fn bar(ui: &mut Ui, scene: &Scene<'_>, have: u32, of: u32) {
     let gap = if of > 20 { 2.0 } else { 3.0 };
     let width = (bar.width() - gap * (of - 1) as f32) / of as f32;
     for i in 0..of {
-        let color: Color32 = if i < have { accent } else { open };
+        let color: Color32 = match i {
+            _ if i < have => accent,
+            _ if i < have.saturating_add(carried) => theme.warning,
+            _ => open,
+        };
         let min = bar.min + vec2(i as f32 * (width + gap), 0.0);
         ui.painter().rect_filled(Rect::from_min_size(min, vec2(width, 8.0)), 2.0, color);
     }

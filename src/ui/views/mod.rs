@@ -4,6 +4,7 @@
 pub mod briefing;
 pub mod composer;
 pub mod conversation;
+mod custody;
 pub mod details;
 pub mod first_start;
 pub mod history;

@@ -42,6 +42,7 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
                 }
             });
             scale(ui, scene, out);
+            reading(ui, scene, out);
             about(ui, scene, out);
             ui.add_space(16.0);
         });
@@ -84,6 +85,23 @@ fn scale(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
             }
         });
         paragraph(ui, theme, "Ctrl + and Ctrl − do the same.", Ink::new(Size::Small, theme.muted));
+    });
+}
+
+fn reading(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
+    let theme = scene.theme;
+    let Some(told) = scene.model.status.as_ref().map(|s| s.read_receipts) else { return };
+    card(ui, theme, "Read receipts", |ui| {
+        ui.spacing_mut().item_spacing.y = 2.0;
+        let all = [
+            (true, "Tell others what I have read", "They see \"read\" beside what they wrote to you"),
+            (false, "Tell nobody", "What was told before stays told; you still see what others tell"),
+        ];
+        for (value, label, detail) in all {
+            if choice(ui, theme, label, detail, told == value).clicked() && told != value {
+                out.push(Intent::SetReadReceipts(value));
+            }
+        }
     });
 }
 

@@ -37,11 +37,15 @@ pub fn interfaces(model: &Model) -> String {
         .filter_map(|p| p.rtt_ms)
         .min_by(f64::total_cmp)
         .map(format::round_trip);
-    match (names.is_empty(), quickest) {
+    let mut words = match (names.is_empty(), quickest) {
         (true, _) => String::new(),
         (false, Some(ms)) => format!("{} · {ms}", names.join(", ")),
         (false, None) => names.join(", "),
+    };
+    if let Some(clock) = format::mesh_time(status.clock_offset_ms) {
+        words = if words.is_empty() { clock } else { format!("{words}      {clock}") };
     }
+    words
 }
 
 fn dot(model: &Model, theme: &Theme) -> egui::Color32 {

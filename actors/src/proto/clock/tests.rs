@@ -236,3 +236,15 @@ fn a_wrong_clock_is_said_in_words() {
         assert!(said.contains(words), "{said}");
     }
 }
+
+#[test]
+fn skew_is_told_in_words() {
+    let (minute, year) = (60_000, 525_960 * 60_000);
+    assert_eq!(words(2 * minute), None, "so much may be a slow link");
+    assert_eq!(words(9 * year).as_deref(), Some("9 years ahead"));
+    assert_eq!(words(-3 * minute).as_deref(), Some("3 minutes behind"));
+    assert_eq!(own(-999), None);
+    assert_eq!(own(2_149).as_deref(), Some("2.1 s behind the others here, corrected"));
+    assert_eq!(own(-2 * 60 * minute).as_deref(), Some("2 hours ahead of the others here, corrected"));
+    assert_eq!((words(i64::MIN).is_some(), own(i64::MIN).is_some()), (true, true));
+}

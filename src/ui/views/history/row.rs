@@ -53,7 +53,7 @@ pub fn measure(
     let goes_on = |b: &Message| {
         b.author == m.author && m.sent.saturating_sub(b.sent) <= GROUP && !b.is_placeholder() && !m.is_placeholder()
     };
-    let heading = !m.is_placeholder() && (day || new || !before.is_some_and(goes_on));
+    let heading = !m.is_placeholder() && (day || new || m.late || !before.is_some_and(goes_on));
     let (ink, words) = match m.needs_newer {
         0 => (Ink::new(Size::Body, scene.theme.text), std::borrow::Cow::Borrowed(m.body.as_str())),
         _ => (Ink::new(Size::Small, scene.theme.muted), format::needs_newer(m).into()),
@@ -118,7 +118,10 @@ fn heading(ui: &Ui, scene: &Scene<'_>, m: &Message, at: Pos2, right: f32) {
     if !m.mine {
         x += avatar::badge(ui.painter(), theme, pos2(x, middle), m.badge) + 6.0;
     }
-    text::left(ui.painter(), pos2(x, middle + 0.5), &time);
+    let time = text::left(ui.painter(), pos2(x, middle + 0.5), &time);
+    if m.late {
+        late(ui, scene, m, pos2(time.right() + 8.0, middle + 0.5));
+    }
     let spoken = if m.mine {
         format!("You, {}", scene.clock.time(m.sent))
     } else {
@@ -129,6 +132,18 @@ fn heading(ui: &Ui, scene: &Scene<'_>, m: &Message, at: Pos2, right: f32) {
     if !m.mine {
         response.on_hover_text(format!("{} · {}", m.author.code(), format::badge_sentence(m.badge)));
     }
+}
+
+/// The mark of a message whose device had said that it writes nothing so early any more.
+fn late(ui: &Ui, scene: &Scene<'_>, m: &Message, at: Pos2) {
+    let galley = Ink::new(Size::Tiny, scene.theme.warning).medium().line(ui, scene.theme, "late", 60.0);
+    let rect = text::left(ui.painter(), at, &galley);
+    let response = ui.interact(rect, ui.scope_id().with(("late", m.id.0)), Sense::hover());
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, "late"));
+    response.on_hover_text(
+        "It came after its device had said that it would write nothing so early any more; a restored backup, most \
+         likely. It stands where its time puts it.",
+    );
 }
 
 fn delivery(ui: &Ui, scene: &Scene<'_>, m: &Message, right: Pos2) {
