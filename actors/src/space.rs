@@ -1,8 +1,8 @@
 //! One conversation space of a running node: its replication, its chat, the pens it is written with, and what others
 //! hold of it. Plain state and methods; the documents actor owns it and does what it asks.
 
-mod forks;
 mod delivery;
+mod forks;
 mod gone;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,9 +30,9 @@ use crate::people::MEMBER_FOR_MS;
 use crate::retention::Record;
 use crate::store::{Store, StoreError};
 use crate::wiring::Wiring;
-use forks::Aside;
 pub use delivery::Fate;
 use delivery::Held;
+use forks::Aside;
 use gone::Governing;
 pub use gone::Moved;
 

@@ -5,8 +5,8 @@
 mod briefing;
 mod care;
 mod clocks;
-mod forks;
 mod custody;
+mod forks;
 mod hostile;
 mod lan;
 mod newer;

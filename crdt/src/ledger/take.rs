@@ -70,7 +70,10 @@ impl Ledger {
         }
         let known = self.all.get(&new.device).map(|k| &k.signed.statement);
         let counter = if new.device == self.me { self.counter } else { known.map_or(0, |k| k.counter) };
-        if new.counter <= counter {
+        // What an earlier start of our own promised binds this one too, though this one has counted on past it meanwhile.
+        let bound =
+            new.device == self.me && known.is_some_and(|k| k.incarnation != new.incarnation && k.floor < new.floor);
+        if new.counter <= counter && !bound {
             return Err(StatementError::Old);
         }
         if !signed.verify(&self.space) {
@@ -82,6 +85,14 @@ impl Ledger {
         }
         if known.is_some_and(|k| k.incarnation == new.incarnation && new.floor < k.floor) {
             return Err(StatementError::RolledBack);
+        }
+        if let Some(k) = self.all.get(&new.device)
+            && k.signed.statement.floor > new.floor
+            && self.peers.contains_key(&new.device)
+        {
+            // A start that was brought back from before a promise does not know of it; nobody else will say.
+            let told = Told { signed: k.signed, changes: Vec::new() };
+            self.out.push(Output::Send(vec![new.device], Note::Told(vec![told])));
         }
         self.make_room(&new.device)?;
         self.arrivals += 1;
@@ -113,7 +124,7 @@ impl Ledger {
 
     /// Our own device has stated more than we know: counts on from there, once in a while.
     fn elsewhere(&mut self, new: &Statement) {
-        self.counter = new.counter;
+        self.counter = self.counter.max(new.counter);
         if self.restated == 0 {
             (self.restate, self.restated) = (true, RESTATE);
         }
