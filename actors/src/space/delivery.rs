@@ -104,6 +104,20 @@ impl Space {
         (news, writes)
     }
 
+    /// A log was cut at `from`: nobody holds or has read what stood there. Returns rows as [`Self::holds`] does.
+    pub(super) fn hold_less(&mut self, log: &LogId, from: u64) -> Vec<Row> {
+        let upto = from.saturating_sub(1);
+        let mut cut = Vec::new();
+        for (device, logs) in &mut self.held {
+            if let Some(held) = logs.get_mut(log).filter(|h| h.durable > upto || h.read > upto) {
+                *held = Held { durable: held.durable.min(upto), read: held.read.min(upto) };
+                cut.push((*device, *held));
+            }
+        }
+        let ours = log.device == self.me;
+        cut.into_iter().filter(|_| ours).map(|(device, held)| row(self, &device, log, held)).collect()
+    }
+
     /// A peer holds everything that we hold.
     pub fn holds_all(&mut self, peer: DeviceId, me: &DeviceId) -> (Vec<MessageId>, Vec<Row>) {
         // What is gone there was not compared.

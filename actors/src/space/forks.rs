@@ -156,15 +156,7 @@ impl Space {
                 writes.push(Write::Delete(Table::Void, key));
             }
         }
-        for (device, logs) in &mut self.held {
-            if let Some(seq) = logs.get_mut(log).filter(|seq| **seq >= from) {
-                *seq = from.saturating_sub(1);
-                if log.device == self.me {
-                    let key = [&self.id.0[..], &device.0, &log.to_bytes()].concat();
-                    writes.push(Write::Put(Table::Durable, key, seq.to_be_bytes().to_vec()));
-                }
-            }
-        }
+        writes.extend(self.hold_less(log, from).into_iter().map(|(key, value)| Write::Put(Table::Durable, key, value)));
         Ok(writes)
     }
 
