@@ -49,7 +49,9 @@ impl Ledger {
 
     fn compare_vector(&mut self, peer: DeviceId, ask: bool, theirs: &[(DeviceId, u64)]) {
         let counter = |d: &DeviceId| theirs.binary_search_by(|(t, _)| t.cmp(d)).ok().and_then(|i| theirs.get(i));
-        let newer = self.all.iter().filter(|(d, k)| counter(d).is_none_or(|(_, c)| *c < k.signed.statement.counter));
+        // The peer's own at the same count too: a start that was brought back counts over again what an earlier one said.
+        let least = |d: &DeviceId, k: &Known| k.signed.statement.counter.saturating_add(u64::from(*d == peer));
+        let newer = self.all.iter().filter(|(d, k)| counter(d).is_none_or(|(_, c)| *c < least(d, k)));
         let told: Vec<_> = newer.map(|(_, k)| Told { signed: k.signed, changes: Vec::new() }).collect();
         for part in told.chunks(MAX_TOLD) {
             self.out.push(Output::Send(vec![peer], Note::Told(part.to_vec())));
