@@ -1,6 +1,6 @@
 //! Single-line faults of the protocol that the simulator plants, to show that it would find them; and a memory of
-//! verified signatures, without which simulation does little else. In the product both are nothing: [`planted`] is
-//! `false` and [`remembered`] verifies.
+//! verified signatures, without which simulation does little else. In the product both are nothing: `planted` is
+//! `false` and `remembered` verifies.
 
 /// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
