@@ -23,7 +23,11 @@ pub async fn custody(
 ) -> Result<(), Failure> {
     let zone = TimeZone::system();
     let Some(what) = what else {
-        for c in backend.conversations().await? {
+        let all = backend.conversations().await?;
+        if all.is_empty() && !out.json {
+            return out.line("There is no conversation yet.");
+        }
+        for c in all {
             let place = Resolved::from(&c);
             let c = backend.custody(place.id, None).await?;
             out.line(&if out.json { json::custody(&c, &place) } else { human::custody_line(&c, &place.title, &zone) })?;

@@ -49,6 +49,8 @@ async fn a_line_a_device_a_document_or_a_conversation() {
     let captured = Captured::default();
     custody(&mut store, &mut Out::to(captured.clone(), true), None, None, false).await.unwrap();
     assert_eq!(captured.text(), "");
+    custody(&mut store, &mut Out::to(captured.clone(), false), None, None, false).await.unwrap();
+    assert_eq!(captured.text(), "There is no conversation yet.\n");
     let nobody = "@nobody".parse().unwrap();
     let mut out = Out::to(captured, true);
     assert_eq!(code(custody(&mut store, &mut out, Some(&nobody), None, false).await), "no_such_conversation");
