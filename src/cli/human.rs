@@ -10,17 +10,14 @@ use jiff::tz::TimeZone;
 
 use super::text::{Style, pad, plain, plain_lines, table};
 use super::time::{ago, clock, day};
+use crate::words::count;
 
 mod briefing;
 
 pub use briefing::briefing;
+
 /// People named in a sentence before "and n more".
 const NAMED: usize = 3;
-
-/// `n` of a thing, with the plural where due.
-fn count(n: u64, one: &str, many: &str) -> String {
-    if n == 1 { format!("1 {one}") } else { format!("{n} {many}") }
-}
 
 fn link(s: &Status) -> String {
     match s.link {

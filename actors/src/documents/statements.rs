@@ -39,8 +39,9 @@ impl DocumentsState {
             let open = moves && newest.is_some_and(|k| sp.ledger.safe(&me) <= k.stamp && now > k.stamp.ms());
             let read = if tells_reading { sp.read_position(mark) } else { None };
             sp.turn = sp.turn.wrapping_add(1);
-            let due = sp.turn.is_multiple_of(1 + sp.sync.peers().count() / STATEMENT_PEERS);
-            if due && let Some(statement) = sp.ledger.draft(incarnation, at, floor, read, stale || open) {
+            if is_due(sp.turn, sp.sync.peers().count())
+                && let Some(statement) = sp.ledger.draft(incarnation, at, floor, read, stale || open)
+            {
                 sp.floor = sp.floor.max(statement.floor);
                 let signed = Signed::sign(statement, &id, &key);
                 let value = [&statement.floor.0.to_be_bytes()[..], &signed.encode()].concat();
@@ -144,5 +145,22 @@ impl DocumentsState {
             self.held.extend(writes);
             self.tell_delivery(space, &read);
         }
+    }
+}
+
+/// Whether it is the turn of a statement in a space of so many peers: in a larger room fewer turns are ([`STATEMENT_PEERS`]).
+fn is_due(turn: usize, peers: usize) -> bool {
+    turn.is_multiple_of(1 + peers / STATEMENT_PEERS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_due;
+
+    #[test]
+    fn few_are_told_at_every_turn_and_many_seldom() {
+        let in_twelve = |peers| (1..=12).filter(|turn| is_due(*turn, peers)).count();
+        assert_eq!([0, 1, 15, 16, 50, 511].map(in_twelve), [12, 12, 12, 6, 3, 0]);
+        assert!(is_due(32, 511), "within sixteen seconds among the most that a node speaks with");
     }
 }

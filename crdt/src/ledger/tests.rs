@@ -455,6 +455,39 @@ fn a_restored_device_learns_how_far_it_had_counted() {
 }
 
 #[test]
+fn a_restored_device_hears_of_its_old_floor_though_it_has_counted_as_far_again() {
+    let (space, access, mut a, mut b) = direct();
+    let log = a.log();
+    a.hold(log, 1);
+    let before = a.state(1_000, false).unwrap();
+    let from = a.id();
+    assert_eq!(tell(&mut b, from, before, vec![]), None);
+    // From a backup older than that, another start says something else under the same count.
+    let mut old = Node::new(1, space, access);
+    old.hold(log, 1);
+    let draft = old.ledger.draft(Incarnation([2; 16]), Hlc(5), Hlc(5), None, false).unwrap();
+    assert_eq!(draft.counter, before.statement.counter);
+    old.ledger.stated(Signed::sign(draft, &space, &old.key));
+    old.ledger.opened(b.id());
+    let _ = old.ledger.take();
+    // What a comparison brings: b's answer to the vector of the restored device.
+    let all = vec![(from, draft.counter)];
+    b.ledger.received(from, Note::Vector { ask: false, all });
+    let answers = b.ledger.take();
+    let told = answers.iter().find_map(|o| if let Output::Send(_, Note::Told(told)) = o { told.first() } else { None });
+    let told = told.expect("the same count is no reason to be silent").clone();
+    assert_eq!(told.signed, before);
+    old.ledger.received(b.id(), Note::Told(vec![told]));
+    let heard = old.ledger.take();
+    assert!(heard.contains(&Output::Elsewhere(before.statement.floor, Incarnation([1; 16]))), "{heard:?}");
+    // Once it has stated a floor past that one, the old statement says nothing new.
+    old.hold(log, 2);
+    let draft = old.ledger.draft(Incarnation([2; 16]), Hlc(2_000), Hlc(2_000), None, true).unwrap();
+    old.ledger.stated(Signed::sign(draft, &space, &old.key));
+    assert_eq!(tell(&mut old, b.id(), before, vec![]), Some(StatementError::Old));
+}
+
+#[test]
 fn strangers_cannot_crowd_out_those_who_wrote_something() {
     let mut n = Node::new(1, commons(), Access::Commons);
     let writer = DeviceKey::from_seed(&[2; 32]);

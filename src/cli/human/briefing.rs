@@ -3,38 +3,9 @@
 use cairn_actors::api::{Briefing, Cause, Side, Wrote};
 use jiff::tz::TimeZone;
 
-use super::count;
 use crate::cli::text::{Style, plain};
 use crate::cli::time::{clock, day};
-
-/// Names as a list: "Maya, 张伟 and 3 others".
-fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {
-    const SHOWN: usize = 4;
-    let all: Vec<String> = all.map(plain).collect();
-    match all.as_slice() {
-        [] => "nobody".to_owned(),
-        [one] => one.clone(),
-        list if list.len() <= SHOWN => {
-            let (last, rest) = list.split_last().map_or((String::new(), &list[..0]), |(l, r)| (l.clone(), r));
-            format!("{} and {last}", rest.join(", "))
-        }
-        list => {
-            let (shown, rest) = list.split_at(SHOWN - 1);
-            format!("{} and {}", shown.join(", "), count(rest.len() as u64, "other", "others"))
-        }
-    }
-}
-
-/// How long, in two units at most.
-fn lasted(ms: u64) -> String {
-    let minutes = ms / 60_000;
-    match minutes {
-        0 => format!("{} s", ms / 1_000),
-        1..60 => format!("{minutes} min"),
-        60..1_440 => format!("{} h {} min", minutes / 60, minutes % 60),
-        _ => format!("{} {} h", count(minutes / 1_440, "day", "days"), minutes / 60 % 24),
-    }
-}
+use crate::words::{count, lasted, names};
 
 /// A point in time: the day too, where it is another than `near`'s.
 fn when(ms: u64, near: u64, zone: &TimeZone) -> String {
@@ -45,7 +16,9 @@ fn when(ms: u64, near: u64, zone: &TimeZone) -> String {
 /// In one sentence, for `node`.
 #[must_use]
 pub fn sentence(b: &Briefing) -> String {
-    let back = names(b.sides.iter().filter(|s| !s.here).flat_map(|s| &s.members).map(|m| m.name.as_str()));
+    let back: Vec<String> =
+        b.sides.iter().filter(|s| !s.here).flat_map(|s| &s.members).map(|m| plain(&m.name)).collect();
+    let back = names(&back);
     let apart = lasted(b.began.saturating_sub(b.since));
     let messages = b.sides.iter().filter(|s| !s.here).fold(0, |n, s| s.messages.saturating_add(n));
     let wrote = match messages {
@@ -80,7 +53,7 @@ fn conversation(w: &Wrote, b: &Briefing, zone: &TimeZone, style: Style, out: &mu
 }
 
 fn side(s: &Side, b: &Briefing, zone: &TimeZone, style: Style, out: &mut Vec<String>) {
-    let who = names(s.members.iter().map(|m| m.name.as_str()));
+    let who = names(&s.members.iter().map(|m| plain(&m.name)).collect::<Vec<_>>());
     out.push(match (s.here, s.members.is_empty()) {
         (true, true) => "  Here, you alone:".to_owned(),
         (true, false) => format!("  Here, you and {who}:"),

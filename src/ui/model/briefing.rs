@@ -7,6 +7,7 @@ use cairn_crdt::ids::SpaceId;
 use super::format::{self, Clock};
 use super::{Model, history};
 use crate::ui::intent::Command;
+use crate::words::{lasted, names};
 
 impl Model {
     /// Takes in a briefing that is new or has grown.
@@ -62,20 +63,6 @@ fn is_news(b: &Briefing) -> bool {
     b.news().next().is_some() || b.cause != Cause::Absence
 }
 
-/// Names as a list: "Maya, 张伟 and 3 others".
-fn names(all: &[&str]) -> String {
-    const SHOWN: usize = 4;
-    match all {
-        [] => "nobody".into(),
-        [one] => (*one).to_owned(),
-        [first @ .., last] if all.len() <= SHOWN => format!("{} and {last}", first.join(", ")),
-        _ => {
-            let (shown, rest) = all.split_at(SHOWN - 1);
-            format!("{} and {}", shown.join(", "), format::count(rest.len() as u64, "other", "others"))
-        }
-    }
-}
-
 /// Who is back.
 #[must_use]
 pub fn title(b: &Briefing) -> String {
@@ -85,17 +72,6 @@ pub fn title(b: &Briefing) -> String {
         Cause::OwnAbsence => format!("You are back, with {}", names(&back)),
         Cause::Absence if back.len() == 1 => format!("{} is back", names(&back)),
         Cause::Partition | Cause::Absence => format!("Together again with {}", names(&back)),
-    }
-}
-
-/// How long a time was, in two units at most.
-fn lasted(ms: u64) -> String {
-    let minutes = ms / 60_000;
-    match minutes {
-        0 => format!("{} s", ms / 1_000),
-        1..60 => format!("{minutes} min"),
-        60..1_440 => format!("{} h {} min", minutes / 60, minutes % 60),
-        _ => format!("{} {} h", format::count(minutes / 1_440, "day", "days"), minutes / 60 % 24),
     }
 }
 
