@@ -5,6 +5,7 @@
 //! commit. The actor keeps nothing that the store and the open sessions do not know, so a restart loses nothing.
 
 pub(crate) mod briefings;
+mod bulk;
 mod commits;
 mod forks;
 mod meeting;
@@ -105,6 +106,8 @@ pub enum DocumentsMsg {
     Committed(u64, Result<(), StoreError>),
     /// Shows and sends our own entries whose commits ended by now: what the writer committed together leaves together.
     Flush,
+    /// Reads a slice of what came in bulk, or of what pages wait for.
+    CatchUp,
     /// A beacon of a network was heard: a fresh device joins it.
     NetworkHeard(NetworkId),
     /// A fresh device has listened long enough.
@@ -151,6 +154,7 @@ pub struct DocumentsState {
     /// Our own entries that are durable and not yet shown and sent, with the messages whose speakers wait.
     fresh: BTreeMap<SpaceId, Vec<(Arc<Entry>, MessageId)>>,
     flushing: bool,
+    bulk: bulk::Bulk,
     /// What peers hold of our logs and the store does not say yet, by key.
     held: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Messages on their way to the disk, with those who wait for an answer.
@@ -244,10 +248,11 @@ impl Actor for Documents {
             DocumentsMsg::Neighbours { peer, serial, up, down } => s.neighbours(peer, serial, up, &down),
             DocumentsMsg::Committed(ticket, result) => s.committed(ticket, result),
             DocumentsMsg::Flush => s.flush(),
+            DocumentsMsg::CatchUp => s.catch_up(),
             DocumentsMsg::NetworkHeard(id) => s.join_first(id),
             DocumentsMsg::Silence => s.silence(),
             DocumentsMsg::Renamed => s.write_profiles(),
-            DocumentsMsg::Request(request, _place) => s.answer(*request),
+            DocumentsMsg::Request(request, place) => s.answer(*request, place),
             DocumentsMsg::Compare => {
                 s.each_space(|sp| {
                     sp.sync.compare_all();

@@ -113,6 +113,8 @@ pub const SYNC_ENTRIES: (u32, u32) = (100_000, 400_000);
 pub const SYNC_NEW_LOG: u32 = 50;
 /// What a question for a branch of a log counts: it is answered with a batch read from the disk.
 pub const SYNC_TRACE: u32 = 1_000;
+/// What a frame that compares documents counts as entries: with 10,000 documents an answer takes about 1 ms.
+pub const COMPARE_COST: usize = 10;
 /// Control frames read from one device a second, and at once after a silence.
 pub const CONTROL_FRAMES: (u32, u32) = (200, 1_000);
 /// A control frame counts once for each so many bytes.
@@ -149,6 +151,13 @@ pub const STATEMENT_INTERVAL: Duration = Duration::from_millis(500);
 /// For each so many peers in a space another such interval passes between two statements of it: each statement costs
 /// every peer a signature check, and in a room of 50 they would cost more than the messages.
 pub const STATEMENT_PEERS: usize = 16;
+/// Entries read from the store into memory before other work has its turn: about 3 ms.
+pub const SLICE_ENTRIES: usize = 512;
+/// Entries read at once for a page that is asked for; where it needs more, other work has its turn in between.
+pub const PAGE_ENTRIES: usize = 1_024;
+/// Turns after which a page is answered with what is there, though more has come that belongs to it: half a million
+/// entries.
+pub const PAGE_TURNS: usize = 1_024;
 
 // --- Retention
 

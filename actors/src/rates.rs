@@ -10,7 +10,7 @@ use cairn_crdt::ledger::note::Note;
 use cairn_crdt::sync::frame::Frame;
 
 use crate::limits::{
-    CONTROL_FRAME_BYTES, CONTROL_FRAMES, RATES_KEPT, SYNC_BYTES, SYNC_ENTRIES, SYNC_NEW_LOG, SYNC_TRACE,
+    COMPARE_COST, CONTROL_FRAME_BYTES, CONTROL_FRAMES, RATES_KEPT, SYNC_BYTES, SYNC_ENTRIES, SYNC_NEW_LOG, SYNC_TRACE,
 };
 use crate::proto::bucket::Bucket;
 
@@ -46,6 +46,8 @@ impl Rates {
             Frame::Fork(_) | Frame::Lost(_) => SYNC_NEW_LOG as usize,
             // A read of the store.
             Frame::Trace { .. } => SYNC_TRACE as usize,
+            // All documents are looked through for each.
+            Frame::Digest(_) | Frame::Docs { .. } | Frame::Ranges { .. } | Frame::Listed { .. } => COMPARE_COST,
             // A signature each.
             Frame::Note(Note::Told(told)) => told.len().max(1),
             _ => 1,

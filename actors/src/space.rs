@@ -4,17 +4,17 @@
 mod delivery;
 mod forks;
 mod gone;
+mod segments;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cairn_crdt::author::Author;
-use cairn_crdt::document::Outcome;
 use cairn_crdt::entry::Entry;
 use cairn_crdt::frontier::NodeHash;
 use cairn_crdt::hlc::{Hlc, MAX_AHEAD_MS};
 use cairn_crdt::ids::{DeviceId, DocumentId, Kind, LogId, MessageId, NetworkId, SpaceId};
-use cairn_crdt::kinds::chat::{ChatAuthor, ChatSegment, Conversation, Draft, PageAt as At, Span, week_start};
+use cairn_crdt::kinds::chat::{ChatAuthor, Conversation, Draft, PageAt as At};
 use cairn_crdt::kinds::control::{ControlLog, Setting};
 use cairn_crdt::kinds::order::OrderKey;
 use cairn_crdt::kinds::profile::{Profile, set_name};
@@ -35,9 +35,7 @@ use delivery::Held;
 use forks::Aside;
 use gone::Governing;
 pub use gone::Moved;
-
-/// Segments of one conversation kept in memory at least; older ones go when newer are read.
-const SEGMENTS_KEPT: usize = 4;
+use segments::{SEGMENTS_KEPT, Segments};
 
 /// What a space is to this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +61,10 @@ pub struct Applied {
     pub setting: Option<Setting>,
     /// The control log went on: what is gone may be another part.
     pub governed: bool,
+    /// Entries of a conversation that are counted and not read from the store yet.
+    pub counted: usize,
+    /// The lowest stamp of those of them that others wrote.
+    pub counted_from: Option<Hlc>,
 }
 
 /// A space.
@@ -96,15 +98,19 @@ pub struct Space {
     pub(crate) late: BTreeSet<(LogId, u64)>,
     /// Nodes of frontiers that the store has.
     pub(crate) kept_nodes: BTreeSet<NodeHash>,
+    /// Who brought the last of what is not read yet.
+    pub brought: Option<DeviceId>,
     pens: BTreeMap<DocumentId, Pen<ChatAuthor>>,
     profiles: BTreeMap<DeviceId, Profile>,
     profile_pen: Option<Pen<Author>>,
     held: BTreeMap<DeviceId, BTreeMap<LogId, Held>>,
     pub(crate) own: BTreeMap<(LogId, u64), MessageId>,
-    recent: Vec<DocumentId>,
     governing: Governing,
     me: DeviceId,
     aside: Aside,
+    /// The newest stamp of each device that wrote here, in milliseconds since 1970.
+    stamps: BTreeMap<DeviceId, u64>,
+    segments: Segments,
 }
 
 impl Space {
@@ -138,16 +144,21 @@ impl Space {
             unseen_saved: true,
             late: BTreeSet::new(),
             kept_nodes: BTreeSet::new(),
+            brought: None,
             pens: BTreeMap::new(),
             profiles: BTreeMap::new(),
             profile_pen: None,
             held: BTreeMap::new(),
             own: BTreeMap::new(),
-            recent: Vec::new(),
             governing: Governing { control: ControlLog::new(access), record: Record::default(), pen: None },
             me,
             aside: Aside::new(),
+            stamps: BTreeMap::new(),
+            segments: Segments::default(),
         };
+        for (log, tip) in &tips {
+            space.stamped(&log.device, tip.hlc);
+        }
         space.set_reference(wiring.mesh_ms());
         space.load_forks(wiring.store.as_ref())?;
         space.load_gone(wiring)?;
@@ -163,37 +174,19 @@ impl Space {
         Ok(space)
     }
 
-    /// Tells the conversation what its unloaded segments can hold. The store knows each log's length and last stamp;
-    /// the first is not before the segment's week begins.
-    fn note_spans(&mut self, tips: &[(LogId, u64, Hlc)]) {
-        let mut spans: BTreeMap<DocumentId, Span> = BTreeMap::new();
-        for (log, seq, hlc) in tips {
-            if let Some((week, _)) = log.document.chat_week() {
-                let first = Hlc::from_ms(week_start(week)).min(*hlc);
-                let span = Span { first, last: *hlc, count: *seq };
-                spans.entry(log.document).and_modify(|s| *s = s.join(span)).or_insert(span);
-            }
-        }
-        for (id, span) in spans {
-            self.chat.note(id, span);
-        }
-    }
-
     /// Sets the time that "far ahead" is measured from: the clock here or, if that is later, the median of the newest
     /// stamps of all devices that wrote here. A laptop whose battery died and that wakes in 1970 must not hide
     /// everybody's history, and one device from the year 10889 must not move the line.
     pub fn set_reference(&mut self, now: u64) {
-        let mut newest: BTreeMap<DeviceId, u64> = BTreeMap::new();
-        for document in self.sync.replica().documents() {
-            for (log, tip) in self.sync.replica().frontier(&document) {
-                let ms = newest.entry(log.device).or_default();
-                *ms = tip.hlc.ms().max(*ms);
-            }
-        }
-        let mut newest: Vec<_> = newest.into_values().collect();
+        let mut newest: Vec<_> = self.stamps.values().copied().collect();
         newest.sort_unstable();
         let median = newest.get(newest.len().saturating_sub(1) / 2).copied().unwrap_or(0);
         self.chat.set_now(now.max(median));
+    }
+
+    fn stamped(&mut self, device: &DeviceId, hlc: Hlc) {
+        let newest = self.stamps.entry(*device).or_default();
+        *newest = hlc.ms().max(*newest);
     }
 
     fn read_log(&self, store: &dyn Store, log: &LogId) -> Result<Vec<crate::store::Stored>, StoreError> {
@@ -207,56 +200,12 @@ impl Space {
         }
     }
 
-    /// Brings into memory what a page needs.
-    ///
-    /// # Errors
-    /// [`StoreError`] where the store cannot be read.
-    pub fn ensure(&mut self, at: &At, n: usize, wiring: &Wiring) -> Result<(), StoreError> {
-        // Before and not in between: a page may need more segments than are kept, and one that went would be asked for
-        // again, without end.
-        self.make_room(wiring);
-        while let Some(document) = self.chat.needs(at, n) {
-            self.load_segment(document, wiring)?;
-        }
-        Ok(())
-    }
-
-    fn load_segment(&mut self, document: DocumentId, wiring: &Wiring) -> Result<(), StoreError> {
-        let Some(mut segment) = ChatSegment::knowing(document, &wiring.known) else { return Ok(()) };
-        let logs: Vec<_> = self.sync.replica().frontier(&document).map(|(log, _)| log).collect();
-        for log in logs {
-            let stored: Vec<_> = self.read_log(wiring.store.as_ref(), &log)?;
-            let received: BTreeMap<u64, u64> = stored.iter().map(|s| (s.entry.header().seq, s.received)).collect();
-            let entries: Vec<_> = stored.into_iter().map(|s| s.entry).collect();
-            segment.apply(&entries, |e| received.get(&e.header().seq).copied().unwrap_or(0));
-        }
-        self.own.extend(
-            segment.newest(usize::MAX).filter(|m| m.key.device == wiring.me).map(|m| ((m.log, m.seq), m.key.id)),
-        );
-        self.chat.insert(segment);
-        self.recent.retain(|d| *d != document);
-        self.recent.push(document);
-        Ok(())
-    }
-
-    /// Lets go of segments that were read before the last few.
-    fn make_room(&mut self, wiring: &Wiring) {
-        let newest = self.chat.target(Hlc::from_ms(wiring.mesh_ms()));
-        while self.recent.len() > SEGMENTS_KEPT
-            && let Some(at) = self.recent.iter().position(|d| *d != newest)
-        {
-            let oldest = self.recent.remove(at);
-            self.chat.evict(&oldest);
-            self.own.retain(|(log, _), _| log.document != oldest);
-        }
-    }
-
-    /// Takes durable entries into the documents they belong to.
-    ///
-    /// # Errors
-    /// [`StoreError`] where a segment had to be read and could not.
-    pub fn apply(&mut self, entries: &[Arc<Entry>], received: u64, wiring: &Wiring) -> Result<Applied, StoreError> {
+    /// Takes durable entries into the documents they belong to, or counts them where they are many.
+    pub fn apply(&mut self, entries: &[Arc<Entry>], received: u64, wiring: &Wiring) -> Applied {
         let mut out = Applied::default();
+        for e in entries {
+            self.stamped(&e.header().log.device, e.header().hlc);
+        }
         for run in entries.chunk_by(|a, b| a.header().log.document == b.header().log.document) {
             let Some(first) = run.first() else { continue };
             let document = first.header().log.document;
@@ -265,7 +214,7 @@ impl Space {
                 _ if self.sync.replica().is_gone(&document) => {}
                 Kind::Control if wiring.known.version(Kind::Control).is_some() => self.apply_control(run, &mut out),
                 Kind::Chat if document.chat_week().is_some() => {
-                    self.apply_chat(document, run, received, wiring, &mut out)?;
+                    self.apply_chat(document, run, received, wiring, &mut out);
                 }
                 Kind::Profile if wiring.known.version(Kind::Profile).is_some() => {
                     for one in run.chunk_by(|a, b| a.header().log.device == b.header().log.device) {
@@ -282,54 +231,7 @@ impl Space {
             }
         }
         self.dirty |= !out.shown.is_empty() || out.unsupported > 0;
-        Ok(out)
-    }
-
-    fn apply_chat(
-        &mut self,
-        document: DocumentId,
-        run: &[Arc<Entry>],
-        received: u64,
-        wiring: &Wiring,
-        out: &mut Applied,
-    ) -> Result<(), StoreError> {
-        let applied = match self.chat.apply(document, run, |_| received) {
-            Some(applied) => applied,
-            None => {
-                // Not in memory: a recent one is brought in whole (these entries included), an old one only counted.
-                let newest = self.chat.target(Hlc::from_ms(wiring.mesh_ms()));
-                if document >= newest {
-                    self.make_room(wiring);
-                    let (before, opaque) = (self.chat.total(), self.chat.opaque());
-                    self.load_segment(document, wiring)?;
-                    out.unsupported = out.unsupported.saturating_add(self.chat.opaque().saturating_sub(opaque));
-                    let n = usize::try_from(self.chat.total().saturating_sub(before)).unwrap_or(usize::MAX);
-                    let segment = self.chat.segment(&document);
-                    out.shown.extend(segment.iter().flat_map(|s| s.newest(n)).map(|m| m.key));
-                } else {
-                    let tips: Vec<_> =
-                        self.sync.replica().frontier(&document).map(|(l, t)| (l, t.seq, t.hlc)).collect();
-                    self.note_spans(&tips);
-                }
-                return Ok(());
-            }
-        };
-        for (entry, outcome) in run.iter().zip(&applied.outcomes) {
-            match outcome {
-                Outcome::Void(why) => out.void.push((entry.header().log, entry.header().seq, why.to_string())),
-                Outcome::Unsupported => out.unsupported = out.unsupported.saturating_add(1),
-                _ => {}
-            }
-        }
-        for key in &applied.shown {
-            if key.device == wiring.me
-                && let Some(m) = self.chat.get(&key.device.principal(), &key.id)
-            {
-                self.own.insert((m.log, m.seq), key.id);
-            }
-        }
-        out.shown.extend(applied.shown);
-        Ok(())
+        out
     }
 
     fn apply_profile(&mut self, device: &DeviceId, entries: &[Arc<Entry>]) -> bool {

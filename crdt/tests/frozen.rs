@@ -23,7 +23,7 @@ use cairn_crdt::period::DAY_MS;
 use cairn_crdt::replica::Access;
 use cairn_crdt::spans::Spans;
 use cairn_crdt::statement::{Signed, Statement};
-use cairn_crdt::sync::frame::{Frame, LogEnd};
+use cairn_crdt::sync::frame::{Frame, LogEnd, Range};
 use cairn_crdt::writer::{LogTip, LogWriter};
 
 #[path = "fixtures/check.rs"]
@@ -147,6 +147,8 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ("frame/digest", Frame::Digest([1; 32])),
         ("frame/same", Frame::Same([1; 32])),
         ("frame/docs", Frame::Docs { more: true, ask: false, docs: vec![(a, [2; 32]), (b, [3; 32])] }),
+        ("frame/ranges", Frame::Ranges { control: [4; 32], ranges: vec![Range { from: a, upto: b, print: [5; 32] }] }),
+        ("frame/listed", Frame::Listed { from: a, upto: b, ask: true, docs: vec![(a, [2; 32]), (b, [3; 32])] }),
         ("frame/want", Frame::Want { document: b, logs: vec![end] }),
         ("frame/entries", Frame::Entries { live: true, entries: messages().map(Arc::new).to_vec() }),
         ("frame/served", Frame::Served(b)),

@@ -1,9 +1,10 @@
 //! What is on its way to the disk, and what happens once it is there: acknowledge, show, pass on.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cairn_crdt::entry::Entry;
-use cairn_crdt::ids::{DeviceId, DocumentId, Kind, MessageId, SpaceId};
+use cairn_crdt::ids::{DeviceId, MessageId, SpaceId};
 use cairn_crdt::kinds::order::OrderKey;
 use cairn_crdt::statement::Signed;
 use tokio::sync::OwnedSemaphorePermit;
@@ -14,7 +15,7 @@ use super::retention::RecordChange;
 use crate::api::{ApiError, Event, Retention};
 use crate::documents::DocumentsMsg;
 use crate::handle::Reply;
-use crate::space::SpaceKind;
+use crate::space::{Applied, SpaceKind};
 use crate::store::{StoreError, Table, Write};
 
 /// More new messages than this in one commit are told as a number.
@@ -266,74 +267,49 @@ impl DocumentsState {
             self.fetched(space, from, entries);
         }
         let Some(sp) = self.spaces.get_mut(&space) else { return };
-        sp.owed.extend(entries.iter().map(|e| e.header().log));
+        // One end a log, however many entries came.
+        let ends: BTreeMap<_, _> = entries.iter().map(|e| (e.header().log, e.header().seq)).collect();
+        sp.owed.extend(ends.keys());
         self.carry_out(space, None);
         let Some(sp) = self.spaces.get_mut(&space) else { return };
         let late = sp.note_late(entries, &wiring.me);
-        let applied = match sp.apply(entries, wiring.env.now_ms(), &wiring) {
-            Ok(applied) => applied,
-            Err(e) => {
-                wiring.trouble("store_read", Some(e.to_string()));
-                return;
-            }
-        };
+        let applied = sp.apply(entries, wiring.env.now_ms(), &wiring);
+        if applied.counted > 0 {
+            sp.brought = from.or(sp.brought);
+        }
         self.commit_small(late);
-        self.arrived(space, entries, &applied.shown);
+        self.arrived(space, &applied);
         if let Some(peer) = from {
-            let logs: Vec<_> = entries.iter().map(|e| (e.header().log, e.header().seq)).collect();
-            self.peer_holds(space, peer, Some(&logs));
+            self.peer_holds(space, peer, Some(&ends.into_iter().collect::<Vec<_>>()));
         }
         for (log, ..) in applied.void.iter().filter(|_| from.is_some() && !live) {
             self.briefings.briefer.void(space, &log.device);
         }
-        let voids: Vec<_> = applied
-            .void
-            .iter()
-            .map(|(log, seq, why)| {
-                let author = wiring.name_of(&log.device);
-                tracing::debug!(author = %log.device.short(), seq, %why, "a void entry");
-                let sentence = format!("An entry by {author} does not count: {why}");
-                wiring.notice_about(&log.device, "void_entry", sentence);
-                let key = [&space.0[..], &log.to_bytes(), &seq.to_be_bytes()].concat();
-                Write::Put(Table::Void, key, why.clone().into_bytes())
-            })
-            .collect();
-        self.commit_small(voids);
-        for device in applied.named {
-            self.named(space, device);
-        }
-        if applied.governed {
-            self.refresh_gone(space);
-        }
-        if let Some(setting) = applied.setting {
-            self.setting_changed(space, &setting);
-        }
-        self.show(space, from, &applied.shown);
+        self.took_in(space, from, &applied);
+        self.show(space, from, &applied);
         if applied.unsupported > 0 {
             self.needs_newer(space, applied.unsupported, entries.first().map(|e| e.header().log.device));
         }
-        if from.is_some() && !applied.shown.is_empty() {
-            self.settle(space, &applied.shown);
-        }
+        self.catch_up_soon();
     }
 
     /// What came in from others below the read mark is not read because of that mark.
-    fn arrived(&mut self, space: SpaceId, entries: &[Arc<Entry>], shown: &[OrderKey]) {
+    fn arrived(&mut self, space: SpaceId, applied: &Applied) {
         let (me, mark) = (self.wiring.me, self.read_mark(&space));
         let Some(sp) = self.spaces.get_mut(&space) else { return };
-        // Of a segment that is not in memory the places are not known; they are not below the stamps.
-        let unloaded = |d: &DocumentId| d.kind() == Kind::Chat && sp.chat.segment(d).is_none();
-        let hidden = entries.iter().map(|e| e.header()).filter(|h| h.log.device != me && unloaded(&h.log.document));
-        let hidden: Vec<_> = hidden.map(|h| OrderKey { stamp: h.hlc, ..OrderKey::MIN }).collect();
-        sp.arrived(shown.iter().filter(|k| k.device != me).copied().chain(hidden), &mark);
+        // Of what is not read from the store yet the places are not known; they are not below the stamps.
+        let hidden = applied.counted_from.map(|stamp| OrderKey { stamp, ..OrderKey::MIN });
+        sp.arrived(applied.shown.iter().filter(|k| k.device != me).copied().chain(hidden), &mark);
     }
 
-    fn show(&mut self, space: SpaceId, from: Option<DeviceId>, shown: &[OrderKey]) {
+    fn show(&mut self, space: SpaceId, from: Option<DeviceId>, applied: &Applied) {
+        let shown = &applied.shown;
         if let Some(peer) = from {
             self.ask_names(space, peer, shown);
         }
-        if shown.len() > TOLD_ONE_BY_ONE {
-            self.wiring.emit(Event::Messages { conversation: space, count: shown.len() as u64 });
+        let count = shown.len().saturating_add(applied.counted);
+        if applied.counted > 0 || count > TOLD_ONE_BY_ONE {
+            self.wiring.emit(Event::Messages { conversation: space, count: count as u64 });
             return;
         }
         if self.wiring.events.receiver_count() > 0 {
@@ -346,7 +322,7 @@ impl DocumentsState {
     }
 
     /// Whoever wrote these and has not told us its name: its profile is asked of the peer that brought them.
-    fn ask_names(&mut self, space: SpaceId, peer: DeviceId, shown: &[OrderKey]) {
+    pub(super) fn ask_names(&mut self, space: SpaceId, peer: DeviceId, shown: &[OrderKey]) {
         let unnamed: std::collections::BTreeSet<_> = shown
             .iter()
             .map(|k| k.device)
@@ -360,7 +336,7 @@ impl DocumentsState {
         self.carry_out(space, None);
     }
 
-    fn named(&mut self, space: SpaceId, device: DeviceId) {
+    pub(super) fn named(&mut self, space: SpaceId, device: DeviceId) {
         if let Some((name, at)) = self.spaces.get(&space).and_then(|sp| sp.profile(&device))
             && device != self.wiring.me
         {

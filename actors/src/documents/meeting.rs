@@ -92,6 +92,7 @@ impl DocumentsState {
             saying: BTreeMap::new(),
             fresh: BTreeMap::new(),
             flushing: false,
+            bulk: super::bulk::Bulk::default(),
             held: BTreeMap::new(),
             folded: BTreeMap::new(),
             waiting: Vec::new(),

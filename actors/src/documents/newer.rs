@@ -12,6 +12,11 @@ impl DocumentsState {
     /// Entries of a space became durable that this build does not understand; `author` wrote at least one of them.
     pub(super) fn needs_newer(&mut self, space: SpaceId, count: u64, author: Option<DeviceId>) {
         self.wiring.emit(Event::Messages { conversation: space, count });
+        self.newer_seen(space, author);
+    }
+
+    /// Some of what came to a space before is not understood either; `None`: nobody knows any more who wrote it.
+    pub(super) fn newer_seen(&mut self, space: SpaceId, author: Option<DeviceId>) {
         if self.newer_told.insert(space) {
             let who = author.map_or_else(|| "Somebody".to_owned(), |d| self.wiring.name_of(&d));
             let sentence =

@@ -8,12 +8,12 @@ use cairn_crdt::kinds::chat::PageAt as At;
 use cairn_crdt::kinds::contacts::Contact;
 use cairn_crdt::kinds::order::OrderKey;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::DocumentsState;
 use super::commits::{After, Ticket, store_error};
 use super::show;
-use crate::api::{
-    ApiError, Conversation, ConversationKind, Custody, Member, Message, Network, Page, PageAt, Peer, Receipt, Said,
-};
+use crate::api::{ApiError, Conversation, ConversationKind, Custody, Member, Message, Network, Peer, Receipt, Said};
 use crate::handle::{Reply, Request};
 use crate::limits::{MESSAGE_MAX, PAGE_MAX};
 use crate::proto::session::clean_name;
@@ -48,7 +48,7 @@ pub fn check_body(body: &str) -> Result<(), ApiError> {
 
 impl DocumentsState {
     /// Answers a request, now or once it is durable.
-    pub(super) fn answer(&mut self, request: Request) {
+    pub(super) fn answer(&mut self, request: Request, place: OwnedSemaphorePermit) {
         match request {
             // Within a second or two there is a network: an answer without an Everyone room would be of no use.
             Request::Conversations(reply) if self.networks.primary().is_none() && self.waiting.len() < WAITING => {
@@ -56,7 +56,7 @@ impl DocumentsState {
             }
             Request::Conversations(reply) => drop(reply.send(Ok(self.conversations()))),
             Request::Say { conversation, body, id, reply } => self.say(conversation, &body, id, reply),
-            Request::Page(conversation, at, limit, reply) => drop(reply.send(self.page(conversation, at, limit))),
+            Request::Page(conversation, at, limit, reply) => self.page(conversation, at, limit, reply, place),
             Request::Message(conversation, id, reply) => drop(reply.send(self.message(conversation, &id))),
             Request::Receipts(conversation, id, reply) => drop(reply.send(self.receipts(conversation, &id))),
             Request::Members(conversation, reply) => drop(reply.send(self.members(conversation))),
@@ -148,16 +148,6 @@ impl DocumentsState {
         }
     }
 
-    fn page(&mut self, conversation: SpaceId, place: PageAt, limit: usize) -> Result<Page, ApiError> {
-        let conversation = self.folded.get(&conversation).copied().unwrap_or(conversation);
-        let (n, place) = (limit.clamp(1, PAGE_MAX), At::from(place));
-        let wiring = self.wiring.clone();
-        let sp = self.space_of(conversation)?;
-        sp.set_reference(wiring.mesh_ms());
-        sp.ensure(&place, n, &wiring).map_err(|e| store_error(&e))?;
-        Ok(show::page(sp, &place, n, &wiring))
-    }
-
     /// A space whose segment with a message is in memory: an own message's segment is known, another's is looked for
     /// from the newest back.
     fn with_message(&mut self, conversation: SpaceId, id: &MessageId) -> Result<&Space, ApiError> {
@@ -213,7 +203,10 @@ impl DocumentsState {
         let sp = self.space_of(conversation)?;
         if key > before {
             sp.dirty = true;
-            sp.read_on();
+            // What came in bulk and is not read from the store yet was on no screen.
+            if !sp.is_behind() {
+                sp.read_on();
+            }
             self.marks.insert(conversation, key);
         }
         Ok(())

@@ -212,7 +212,7 @@ impl Space {
             Kind::Chat => {
                 self.pens.remove(&document);
                 self.chat.forget(&document);
-                self.recent.retain(|d| *d != document);
+                self.segments.forget(&document);
                 self.note_spans(&logs.iter().map(|(l, t)| (*l, t.seq, t.hlc)).collect::<Vec<_>>());
                 self.ensure(&At::Newest, 1, wiring)
             }
@@ -363,7 +363,7 @@ impl Space {
         if self.chat.get(&me, id).is_none() {
             let said = wiring.store.get(Table::Said, &[&self.id.0[..], &id.0].concat())?;
             let document = said.and_then(|v| v.first_chunk::<18>().copied()).map(DocumentId);
-            if let Some(document) = document.filter(|d| self.chat.segment(d).is_none()) {
+            if let Some(document) = document {
                 self.load_segment(document, wiring)?;
             }
         }

@@ -159,7 +159,7 @@ impl Space {
         for logs in self.held.values_mut() {
             logs.retain(|log, _| !lies_in(&log.document, &gone));
         }
-        self.recent.retain(|d| !lies_in(d, &gone));
+        self.segments.recent.retain(|d| !lies_in(d, &gone));
         // What went leaves what we state that we hold, and what came back is in it again.
         let moved = went.iter().chain(&came).flat_map(|d| self.sync.replica().logs(d));
         self.owed.extend(moved);

@@ -1,15 +1,20 @@
 //! Histories of more segments than are kept in memory.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use cairn_crdt::entry::Entry;
 use cairn_crdt::hlc::Hlc;
 use cairn_crdt::identity::DeviceKey;
 use cairn_crdt::ids::{DocumentId, Incarnation, LogId, MessageId, NetworkId, SpaceId};
 use cairn_crdt::kinds::chat::{ChatAuthor, Draft, PageAt, week_start};
+use cairn_crdt::kinds::order::OrderKey;
 use cairn_crdt::writer::{LogTip, LogWriter};
 
-use super::{SEGMENTS_KEPT, Space, SpaceKind};
+use super::segments::SEGMENTS_KEPT;
+use super::{Space, SpaceKind};
 use crate::env::Env;
+use crate::limits::SLICE_ENTRIES;
 use crate::link::memory::Switch;
 use crate::people::People;
 use crate::store::{MemoryStore, Store, Write};
@@ -101,4 +106,70 @@ fn a_room_of_many_parts_written_at_once_opens() {
     let parts: Vec<_> =
         (0..9u16).map(|part| (DocumentId::chat(WEEK, part), week_start(WEEK) + u64::from(part) * 1_000)).collect();
     every_page_ends(&parts);
+}
+
+#[test]
+fn what_comes_in_bulk_counts_at_once_and_is_read_in_slices() {
+    const EACH: u64 = 1_000;
+    let wiring = written(&[]);
+    let id = SpaceId::commons(&NETWORK);
+    let mut space = Space::load(id, SpaceKind::Commons(NETWORK), &wiring).unwrap();
+    let (mut pens, mut last) = (BTreeMap::new(), 0);
+    let mut say = |seed: u8, count: u64| {
+        let key = DeviceKey::from_seed(&[seed; 32]);
+        let log = LogId { document: DocumentId::chat(WEEK, 0), device: key.id(), incarnation: Incarnation([seed; 16]) };
+        let (author, pen) = pens
+            .entry(seed)
+            .or_insert_with(|| (ChatAuthor::new(log), LogWriter::new(key.clone(), id, log, LogTip::EMPTY)));
+        let entries = (0..count).map(|_| {
+            last += 1;
+            let at = week_start(WEEK) + last;
+            let mut tail = [seed; 10];
+            tail[..8].copy_from_slice(&last.to_be_bytes());
+            let body = format!("{last}");
+            let draft = Draft { id: MessageId::new(at, tail), body: &body, after: None, reply_to: None };
+            let raw = author.say(Hlc::from_ms(at), &draft).unwrap();
+            Arc::new(pen.write(raw, Hlc::from_ms(at)).unwrap())
+        });
+        entries.collect::<Vec<_>>()
+    };
+    let take = |space: &mut Space, entries: &[Arc<Entry>]| {
+        let write = |entry: &Arc<Entry>| Write::Append { entry: entry.clone(), received: 7 };
+        wiring.store.commit(&entries.iter().map(write).collect::<Vec<_>>()).unwrap();
+        entries.iter().for_each(|e| space.sync.replica_mut().admit_own(e));
+        space.sync.committed(None, true, entries);
+        space.apply(entries, 7, &wiring)
+    };
+    for seed in 2..5 {
+        let applied = take(&mut space, &say(seed, EACH));
+        assert_eq!((applied.counted as u64, applied.shown.len()), (EACH, 0));
+    }
+    let me = wiring.me;
+    assert!(space.is_behind() && !space.is_ready(&PageAt::Newest, 1));
+    assert_eq!((space.chat.total(), space.chat.count_after(&OrderKey::MIN, &me)), (3 * EACH, 3 * EACH));
+    // Somebody new speaks, and somebody whose log is not read yet.
+    let begun = space.prepare(&PageAt::Newest, 1, SLICE_ENTRIES, &wiring).unwrap();
+    assert!(!begun);
+    let read = space.take_news().shown.len();
+    assert!((SLICE_ENTRIES..SLICE_ENTRIES * 2).contains(&read), "{read}");
+    assert_eq!(take(&mut space, &say(9, 1)).shown.len(), 1);
+    assert_eq!(take(&mut space, &say(4, 1)).counted, 1);
+    assert_eq!((space.chat.total(), space.chat.count_after(&OrderKey::MIN, &me)), (3 * EACH + 2, 3 * EACH + 2));
+    let mut slices = 0;
+    while space.is_behind() {
+        space.catch_up(&wiring).unwrap();
+        let slice = space.take_news().shown.len();
+        assert!(slice < SLICE_ENTRIES * 2, "{slice} at once");
+        slices += 1;
+    }
+    assert!(slices >= 3, "{slices}");
+    let page = space.chat.page(&PageAt::Newest, usize::MAX);
+    assert_eq!(page.messages.len() as u64, 3 * EACH + 2);
+    assert!(page.messages.iter().all(|m| m.received == 7) && !page.older);
+    assert_eq!(space.chat.count_after(&OrderKey::MIN, &me), 3 * EACH + 2);
+    // What went from memory in part is read again as a whole.
+    space.chat.evict(&DocumentId::chat(WEEK, 0));
+    assert_eq!(space.chat.total(), 3 * EACH + 2);
+    space.ensure(&PageAt::Newest, 5_000, &wiring).unwrap();
+    assert_eq!(space.chat.page(&PageAt::Newest, usize::MAX).messages.len() as u64, 3 * EACH + 2);
 }

@@ -4,6 +4,7 @@
 
 mod briefing;
 mod care;
+mod catch_up;
 mod clocks;
 mod custody;
 mod forks;

@@ -57,7 +57,7 @@ impl World {
         let disk = |w: &Self, log: &LogId| w.machines[m].disk.tip(log);
         let truthful = match frame {
             Frame::Digest(d) | Frame::Same(d) => self.reference(m).digest() == *d,
-            Frame::Docs { docs, .. } => {
+            Frame::Docs { docs, .. } | Frame::Listed { docs, .. } => {
                 let reference = self.reference(m);
                 docs.iter().all(|(id, d)| reference.document_digest(id) == *d)
             }
@@ -74,7 +74,8 @@ impl World {
                 self.machines[m].disk.holds(&h.log, h.seq, &s.hash)
             }),
             Frame::Fork(proof) => self.machines[m].disk.forks.contains_key(&proof.log()),
-            Frame::Served(_) | Frame::Window(_) | Frame::Note(_) | Frame::Trace { .. } => true,
+            // Fingerprints are hashes over what lists say in full.
+            Frame::Ranges { .. } | Frame::Served(_) | Frame::Window(_) | Frame::Note(_) | Frame::Trace { .. } => true,
             Frame::Lost(_) | Frame::Said { .. } => true,
         };
         if !truthful {

@@ -19,6 +19,10 @@ impl World {
     pub(super) fn forked(&mut self, m: usize, from: Option<DeviceId>, log: LogId, cut: Option<u64>) {
         self.unfair = true;
         self.look_for_oneself(m, &[log]);
+        if self.machines[m].full {
+            // The disk takes one after the other: what was handed over before this fails before it.
+            self.commit(m);
+        }
         let machine = &mut self.machines[m];
         let Some(h) = machine.half.as_mut() else { return };
         if machine.full {

@@ -16,6 +16,8 @@ pub const MAX_DOCS: usize = 8_192;
 pub const MAX_LOGS: usize = 8_192;
 /// Most entries in one frame.
 pub const MAX_ENTRIES: usize = 4_096;
+/// Most ranges of documents in one frame.
+pub const MAX_RANGES: usize = 256;
 
 /// Most stretches of time in one frame.
 pub const MAX_SPANS: usize = 64;
@@ -33,6 +35,17 @@ pub struct LogEnd {
     pub hash: EntryHash,
 }
 
+/// A range of documents, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    /// The lowest id that belongs to it.
+    pub from: DocumentId,
+    /// The highest.
+    pub upto: DocumentId,
+    /// A hash over the documents of the sender in it.
+    pub print: [u8; 32],
+}
+
 /// A frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {
@@ -47,6 +60,24 @@ pub enum Frame {
         /// Whether the receiver should answer with its own.
         ask: bool,
         /// Documents and their digests.
+        docs: Vec<(DocumentId, [u8; 32])>,
+    },
+    /// Fingerprints of ranges of documents, instead of a list where that would be long.
+    Ranges {
+        /// Digest of the control log; zero: there is none.
+        control: [u8; 32],
+        /// The ranges, ascending; none overlap.
+        ranges: Vec<Range>,
+    },
+    /// "Of this range I have these."
+    Listed {
+        /// The lowest id of the range.
+        from: DocumentId,
+        /// The highest.
+        upto: DocumentId,
+        /// All of them; the receiver should answer with what differs. Else these differ from the receiver's list.
+        ask: bool,
+        /// Documents and their digests, ascending.
         docs: Vec<(DocumentId, [u8; 32])>,
     },
     /// "This is what I hold of this document; send me the rest."
@@ -113,10 +144,18 @@ impl Frame {
                 w.u8(1).bytes(d);
             }
             Self::Docs { more, ask, docs } => {
-                w.u8(2).u8(u8::from(*more)).u8(u8::from(*ask)).u32(docs.len() as u32);
-                for (id, d) in docs {
-                    w.bytes(&id.0).bytes(d);
+                w.u8(2).u8(u8::from(*more)).u8(u8::from(*ask));
+                write_docs(&mut w, docs);
+            }
+            Self::Ranges { control, ranges } => {
+                w.u8(7).bytes(control).u32(ranges.len() as u32);
+                for r in ranges {
+                    w.bytes(&r.from.0).bytes(&r.upto.0).bytes(&r.print);
                 }
+            }
+            Self::Listed { from, upto, ask, docs } => {
+                w.u8(8).bytes(&from.0).bytes(&upto.0).u8(u8::from(*ask));
+                write_docs(&mut w, docs);
             }
             Self::Want { document, logs } => {
                 w.u8(3).bytes(&document.0).u32(logs.len() as u32);
@@ -179,16 +218,7 @@ impl Frame {
             1 => Self::Same(r.array()?),
             2 => {
                 let (more, ask) = (flag(&mut r)?, flag(&mut r)?);
-                let n = count(&mut r, MAX_DOCS, 50, "number of documents")?;
-                let mut docs: Vec<(DocumentId, [u8; 32])> = Vec::with_capacity(n);
-                for _ in 0..n {
-                    let id = DocumentId(r.array()?);
-                    if docs.last().is_some_and(|(last, _)| *last >= id) {
-                        return Err(DecodeError::Invalid("order of documents"));
-                    }
-                    docs.push((id, r.array()?));
-                }
-                Self::Docs { more, ask, docs }
+                Self::Docs { more, ask, docs: read_docs(&mut r)? }
             }
             3 => {
                 let document = DocumentId(r.array()?);
@@ -220,6 +250,28 @@ impl Frame {
                     logs.push((LogId::from_bytes(&r.array()?), r.u64()?));
                 }
                 Self::Durable(logs)
+            }
+            7 => {
+                let control = r.array()?;
+                let n = count(&mut r, MAX_RANGES, 68, "number of ranges")?;
+                let mut ranges: Vec<Range> = Vec::with_capacity(n);
+                for _ in 0..n {
+                    let range = Range { from: DocumentId(r.array()?), upto: DocumentId(r.array()?), print: r.array()? };
+                    if range.from > range.upto || ranges.last().is_some_and(|last| last.upto >= range.from) {
+                        return Err(DecodeError::Invalid("order of ranges"));
+                    }
+                    ranges.push(range);
+                }
+                Self::Ranges { control, ranges }
+            }
+            8 => {
+                let (from, upto, ask) = (DocumentId(r.array()?), DocumentId(r.array()?), flag(&mut r)?);
+                let docs = read_docs(&mut r)?;
+                let inside = |(id, _): &(DocumentId, [u8; 32])| from <= *id && *id <= upto;
+                if !docs.iter().all(inside) || from > upto {
+                    return Err(DecodeError::Invalid("documents of a range"));
+                }
+                Self::Listed { from, upto, ask, docs }
             }
             24 => {
                 let n = count(&mut r, MAX_SPANS, 16, "number of stretches of time")?;
@@ -267,6 +319,26 @@ fn read_entries(r: &mut Reader<'_>) -> Result<Vec<Arc<Entry>>, DecodeError> {
         entries.push(Arc::new(Entry::decode(r.take(len)?)?));
     }
     Ok(entries)
+}
+
+fn write_docs(w: &mut Writer, docs: &[(DocumentId, [u8; 32])]) {
+    w.u32(docs.len() as u32);
+    for (id, d) in docs {
+        w.bytes(&id.0).bytes(d);
+    }
+}
+
+fn read_docs(r: &mut Reader<'_>) -> Result<Vec<(DocumentId, [u8; 32])>, DecodeError> {
+    let n = count(r, MAX_DOCS, 50, "number of documents")?;
+    let mut docs: Vec<(DocumentId, [u8; 32])> = Vec::with_capacity(n);
+    for _ in 0..n {
+        let id = DocumentId(r.array()?);
+        if docs.last().is_some_and(|(last, _)| *last >= id) {
+            return Err(DecodeError::Invalid("order of documents"));
+        }
+        docs.push((id, r.array()?));
+    }
+    Ok(docs)
 }
 
 fn flag(r: &mut Reader<'_>) -> Result<bool, DecodeError> {

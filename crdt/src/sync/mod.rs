@@ -1,9 +1,10 @@
 //! Replication of one space, sans-IO: frames and commits go in, frames and reads come out.
 //!
 //! 1. On opening a session, and every half minute, each side sends its 32-byte digest. Equal: one round trip, done.
-//! 2. Else each side sends its document digests. Whoever sees a difference asks for that document with its own
-//!    frontier (`Want`); the other answers with what is lacking, in batches, then `Served`. A document is fetched from
-//!    one peer at a time, so that ten peers do not send the same history ten times.
+//! 2. Else each side sends its document digests or, where they are many, fingerprints of ranges of them (`ranges`).
+//!    Whoever sees a difference asks for that document with its own frontier (`Want`); the other answers with what is
+//!    lacking, in batches (`serve`), then `Served`. A document is fetched from one peer at a time, so that ten peers do
+//!    not send the same history ten times.
 //! 3. A committed entry goes at once to every connected peer; one that just came in goes on to those peers that the
 //!    sender cannot see itself.
 //! 4. A peer whose queue is full is "behind": it gets nothing more until it has room, then step 1.
@@ -16,6 +17,8 @@
 mod branches;
 mod fetch;
 pub mod frame;
+mod ranges;
+mod serve;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -30,6 +33,7 @@ use branches::Branches;
 pub use branches::Suspect;
 use fetch::{Fetch, ends};
 use frame::{Frame, LogEnd, MAX_DOCS};
+use serve::Packed;
 use window::First;
 
 /// Documents that one peer may have asked for and not yet got.
@@ -111,6 +115,8 @@ struct PeerSync {
     serving: VecDeque<(DocumentId, Lacking)>,
     /// A read or a batch is under way for it.
     busy: bool,
+    /// What was read for it and makes up its next batch.
+    packed: Packed,
     /// It could not keep up.
     behind: bool,
     /// Compare digests with it once nothing is being fetched.
@@ -133,6 +139,8 @@ struct PeerSync {
     window: Spans,
     /// How far the control log has come with it.
     first: First,
+    /// Our digest went to it since it last told its own.
+    told: bool,
 }
 
 /// Replication of a space with all its connected peers.
@@ -276,11 +284,12 @@ impl SpaceSync {
         }
         match frame {
             Frame::Digest(d) => {
-                if d == self.digest_for(&peer) {
+                let ours = self.digest_for(&peer);
+                if d == ours {
                     self.out.push(Output::Send(peer, Frame::Same(d)));
                     self.out.push(Output::Equal(peer));
                 } else {
-                    self.send_docs(peer, true);
+                    self.differs(peer, ours < d);
                 }
             }
             Frame::Same(d) => {
@@ -289,6 +298,8 @@ impl SpaceSync {
                 }
             }
             Frame::Docs { more, ask, docs } => self.compare_docs(peer, more, ask, docs),
+            Frame::Ranges { control, ranges } => self.compare_ranges(peer, &control, &ranges),
+            Frame::Listed { from, upto, ask, docs } => self.compare_listed(peer, (from, upto), ask, docs),
             Frame::Want { document, logs } => self.serve(peer, document, &logs),
             Frame::Entries { live, entries } => self.take_entries(peer, live, entries),
             Frame::Served(document) if self.committing > 0 && self.ending.len() < SERVES => {
@@ -365,38 +376,6 @@ impl SpaceSync {
         self.gained.clear();
     }
 
-    /// The answer to [`Output::Read`]: the batch's entries in order, possibly fewer than asked for.
-    pub fn read(&mut self, to: DeviceId, log: LogId, mut entries: Vec<Arc<Entry>>) {
-        let Some(p) = self.peers.get_mut(&to) else { return };
-        let Some((_, queue)) = p.serving.front_mut() else {
-            p.busy = false;
-            return;
-        };
-        // What was erased cannot be brought, nor what follows it; what is gone is not.
-        let whole = entries.iter().take_while(|e| e.payload.is_some()).count();
-        entries.truncate(if self.replica.is_gone(&log.document) { 0 } else { whole });
-        // A relay ends each run at a signature that it has verified itself. Admission sees to it that every batch that
-        // begins after such a one holds another; who asks from elsewhere gets what can be vouched for.
-        while entries.last().is_some_and(|e| !e.signed.verify()) {
-            entries.pop();
-        }
-        if queue.front().is_some_and(|(l, _, _)| *l == log) {
-            let next = entries.last().map(|e| e.header().seq.saturating_add(1));
-            match (next, queue.front_mut()) {
-                (Some(n), Some((_, from, upto))) if n <= *upto => *from = n,
-                _ => {
-                    queue.pop_front();
-                }
-            }
-        }
-        if entries.is_empty() {
-            p.busy = false;
-            self.pump(to);
-        } else {
-            self.out.push(Output::Send(to, Frame::Entries { live: false, entries }));
-        }
-    }
-
     /// Asks a peer for a document outside the digest (a profile).
     pub fn pull(&mut self, peer: DeviceId, document: DocumentId) {
         if self.peers.contains_key(&peer) {
@@ -408,7 +387,7 @@ impl SpaceSync {
     fn send_digest(&mut self, peer: DeviceId) {
         let d = self.digest_for(&peer);
         if let Some(p) = self.peers.get_mut(&peer) {
-            p.compare = false;
+            (p.compare, p.told) = (false, true);
             self.out.push(Output::Send(peer, Frame::Digest(d)));
         }
     }
@@ -422,6 +401,10 @@ impl SpaceSync {
         }
         let window = self.window(&peer);
         let all = self.replica.document_digests_without(&window);
+        self.send_list(peer, ask, &all);
+    }
+
+    fn send_list(&mut self, peer: DeviceId, ask: bool, all: &[(DocumentId, [u8; 32])]) {
         if all.is_empty() {
             self.out.push(Output::Send(peer, Frame::Docs { more: false, ask, docs: Vec::new() }));
         }
@@ -436,14 +419,19 @@ impl SpaceSync {
             // Where both asked at once, each has the other's by now.
             let crossed = std::mem::take(&mut p.asked);
             if ask && !crossed {
-                self.send_docs(peer, false);
+                self.answer_docs(peer, &docs);
             }
         }
         if self.control_first(peer, more, &docs) {
             self.fetch_more();
             return;
         }
-        // Newest first: chat segments sort by week, and what is on screen is most often the last.
+        self.want_newest_first(peer, docs);
+    }
+
+    /// Wants what differs of documents that a peer has. Newest first: chat segments sort by week, and what is on screen
+    /// is most often the last.
+    fn want_newest_first(&mut self, peer: DeviceId, docs: Vec<(DocumentId, [u8; 32])>) {
         for (document, theirs) in docs.into_iter().rev() {
             if !counts(&document)
                 || self.replica.is_gone(&document)
@@ -506,20 +494,6 @@ impl SpaceSync {
             p.serving.push_back((document, lacking));
         }
         self.pump(peer);
-    }
-
-    fn pump(&mut self, peer: DeviceId) {
-        let Some(p) = self.peers.get_mut(&peer) else { return };
-        while !p.busy {
-            let Some((document, queue)) = p.serving.front() else { return };
-            if let Some((log, from, upto)) = queue.front().copied() {
-                p.busy = true;
-                self.out.push(Output::Read { to: peer, log, from, upto });
-            } else {
-                self.out.push(Output::Send(peer, Frame::Served(*document)));
-                p.serving.pop_front();
-            }
-        }
     }
 
     fn take_entries(&mut self, peer: DeviceId, live: bool, entries: Vec<Arc<Entry>>) {

@@ -9,6 +9,7 @@ use rand_chacha::ChaCha8Rng;
 mod disk;
 mod forks;
 mod gone;
+mod ranges;
 
 use super::frame::Frame;
 use super::{Output, SpaceSync};

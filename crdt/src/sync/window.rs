@@ -79,6 +79,19 @@ impl SpaceSync {
         }
     }
 
+    /// Whether the control log governs, a peer's differs, and that was not tried yet; from now on it was.
+    pub(super) fn control_differs(&mut self, peer: DeviceId, theirs: &[u8; 32]) -> bool {
+        let ours = self.replica.document_digest(&DocumentId::singleton(Kind::Control));
+        let differs = self.replica.is_governed() && ours != *theirs;
+        let Some(p) = self.peers.get_mut(&peer) else { return false };
+        let first = differs && p.first.tried != Some(*theirs);
+        if first {
+            p.first.tried = Some(*theirs);
+            p.compare = true;
+        }
+        first
+    }
+
     /// Where the control log governs and a peer's differs, it alone is fetched now, and the rest is compared when that is
     /// done. Answers whether this part of the peer's list is passed over.
     pub(super) fn control_first(&mut self, peer: DeviceId, more: bool, docs: &[(DocumentId, [u8; 32])]) -> bool {

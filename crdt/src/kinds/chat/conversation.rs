@@ -1,10 +1,10 @@
 //! A conversation: its segments side by side, loaded when a page needs them.
 //!
 //! The order is one order of keys across all segments: parts of a week may overlap in time, since both sides of a
-//! partition fill them without asking each other. Of a segment that is not in memory the [`Span`] tells which keys it
-//! can hold.
+//! partition fill them without asking each other. Of a segment that is not in memory, or of the part of one that is not,
+//! the [`Span`] tells which keys it can hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::is_ahead;
 use super::segment::{Applied, ChatSegment, Opaque};
@@ -97,6 +97,8 @@ pub struct Conversation {
     pub(super) gone: Spans,
     pub(super) cut: Spans,
     pub(super) unit: Unit,
+    /// Messages of which more than one loaded segment holds a copy.
+    doubles: BTreeSet<(MessageId, PrincipalId)>,
 }
 
 impl Conversation {
@@ -125,10 +127,34 @@ impl Conversation {
         }
     }
 
+    /// Begins to read a segment that comes in parts: an empty one, unless it is in memory. What is known of it stays what
+    /// is not read yet, until [`Conversation::rest`] says otherwise.
+    pub fn begin(&mut self, id: DocumentId) {
+        if !self.segments.contains_key(&id)
+            && !lies_in(&id, &self.gone)
+            && let Some(mut segment) = ChatSegment::knowing(id, &self.known)
+        {
+            segment.hide(&self.cut);
+            self.segments.insert(id, segment);
+        }
+    }
+
+    /// Tells what of a segment in memory is not read yet; `None`: all of it is.
+    pub fn rest(&mut self, id: DocumentId, rest: Option<Span>) {
+        match rest.filter(|_| self.segments.contains_key(&id)) {
+            Some(span) => drop(self.spans.insert(id, self.without_cut(span))),
+            None if self.segments.contains_key(&id) => drop(self.spans.remove(&id)),
+            None => {}
+        }
+    }
+
     /// Takes a loaded segment.
     pub fn insert(&mut self, mut segment: ChatSegment) {
         segment.hide(&self.cut);
         self.spans.remove(&segment.id());
+        let all = segment.newest(usize::MAX).map(|m| (m.key.id, m.principal()));
+        let others: Vec<_> = self.segments.values().filter(|s| s.id() != segment.id()).collect();
+        self.doubles.extend(all.filter(|(id, p)| others.iter().any(|s| s.get(p, id).is_some())));
         self.segments.insert(segment.id(), segment);
     }
 
@@ -138,7 +164,13 @@ impl Conversation {
         // Even of a segment in which nothing is shown it must be known that there is one, or its next entry would
         // begin it anew.
         let nothing = Span { first: Hlc(0), last: Hlc(0), count: 0 };
-        self.spans.insert(*id, segment.span().unwrap_or(nothing));
+        let span = segment.span().unwrap_or(nothing);
+        self.spans
+            .entry(*id)
+            .and_modify(|rest| *rest = if span.count > 0 { rest.join(span) } else { *rest })
+            .or_insert(span);
+        let segments = &self.segments;
+        self.doubles.retain(|(id, p)| segments.values().filter(|s| s.get(p, id).is_some()).count() > 1);
         Some(segment)
     }
 
@@ -180,6 +212,10 @@ impl Conversation {
         let mut applied = self.segments.get_mut(&id)?.apply(entries, received);
         if self.segments.len() > 1 {
             let segment = self.segments.get(&id)?;
+            let doubles = applied.shown.iter().map(|key| (key.id, key.device.principal()));
+            let others = self.segments.iter().filter(|(other, _)| **other != id);
+            let others: Vec<_> = others.map(|(_, s)| s).collect();
+            self.doubles.extend(doubles.filter(|(id, p)| others.iter().any(|s| s.get(p, id).is_some())));
             applied
                 .shown
                 .retain(|key| segment.get(&key.device.principal(), &key.id).is_some_and(|m| self.is_lowest(&m)));
@@ -188,15 +224,14 @@ impl Conversation {
     }
 
     pub(super) fn count_of(&self, id: &DocumentId) -> u64 {
-        match self.segments.get(id) {
-            Some(segment) => segment.count(),
-            None => self.spans.get(id).map_or(0, |s| s.count),
-        }
+        let read = self.segments.get(id).map_or(0, ChatSegment::count);
+        read.saturating_add(self.spans.get(id).map_or(0, |s| s.count))
     }
 
     /// Segments that begin more than a week ahead of mesh time, to be shown apart and flagged.
     pub fn ahead(&self) -> impl Iterator<Item = DocumentId> {
-        self.spans.keys().chain(self.segments.keys()).filter(|id| is_ahead(id, self.now_ms)).copied()
+        let unread = self.spans.keys().filter(|id| !self.segments.contains_key(id));
+        unread.chain(self.segments.keys()).filter(|id| is_ahead(id, self.now_ms)).copied()
     }
 
     /// Messages in all; those of segments that are not in memory as their spans count them.
@@ -215,13 +250,17 @@ impl Conversation {
     /// `PageAt::After(key)`; a segment that is not in memory counts whole if it may hold messages after the key.
     #[must_use]
     pub fn count_after(&self, key: &OrderKey, except: &DeviceId) -> u64 {
-        let loaded = self.shown_segments().map(|s| {
-            let rows = (s.after(key)..s.len()).filter_map(|at| s.at(at));
-            let opaque = s.opaque().iter().rev().take_while(|o| o.key() > *key).filter(|o| o.device != *except);
-            opaque.count().saturating_add(rows.filter(|m| m.key.device != *except && self.is_lowest(m)).count()) as u64
-        });
+        let loaded = self.shown_segments().map(|s| s.count_after(key, except));
         let unloaded = self.unloaded().filter(|(_, s)| s.may_hold(key.stamp, Hlc(u64::MAX))).map(|(_, s)| s.count);
-        loaded.chain(unloaded).sum()
+        loaded.chain(unloaded).sum::<u64>().saturating_sub(self.copies_after(key, except))
+    }
+
+    /// Copies after a key that are not shown, since a lower one is.
+    fn copies_after(&self, key: &OrderKey, except: &DeviceId) -> u64 {
+        let copies = self.doubles.iter().flat_map(|(id, principal)| {
+            self.shown_segments().filter_map(|s| s.get(principal, id)).filter(|m| !self.is_lowest(m))
+        });
+        copies.filter(|m| m.key > *key && m.key.device != *except).count() as u64
     }
 
     /// A principal's message in the loaded segments.
@@ -236,7 +275,7 @@ impl Conversation {
         self.segments.values().flat_map(|s| s.find(id)).filter(|m| self.is_lowest(m)).collect()
     }
 
-    /// The segment that must be loaded before a page of `n` is right, if any: load it, ask again.
+    /// The segment that must be loaded, or read on, before a page of `n` is right, if any: do so, ask again.
     #[must_use]
     pub fn needs(&self, at: &PageAt, n: usize) -> Option<DocumentId> {
         if self.spans.is_empty() {

@@ -4,6 +4,7 @@
 //! held. It would cost 530 bytes and 30 to 120 microseconds a message, and the rule leaves nothing in it to resolve:
 //! nobody overwrites anything. [`crate::document::Document`] makes it of the same entries where it is wanted (export).
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use automerge::ScalarValue;
@@ -66,6 +67,8 @@ pub struct ChatSegment {
     /// Of this time nothing is shown.
     cut: Spans,
     stamps: Option<(Hlc, Hlc)>,
+    /// What [`ChatSegment::count_after`] last counted, until something changes: summaries ask for it again and again.
+    counted: Cell<Option<(OrderKey, DeviceId, u64)>>,
 }
 
 impl ChatSegment {
@@ -80,7 +83,14 @@ impl ChatSegment {
     pub fn knowing(id: DocumentId, known: &Known) -> Option<Self> {
         id.chat_week()?;
         let (messages, opaque) = (Messages::default(), BTreeSet::new());
-        Some(Self { judge: Judge::knowing(id, known), messages, opaque, cut: Spans::default(), stamps: None })
+        Some(Self {
+            judge: Judge::knowing(id, known),
+            messages,
+            opaque,
+            cut: Spans::default(),
+            stamps: None,
+            counted: Cell::default(),
+        })
     }
 
     /// The document's id.
@@ -98,6 +108,7 @@ impl ChatSegment {
     /// Judges and applies a batch. `received` says when an entry became durable here (milliseconds since 1970).
     pub fn apply<E: AsRef<Entry>>(&mut self, entries: &[E], received: impl Fn(&E) -> u64) -> Applied {
         let mut out = Applied { outcomes: Vec::with_capacity(entries.len()), ..Applied::default() };
+        self.counted.set(None);
         for entry in entries {
             let outcome = self.judge.take_said(entry.as_ref());
             let header = entry.as_ref().header();
@@ -156,6 +167,7 @@ impl ChatSegment {
     /// Hides what was written in a time, that of later entries too.
     pub(super) fn hide(&mut self, cut: &Spans) {
         self.messages.hide(cut);
+        self.counted.set(None);
         self.opaque.retain(|o| !cut.holds(o.stamp.ms()));
         self.cut = cut.clone();
     }
@@ -177,6 +189,19 @@ impl ChatSegment {
     #[must_use]
     pub fn count(&self) -> u64 {
         self.len().saturating_add(self.opaque.len()) as u64
+    }
+
+    /// Messages after a key that are not `except`'s, those that this build does not understand included.
+    #[must_use]
+    pub fn count_after(&self, key: &OrderKey, except: &DeviceId) -> u64 {
+        if let Some((_, _, n)) = self.counted.get().filter(|(k, e, _)| (k, e) == (key, except)) {
+            return n;
+        }
+        let rows = (self.after(key)..self.len()).filter_map(|at| self.at(at)).filter(|m| m.key.device != *except);
+        let opaque = self.opaque.iter().rev().take_while(|o| o.key() > *key).filter(|o| o.device != *except);
+        let n = rows.count().saturating_add(opaque.count()) as u64;
+        self.counted.set(Some((*key, *except, n)));
+        n
     }
 
     /// How many messages are shown.
