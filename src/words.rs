@@ -1,5 +1,7 @@
 //! Words that the terminal and the window share.
 
+use cairn_actors::api::CatchUp;
+
 /// Names in a list before the rest of them is only counted.
 const NAMES: usize = 4;
 
@@ -22,6 +24,28 @@ pub fn names(all: &[impl AsRef<str>]) -> String {
             format!("{} and {}", join(shown), count(rest.len() as u64, "other", "others"))
         }
     }
+}
+
+/// How far catching up is: "12,400 of 100,000 from Maya".
+#[must_use]
+pub fn catch_up(c: &CatchUp) -> String {
+    let names: Vec<&str> = c.from.iter().map(|b| b.name.as_str()).collect();
+    let (came, all) = (thousands(c.came), thousands(c.came.saturating_add(c.left)));
+    if names.is_empty() { format!("{came} of {all}") } else { format!("{came} of {all} from {}", self::names(&names)) }
+}
+
+/// 100000 as "100,000".
+#[must_use]
+pub fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + 4);
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
 }
 
 /// How long a time of so many milliseconds is, in two units at most.

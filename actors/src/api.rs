@@ -3,6 +3,7 @@
 
 mod briefing;
 mod care;
+mod catch_up;
 mod custody;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use briefing::{Absent, Briefing, Cause, Line, MetAt, Missing, Side, SideMember, Wrote, Wrotes};
 pub use care::{BackedUp, Checkup, Compacted, Finding, Health, Restored};
+pub use catch_up::{Bringer, CatchUp};
 pub use custody::{Custody, DocumentCustody, Holder};
 
 /// How to start a node. The app fills it from flags and the settings file.
@@ -414,6 +416,9 @@ pub struct Status {
     /// Whether others are told how far the person here has read.
     #[serde(default)]
     pub read_receipts: bool,
+    /// Conversations in which much is still to come after an absence.
+    #[serde(default)]
+    pub catching_up: Vec<CatchUp>,
     /// What is wrong, in one sentence each; empty when all is well.
     pub troubles: Vec<String>,
 }
@@ -444,6 +449,8 @@ pub enum Event {
         /// How many.
         count: u64,
     },
+    /// How far catching up after an absence is, ten times a second at most; the last one says that nothing is left.
+    CatchUp(Box<CatchUp>),
     /// What became of messages changed: everything of ours up to a key.
     Delivery {
         /// Where.

@@ -10,6 +10,7 @@ mod commits;
 mod forks;
 mod meeting;
 mod newer;
+mod progress;
 mod requests;
 pub(crate) mod retention;
 pub(crate) mod show;
@@ -155,6 +156,7 @@ pub struct DocumentsState {
     fresh: BTreeMap<SpaceId, Vec<(Arc<Entry>, MessageId)>>,
     flushing: bool,
     bulk: bulk::Bulk,
+    progress: BTreeMap<SpaceId, progress::Progress>,
     /// What peers hold of our logs and the store does not say yet, by key.
     held: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Messages on their way to the disk, with those who wait for an answer.
@@ -275,7 +277,10 @@ impl Actor for Documents {
                 s.write_marks();
                 s.write_held();
             }
-            DocumentsMsg::Summaries => s.tell_summaries(),
+            DocumentsMsg::Summaries => {
+                s.tell_progress();
+                s.tell_summaries();
+            }
             DocumentsMsg::Retention => {
                 s.retention_tick();
                 me.send_after(RETENTION_TICK, || DocumentsMsg::Retention);

@@ -151,6 +151,10 @@ pub const STATEMENT_INTERVAL: Duration = Duration::from_millis(500);
 /// For each so many peers in a space another such interval passes between two statements of it: each statement costs
 /// every peer a signature check, and in a room of 50 they would cost more than the messages.
 pub const STATEMENT_PEERS: usize = 16;
+/// Ticks of [`SUMMARIES`] after which it is told again how far catching up is, though nothing has changed: a second.
+pub const CATCH_UP_AGAIN: u32 = 10;
+/// Devices named among those who bring what was missed.
+pub const BRINGERS_TOLD: usize = 8;
 /// Entries read from the store into memory before other work has its turn: about 3 ms.
 pub const SLICE_ENTRIES: usize = 512;
 /// Entries read at once for a page that is asked for; where it needs more, other work has its turn in between.

@@ -11,7 +11,7 @@ use cairn_crdt::known::Known;
 use ractor::{ActorRef, Message};
 use tokio::sync::broadcast;
 
-use crate::api::{Event, InterfaceInfo, LinkState, Status};
+use crate::api::{CatchUp, Event, InterfaceInfo, LinkState, Status};
 use crate::discovery::DiscoveryMsg;
 use crate::documents::DocumentsMsg;
 use crate::endpoint::EndpointMsg;
@@ -132,6 +132,8 @@ pub struct Wiring {
     pub known: Known,
     /// Entries here that need a newer Cairn.
     pub newer: AtomicU64,
+    /// Conversations that are catching up.
+    pub catching_up: Mutex<Vec<CatchUp>>,
     /// The person is away.
     pub away: AtomicBool,
     /// Others are told how far the person has read.
@@ -194,6 +196,7 @@ impl Wiring {
             clocks: Mutex::default(),
             known: Known::this_build(),
             newer: AtomicU64::new(0),
+            catching_up: Mutex::default(),
             away: AtomicBool::new(false),
             read_receipts: AtomicBool::new(true),
             mesh: Mesh::default(),
@@ -330,6 +333,7 @@ impl Wiring {
             clock_offset_ms: self.mesh.offset_ms(),
             needs_newer: self.newer.load(Ordering::Relaxed),
             read_receipts: self.read_receipts.load(Ordering::Relaxed),
+            catching_up: self.catching_up.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             troubles: self.troubles.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect(),
         }
     }

@@ -152,6 +152,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ("frame/want", Frame::Want { document: b, logs: vec![end] }),
         ("frame/entries", Frame::Entries { live: true, entries: messages().map(Arc::new).to_vec() }),
         ("frame/served", Frame::Served(b)),
+        ("frame/coming", Frame::Coming(100_000)),
         ("frame/window", Frame::Window(Spans::one(0, 28 * DAY_MS))),
         ("note/digest", Frame::Note(Note::Digest([1; 32]))),
         ("note/vector", Frame::Note(Note::Vector { ask: true, all: vec![(key().id(), 7)] })),

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 
 use super::text::{Style, pad, plain, plain_lines, table};
 use super::time::{ago, clock, day};
-use crate::words::count;
+use crate::words::{catch_up, count};
 
 mod briefing;
 
@@ -45,6 +45,9 @@ pub fn status(s: &Status, running: bool, style: Style) -> Vec<String> {
     rows.push(("data", plain(&s.data.to_string_lossy())));
     rows.push(("id", s.id.to_string()));
     rows.push(("version", plain(&s.version)));
+    for c in &s.catching_up {
+        rows.push(("coming", format!("{}: {}", plain(&c.title), plain(&catch_up(c)))));
+    }
     if s.needs_newer > 0 {
         rows.push(("newer", style.yellow(&needs_newer(s.needs_newer, "entry", "entries"))));
     }

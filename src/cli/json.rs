@@ -2,6 +2,7 @@
 //! that a change there changes nothing here unseen.
 
 mod briefing;
+mod catch_up;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -30,6 +31,7 @@ struct StatusLine<'a> {
     version: &'a str,
     clock_offset_ms: Option<i64>,
     needs_newer: u64,
+    catching_up: Vec<catch_up::CatchUpLine<'a>>,
 }
 
 #[derive(Serialize)]
@@ -284,6 +286,7 @@ fn status_of(s: &Status, running: bool) -> StatusLine<'_> {
         version: &s.version,
         clock_offset_ms: running.then_some(s.clock_offset_ms),
         needs_newer: s.needs_newer,
+        catching_up: s.catching_up.iter().map(catch_up::body).collect(),
     }
 }
 
@@ -534,6 +537,7 @@ pub fn event(e: &Event, kind: impl Fn(&SpaceId) -> Option<ConversationKind>) -> 
         Event::Messages { conversation, count } => {
             print(&Tagged { event: "messages", body: Count { conversation: *conversation, count: *count } })
         }
+        Event::CatchUp(c) => print(&Tagged { event: "catch_up", body: catch_up::body(c) }),
         Event::Delivery { conversation, message, delivered_to, members, read_by, carried_by, state } => {
             print(&Tagged {
                 event: "delivery",

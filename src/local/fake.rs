@@ -56,6 +56,7 @@ pub fn status() -> Status {
         clock_offset_ms: 0,
         needs_newer: 0,
         read_receipts: true,
+        catching_up: Vec::new(),
         troubles: Vec::new(),
     }
 }

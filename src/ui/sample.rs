@@ -4,9 +4,9 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use cairn_actors::api::{
-    Absent, Badge, Briefing, Cause, Conversation, ConversationKind, Custody, DeliveryState, Holder, InterfaceInfo,
-    Line, LinkState, Member, Message, Network, NetworkState, OrderKey, Page, PageAt, Peer, PeerState, Preview, Receipt,
-    Side, SideMember, Status, Wrote, Wrotes,
+    Absent, Badge, Briefing, Bringer, CatchUp, Cause, Conversation, ConversationKind, Custody, DeliveryState, Holder,
+    InterfaceInfo, Line, LinkState, Member, Message, Network, NetworkState, OrderKey, Page, PageAt, Peer, PeerState,
+    Preview, Receipt, Side, SideMember, Status, Wrote, Wrotes,
 };
 use cairn_crdt::hlc::Hlc;
 use cairn_crdt::ids::{DeviceId, Incarnation, MessageId, NetworkId, PrincipalId, SpaceId};
@@ -173,8 +173,17 @@ pub fn status() -> Status {
         clock_offset_ms: 0,
         needs_newer: 0,
         read_receipts: true,
+        catching_up: Vec::new(),
         troubles: Vec::new(),
     }
+}
+
+/// How far catching up in a conversation is.
+#[must_use]
+pub fn catch_up(conversation: SpaceId, came: u64, left: u64) -> CatchUp {
+    let from = vec![Bringer { id: device(1), name: name(1).to_owned(), left }];
+    let title = if conversation == everyone() { "Everyone" } else { name(1) };
+    CatchUp { conversation, title: title.to_owned(), came, left, from }
 }
 
 /// A network in a state.

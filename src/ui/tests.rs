@@ -1,5 +1,6 @@
 //! The main flows through the real views, asserted on the accessibility tree.
 
+mod catch_up;
 mod fate;
 mod kept;
 

@@ -264,6 +264,7 @@ impl DocumentsState {
         let Some(sp) = self.spaces.get_mut(&space) else { return };
         sp.sync.committed(from, live, entries);
         if let Some(from) = from.filter(|_| !live) {
+            self.came(space, entries.len());
             self.fetched(space, from, entries);
         }
         let Some(sp) = self.spaces.get_mut(&space) else { return };

@@ -93,6 +93,7 @@ impl DocumentsState {
             fresh: BTreeMap::new(),
             flushing: false,
             bulk: super::bulk::Bulk::default(),
+            progress: BTreeMap::new(),
             held: BTreeMap::new(),
             folded: BTreeMap::new(),
             waiting: Vec::new(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_actors::api::{Event, PageAt};
+use cairn_actors::api::{CatchUp, Event, PageAt};
 use cairn_actors::link::memory::Switch;
 use cairn_actors::store::{Store, Write};
 use cairn_crdt::hlc::Hlc;
@@ -11,6 +11,7 @@ use cairn_crdt::identity::DeviceKey;
 use cairn_crdt::ids::{DocumentId, Incarnation, LogId, MessageId, SpaceId};
 use cairn_crdt::kinds::chat::{ChatAuthor, Draft, WEEK_MS, week_of};
 use cairn_crdt::writer::{LogTip, LogWriter};
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::TryRecvError;
 
 use crate::world::{EPOCH_MS, Sim, all_equal, all_online, until};
@@ -113,6 +114,62 @@ async fn a_long_conversation_does_not_hold_up_a_short_one() {
         nodes[1].handle().page(direct, PageAt::Newest, 1).await.unwrap().total == MISSED as u64
     })
     .await;
+}
+
+/// What two nodes tell of catching up until it is over, the first such event included.
+async fn told(events: &mut Receiver<Event>) -> Vec<CatchUp> {
+    let mut all = Vec::new();
+    loop {
+        match events.recv().await.unwrap() {
+            Event::CatchUp(c) if c.left == 0 => {
+                all.push(*c);
+                return all;
+            }
+            Event::CatchUp(c) => all.push(*c),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_far_it_is_is_told_from_the_first_to_the_last() {
+    let lan = Switch::new(45);
+    let nodes = [Sim::start(&lan, 1).await, Sim::start(&lan, 2).await];
+    all_online(&nodes, 1).await;
+    nodes[0].say("before").await;
+    all_equal(&nodes, 1, LONG).await;
+    let room = nodes[0].everyone().await;
+    lan.partition(&[&[nodes[0].at.addr], &[nodes[1].at.addr]]);
+    until(LONG, "they part", async || nodes[1].online().await == 0).await;
+    let long = "a long message about everything that happened meanwhile ".repeat(60);
+    for n in 0..MISSED {
+        nodes[0].handle().say(room, &format!("{n} {long}"), None).await.unwrap();
+    }
+    let mut events = nodes[1].handle().subscribe();
+    let mut giver = nodes[0].handle().subscribe();
+    // Far apart, so that the window of the link lets through a part at a time.
+    lan.set_latency(Duration::from_millis(200), Duration::ZERO);
+    lan.heal();
+    let first = loop {
+        if let Event::CatchUp(c) = events.recv().await.unwrap() {
+            break *c;
+        }
+    };
+    assert_eq!((first.conversation, first.title.as_str()), (room, "Everyone"));
+    assert!(first.left >= MISSED as u64 / 2 && first.came + first.left <= MISSED as u64, "{first:?}");
+    assert_eq!(first.from.iter().map(|b| (b.id, b.left)).collect::<Vec<_>>(), [(nodes[0].id, first.left)]);
+    let status = nodes[1].handle().status().await.unwrap();
+    assert_eq!(status.catching_up.len(), 1, "and whoever asks hears the same");
+    let all = told(&mut events).await;
+    assert!(all.len() > 5, "{} events", all.len());
+    assert!(all.is_sorted_by(|a, b| a.came <= b.came && a.left >= b.left), "{all:?}");
+    let last = all.last().unwrap();
+    assert_eq!((last.came, last.left), (MISSED as u64, 0));
+    assert_eq!((last.from[0].id, last.from[0].left), (nodes[0].id, 0));
+    until(LONG, "nothing is coming", async || nodes[1].handle().status().await.unwrap().catching_up.is_empty()).await;
+    while let Ok(event) = giver.try_recv() {
+        assert!(!matches!(event, Event::CatchUp(_)), "whoever lacks nothing catches up on nothing");
+    }
 }
 
 /// Messages of a week ago, by somebody whom nobody met.

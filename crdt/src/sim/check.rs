@@ -76,7 +76,7 @@ impl World {
             Frame::Fork(proof) => self.machines[m].disk.forks.contains_key(&proof.log()),
             // Fingerprints are hashes over what lists say in full.
             Frame::Ranges { .. } | Frame::Served(_) | Frame::Window(_) | Frame::Note(_) | Frame::Trace { .. } => true,
-            Frame::Lost(_) | Frame::Said { .. } => true,
+            Frame::Lost(_) | Frame::Said { .. } | Frame::Coming(_) => true,
         };
         if !truthful {
             let what = format!("{frame:?}").chars().take(200).collect::<String>();

@@ -82,6 +82,7 @@ impl SpaceSync {
         self.wanted.retain(|_, p| *p != peer);
         if let Some(p) = self.peers.get_mut(&peer) {
             p.fetches = 0;
+            p.coming.over();
             p.wanted.clear();
         }
         if before != self.fetching.len() + self.wanted.len() {

@@ -96,6 +96,8 @@ pub enum Frame {
     },
     /// "That was all of this document."
     Served(DocumentId),
+    /// "So many entries of what you asked for are still to come": told where they are many, for people to see.
+    Coming(u64),
     /// "These logs are durable here up to there": at once, to whoever sent them. Everybody else hears of it with the
     /// next statement.
     Durable(Vec<(LogId, u64)>),
@@ -169,6 +171,9 @@ impl Frame {
             }
             Self::Served(id) => {
                 w.u8(5).bytes(&id.0);
+            }
+            Self::Coming(entries) => {
+                w.u8(9).u64(*entries);
             }
             Self::Durable(logs) => {
                 w.u8(6).u32(logs.len() as u32);
@@ -273,6 +278,7 @@ impl Frame {
                 }
                 Self::Listed { from, upto, ask, docs }
             }
+            9 => Self::Coming(r.u64()?),
             24 => {
                 let n = count(&mut r, MAX_SPANS, 16, "number of stretches of time")?;
                 let mut list: Vec<(u64, u64)> = Vec::with_capacity(n);

@@ -11,10 +11,12 @@
 //! 5. What is gone at either of two peers is left out of what they compare and exchange (`window`).
 //! 6. A run that does not follow what is here, though its author signed it, shows a fork: the place is looked for and
 //!    proven, and all decide alike which branch counts (`branches`).
-//! 7. A peer that offers documents and then brings nothing holds nobody up: every peer has its own places for fetches,
+//! 7. Whoever is asked for many entries says how many are still to come, so that people see it (`coming`).
+//! 8. A peer that offers documents and then brings nothing holds nobody up: every peer has its own places for fetches,
 //!    and what it does not bring in `fetch::PATIENCE` seconds is fetched from another.
 
 mod branches;
+mod coming;
 mod fetch;
 pub mod frame;
 mod ranges;
@@ -31,6 +33,8 @@ use crate::replica::{Admitted, Rejection, Replica, counts};
 use crate::spans::Spans;
 use branches::Branches;
 pub use branches::Suspect;
+pub use coming::ANNOUNCED;
+use coming::Coming;
 use fetch::{Fetch, ends};
 use frame::{Frame, LogEnd, MAX_DOCS};
 use serve::Packed;
@@ -129,6 +133,8 @@ struct PeerSync {
     fetches: usize,
     /// Batches that it sent and that are on their way to the disk.
     commits: usize,
+    /// Entries of it that are still to come, as it said, and that came and are on their way to the disk.
+    coming: Coming,
     /// Half seconds in which it brought nothing although something is being fetched from it.
     quiet: u32,
     /// Seconds in which nothing more is fetched from it.
@@ -306,6 +312,7 @@ impl SpaceSync {
                 self.ending.push((peer, document))
             }
             Frame::Served(document) => self.served(peer, document),
+            Frame::Coming(entries) => self.told_coming(peer, entries),
             Frame::Durable(logs) => self.out.push(Output::Durable(peer, logs)),
             Frame::Window(spans) => self.take_window(peer, spans),
             Frame::Trace { log, from } => self.asked_trace(peer, log, from),
@@ -327,6 +334,7 @@ impl SpaceSync {
             && let Some(p) = self.peers.get_mut(&from)
         {
             p.commits = p.commits.saturating_sub(1);
+            p.coming.stored(live, entries.len());
             self.out.push(Output::Send(from, Frame::Durable(ends.into_iter().collect())));
         }
         if from.is_some() {
@@ -370,6 +378,7 @@ impl SpaceSync {
         for p in self.peers.values_mut() {
             p.wanted.clear();
             (p.fetches, p.quiet, p.commits) = (0, 0, 0);
+            p.coming = Coming::default();
         }
         self.ending.clear();
         self.committing = 0;
@@ -452,6 +461,9 @@ impl SpaceSync {
             self.end_fetch(&document);
             if let Some(p) = self.peers.get_mut(&peer) {
                 p.quiet = 0;
+                if p.fetches == 0 {
+                    p.coming.over();
+                }
             }
             // Others may lack what was just fetched and not know it: let them compare.
             if self.gained.remove(&document) && !planted(Fault::NoCompareAfterFetch) {
@@ -493,12 +505,16 @@ impl SpaceSync {
         if p.serving.len() < SERVES {
             p.serving.push_back((document, lacking));
         }
+        self.tell_coming(peer);
         self.pump(peer);
     }
 
     fn take_entries(&mut self, peer: DeviceId, live: bool, entries: Vec<Arc<Entry>>) {
         let mut fresh = Vec::new();
         let mut gap = false;
+        if let Some(p) = self.peers.get_mut(&peer) {
+            p.coming.came(live, entries.len());
+        }
         for run in runs(&entries) {
             let came = self.replica.admit(run);
             if matches!(came, Ok(Admitted::New(_) | Admitted::Known)) {
@@ -530,6 +546,7 @@ impl SpaceSync {
             self.committing += 1;
             if let Some(p) = self.peers.get_mut(&peer) {
                 p.commits += 1;
+                p.coming.storing(live, fresh.len());
             }
             if planted(Fault::AcknowledgeBeforeCommit) {
                 let ends = fresh.iter().map(|e| (e.header().log, e.header().seq)).collect::<BTreeMap<_, _>>();

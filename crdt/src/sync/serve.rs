@@ -16,7 +16,7 @@ const PACK_ENTRIES: usize = MAX_ENTRIES / 2;
 /// A batch in the making.
 #[derive(Debug, Default)]
 pub(super) struct Packed {
-    entries: Vec<Arc<Entry>>,
+    pub(super) entries: Vec<Arc<Entry>>,
     bytes: usize,
     /// Documents that end with it.
     ends: Vec<DocumentId>,

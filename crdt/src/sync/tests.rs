@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+mod coming;
 mod disk;
 mod forks;
 mod gone;

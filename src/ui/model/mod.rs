@@ -3,6 +3,7 @@
 
 mod act;
 pub mod briefing;
+pub mod catch_up;
 pub mod format;
 pub mod history;
 pub mod list;
@@ -180,6 +181,8 @@ pub struct Model {
     drafts: BTreeMap<SpaceId, String>,
     names: BTreeMap<NameField, String>,
     notices: VecDeque<Notice>,
+    /// How far catching up is.
+    pub catching_up: catch_up::CatchingUp,
     next_notice: u64,
     named_here: bool,
     /// A question for receipts is under way, and something happened since.
@@ -303,10 +306,11 @@ impl Model {
         Some(all)
     }
 
-    /// Lets time pass: notices go. Answers when the next one goes, in milliseconds since 1970.
+    /// Lets time pass: notices go, and what is not told of any more. Answers when the next one goes, in milliseconds since 1970.
     pub fn tick(&mut self, now: u64) -> Option<u64> {
         self.notices.retain_mut(|n| now < n.since.get_or_insert(now).saturating_add(NOTICE_FOR));
-        self.notices.iter().filter_map(|n| n.since).min().map(|t| t.saturating_add(NOTICE_FOR))
+        let notice = self.notices.iter().filter_map(|n| n.since).min().map(|t| t.saturating_add(NOTICE_FOR));
+        notice.into_iter().chain(self.catching_up.tick(now)).min()
     }
 
     /// Shows a sentence.
@@ -397,6 +401,7 @@ impl Model {
             Event::Messages { conversation, .. } => {
                 return self.read_again(conversation).into_iter().collect();
             }
+            Event::CatchUp(c) => self.catching_up.told(*c),
             Event::Delivery { conversation, message, delivered_to, members, read_by, carried_by, state } => {
                 let told = history::Delivered { state, to: delivered_to, of: members, read_by, carried_by };
                 let open = self.open == Some(conversation);

@@ -1,14 +1,18 @@
-//! The status line: whether one is connected, through what, and whether all is saved. It always tells the truth.
+//! The status line: whether one is connected, through what or how far catching up is, and whether all is saved. It always tells the truth.
 
 use cairn_actors::api::{LinkState, PeerState};
-use egui::{Role, Sense, Ui, WidgetInfo, pos2, vec2};
+use egui::{Pos2, Rect, Role, Sense, Ui, Vec2, WidgetInfo, pos2, vec2};
 
 use super::{Intents, Scene};
 use crate::ui::intent::Intent;
+use crate::ui::model::catch_up::Bar;
 use crate::ui::model::{Model, View, format};
 use crate::ui::paint::text::{self, Ink};
 use crate::ui::paint::widgets::focus_ring;
 use crate::ui::theme::{Size, Theme};
+
+/// Size of the bar of catching up.
+const BAR: Vec2 = vec2(120.0, 4.0);
 
 /// What stands at the right: the first trouble, or that all is well.
 #[must_use]
@@ -58,6 +62,23 @@ fn dot(model: &Model, theme: &Theme) -> egui::Color32 {
     }
 }
 
+/// Paints how far catching up is: a bar, and beside it in words how much came of how much, and from whom.
+fn catching_up(ui: &mut Ui, theme: &Theme, bar: &Bar, left: Pos2, room: f32) {
+    let track = Rect::from_min_size(pos2(left.x, left.y - BAR.y / 2.0), BAR);
+    let done = Rect::from_min_size(track.min, vec2(BAR.x * bar.part.clamp(0.0, 1.0), BAR.y));
+    ui.painter().rect_filled(track, BAR.y / 2.0, theme.line);
+    ui.painter().rect_filled(done, BAR.y / 2.0, theme.accent);
+    let galley = Ink::new(Size::Small, theme.muted).line(ui, theme, &bar.words, room - BAR.x - 10.0);
+    let words = text::left(ui.painter(), pos2(track.right() + 10.0, left.y), &galley);
+    let response = ui.interact(track.union(words), ui.scope_id().with("catching-up"), Sense::hover());
+    response.widget_info(|| {
+        let mut info = WidgetInfo::labeled(Role::ProgressIndicator, true, &bar.words);
+        info.value = Some(f64::from(bar.part));
+        info
+    });
+    response.on_hover_text(bar.lines.join("\n"));
+}
+
 /// Paints the status line.
 pub fn show(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
     let (theme, rect, model) = (scene.theme, ui.max_rect(), scene.model);
@@ -87,10 +108,18 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
     if press.clicked() {
         out.push(Intent::Show(View::Network));
     }
+    let middle = pos2(left.right() + 18.0, y);
+    if let Some(bar) = model.catching_up.bar() {
+        let room = right.left() - middle.x - 18.0;
+        if room > BAR.x {
+            catching_up(ui, theme, &bar, middle, room);
+        }
+        return;
+    }
     let through = interfaces(model);
     let galley = ink.line(ui, theme, &through, (right.left() - left.right() - 36.0).max(0.0));
     if !through.is_empty() && right.left() - left.right() > 120.0 {
-        let r = text::left(ui.painter(), pos2(left.right() + 18.0, y), &galley);
+        let r = text::left(ui.painter(), middle, &galley);
         let response = ui.interact(r, ui.scope_id().with("interfaces"), Sense::hover());
         response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &through));
     }
