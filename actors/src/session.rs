@@ -18,7 +18,7 @@ use crate::limits::HANDSHAKE_TIMEOUT;
 use crate::link::{Lane, Link, LinkError};
 use crate::outbox::{Outbox, Shared};
 use crate::presence::PresenceMsg;
-use crate::proto::session::{Control, ControlError, Hello, Neighbour, VERSION};
+use crate::proto::session::{Control, ControlError, Hello, LinkRank, Neighbour, VERSION};
 use crate::rates::Rates;
 use crate::sessions::SessionsMsg;
 use crate::wiring::Wiring;
@@ -73,6 +73,14 @@ pub struct SessionInfo {
     pub heard: Option<u64>,
     /// How long ago the session before it ended, if there was one since this node started.
     pub gap: Option<Duration>,
+}
+
+impl SessionInfo {
+    /// What both ends go by if there is another link between them.
+    #[must_use]
+    pub fn rank(&self) -> LinkRank {
+        LinkRank { ours: self.serial, theirs: self.hello.link, dialled: self.link.dialled() }
+    }
 }
 
 impl std::fmt::Debug for SessionInfo {
@@ -347,12 +355,13 @@ fn decode(bytes: &[u8]) -> Result<([u8; 8], Frame), DecodeError> {
     Ok((*tag, Frame::decode(body)?))
 }
 
-/// The hello of this node now.
+/// The hello of this node now, on the link of this number.
 #[must_use]
-pub fn our_hello(wiring: &Wiring, claims: Vec<cairn_crdt::network::Claim>) -> Hello {
+pub fn our_hello(wiring: &Wiring, link: u64, claims: Vec<cairn_crdt::network::Claim>) -> Hello {
     Hello {
         version: VERSION,
         incarnation: wiring.incarnation,
+        link,
         name: wiring.name(),
         claims,
         port: wiring.transport.port(),

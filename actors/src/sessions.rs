@@ -16,7 +16,7 @@ use crate::limits::{BAN, CLAIMS_RATE, RATES_KEPT, SESSIONS_MAX};
 use crate::link::Link;
 use crate::presence::PresenceMsg;
 use crate::proto::bucket::{Bucket, network_of};
-use crate::proto::session::{Control, Neighbour, newer_link_wins};
+use crate::proto::session::{Control, Neighbour};
 use crate::rates::AllRates;
 use crate::session::{NEWER_LINK, OTHER_LINK, Session, SessionArgs, SessionInfo, SessionMsg, our_hello};
 use crate::wiring::Wiring;
@@ -246,7 +246,7 @@ impl SessionsState {
         } else {
             let rates = self.rates.of(peer, now);
             let serial = self.wiring.next_serial();
-            let hello = our_hello(&self.wiring, self.claims.clone());
+            let hello = our_hello(&self.wiring, serial, self.claims.clone());
             let args = SessionArgs { wiring: self.wiring.clone(), link: link.clone(), serial, hello, rates };
             match Actor::spawn_linked(None, Session, args, me.get_cell()).await {
                 Ok((actor, _)) => {
@@ -305,7 +305,7 @@ impl SessionsState {
         info.gap = self.lost.get(&info.peer).map(|at| self.wiring.env.mono().saturating_sub(*at));
         if let Some((old, old_actor)) = self.open.get(&info.peer) {
             let same_start = old.hello.incarnation == info.hello.incarnation;
-            let wins = newer_link_wins(&self.wiring.me, &info.peer, old.link.dialled(), info.link.dialled());
+            let wins = info.rank().beats(old.rank(), &self.wiring.me, &info.peer);
             if same_start && !wins {
                 let _ = actor.cast(SessionMsg::Close(OTHER_LINK.into()));
                 return;

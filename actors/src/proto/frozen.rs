@@ -31,6 +31,7 @@ fn control() -> Vec<(&'static str, Control)> {
     let hello = Hello {
         version: VERSION,
         incarnation: Incarnation([2; 16]),
+        link: 300,
         name: "Maya Okafor".into(),
         claims: claims(),
         port: 27_475,

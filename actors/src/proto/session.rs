@@ -20,6 +20,8 @@ pub struct Hello {
     pub version: u16,
     /// This start of the sender.
     pub incarnation: Incarnation,
+    /// The sender's number of this link: a later one has a higher.
+    pub link: u64,
     /// Its display name.
     pub name: String,
     /// The networks it is in, the primary first.
@@ -193,11 +195,30 @@ pub fn space_tag(exporter: &[u8; 32], space: &SpaceId) -> [u8; 8] {
     tag
 }
 
-/// Which of two links between the same two starts of the same two devices stays: the one dialled by the lower key,
-/// and of two by the same dialler the newer.
-#[must_use]
-pub fn newer_link_wins(me: &DeviceId, peer: &DeviceId, old_dialled: bool, new_dialled: bool) -> bool {
-    old_dialled == new_dialled || new_dialled == (me < peer)
+/// One of several links between the same two starts of the same two devices, as the ends of it rank it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkRank {
+    /// Our number of it.
+    pub ours: u64,
+    /// The peer's.
+    pub theirs: u64,
+    /// Whether we dialled it.
+    pub dialled: bool,
+}
+
+impl LinkRank {
+    /// Whether this one stays, and `other` goes. Both ends see the same numbers and so decide alike, in whatever order
+    /// they hear of the links: the one stays that is later at both ends, as after a cut that only one end has noticed.
+    /// Of two that crossed the one with the higher sum stays, then the one that the lower key dialled, then the one
+    /// that its dialler made later.
+    #[must_use]
+    pub fn beats(self, other: Self, me: &DeviceId, peer: &DeviceId) -> bool {
+        let key = |l: Self| {
+            let sum = u128::from(l.ours) + u128::from(l.theirs);
+            (sum, l.dialled == (me < peer), if l.dialled { l.ours } else { l.theirs })
+        };
+        key(self) > key(other)
+    }
 }
 
 #[cfg(test)]
@@ -220,6 +241,7 @@ mod tests {
         let hello = Control::Hello(Hello {
             version: VERSION,
             incarnation: Incarnation([1; 16]),
+            link: 7,
             name: "Maya".into(),
             claims: vec![],
             port: 27475,
@@ -234,24 +256,30 @@ mod tests {
     }
 
     #[test]
-    fn both_ends_keep_the_same_link() {
+    fn both_ends_keep_the_same_of_two_links() {
         let (a, b) = (DeviceId([1; 32]), DeviceId([2; 32]));
-        // Two links, one dialled by each: whichever is seen first, both keep the one that `a` dialled.
-        for a_saw_own_first in [true, false] {
-            let a_keeps_own = if a_saw_own_first {
-                !newer_link_wins(&a, &b, true, false)
-            } else {
-                newer_link_wins(&a, &b, false, true)
-            };
-            assert!(a_keeps_own);
+        let links = || {
+            (0..2).flat_map(|dialled| {
+                (0..4).flat_map(move |ours| (0..4).map(move |theirs| LinkRank { ours, theirs, dialled: dialled == 1 }))
+            })
+        };
+        let turned = |l: LinkRank| LinkRank { ours: l.theirs, theirs: l.ours, dialled: !l.dialled };
+        let mut pairs = 0;
+        for (x, y) in links().flat_map(|x| links().map(move |y| (x, y))) {
+            // A number is given once.
+            if x.ours == y.ours || x.theirs == y.theirs {
+                continue;
+            }
+            pairs += 1;
+            let stays = x.beats(y, &a, &b);
+            assert_ne!(stays, y.beats(x, &a, &b), "one of them stays: {x:?} {y:?}");
+            assert_eq!(stays, turned(x).beats(turned(y), &b, &a), "the other end decides alike: {x:?} {y:?}");
+            if x.ours > y.ours && x.theirs > y.theirs {
+                assert!(stays, "what is later at both ends stays, whoever dialled it: {x:?} {y:?}");
+            }
         }
-        for b_saw_own_first in [true, false] {
-            let b_keeps_own = if b_saw_own_first {
-                !newer_link_wins(&b, &a, true, false)
-            } else {
-                newer_link_wins(&b, &a, false, true)
-            };
-            assert!(!b_keeps_own);
-        }
+        assert_eq!(pairs, 4 * (4 * 3) * (4 * 3));
+        let (far, near) = (LinkRank { ours: u64::MAX, theirs: u64::MAX, dialled: true }, links().next().unwrap());
+        assert!(far.beats(near, &a, &b), "whatever numbers a peer gives");
     }
 }

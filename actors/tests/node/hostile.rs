@@ -130,7 +130,7 @@ impl Attacker {
     fn hello(&self, network: NetworkId) -> Control {
         let claims = vec![Claim { id: network, settled: true, name: String::new(), named: Hlc::default() }];
         let incarnation = Incarnation([0xbd; 16]);
-        Control::Hello(Hello { version: VERSION, incarnation, name: "Mallory".into(), claims, port: 27_475 })
+        Control::Hello(Hello { version: VERSION, incarnation, link: 1, name: "Mallory".into(), claims, port: 27_475 })
     }
 
     async fn raw(&self, lane: Lane, bytes: Vec<u8>) {

@@ -38,6 +38,7 @@ impl Mallory {
         let hello = Hello {
             version: VERSION,
             incarnation: Incarnation([0xbd; 16]),
+            link: 1,
             name: "Mallory".into(),
             claims: Vec::new(),
             port: 27_475,
