@@ -160,16 +160,16 @@ impl World {
 
     /// Picks a direction in which something waits and nothing is held up.
     fn pick(&mut self, dice: &mut Dice, patient: bool) -> Option<(usize, usize)> {
-        for _ in 0..64 {
-            if self.ready.is_empty() {
-                return None;
-            }
+        let mut tries = 0;
+        while tries < 64 && !self.ready.is_empty() {
             let at = dice.below(self.ready.len());
             let pair = self.ready[at];
             if self.wires.get(&pair).is_none_or(|w| w.packets.is_empty()) {
                 self.ready.swap_remove(at);
             } else if !self.held.contains(&pair) && (patient || !self.machines[pair.1].slow || dice.chance(5)) {
                 return Some(pair);
+            } else {
+                tries += 1;
             }
         }
         None

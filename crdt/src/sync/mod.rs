@@ -251,8 +251,12 @@ impl SpaceSync {
         }
     }
 
-    /// Time for a digest to everybody.
+    /// Time for a digest to everybody. Whatever was asked before is no longer waited for: if both sides waited for an
+    /// answer that was lost, neither would ever ask again.
     pub fn compare_all(&mut self) {
+        for p in self.peers.values_mut() {
+            p.asked = false;
+        }
         for peer in self.peers.keys().copied().collect::<Vec<_>>() {
             self.send_digest(peer);
         }

@@ -10,6 +10,7 @@ mod coming;
 mod disk;
 mod forks;
 mod gone;
+mod lost;
 mod ranges;
 
 use super::frame::Frame;
