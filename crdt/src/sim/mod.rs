@@ -78,8 +78,9 @@ impl World {
         self.check_touched();
         self.model.verdict()?;
         if fair {
-            // What waited flows and what was cut is linked again; a failed commit alone waits for the next digest.
-            if self.failed || self.config.seed.is_multiple_of(2) {
+            // What waited flows and what was cut is linked again; what waits for a timer, after a failed commit or for a
+            // peer that seemed to bring nothing, begins anew.
+            if self.failed || self.stalled || self.config.seed.is_multiple_of(2) {
                 self.close_everything();
             }
             self.dial_all();

@@ -141,7 +141,7 @@ impl World {
         if wire.packets.is_empty() {
             self.ready.push((from, to));
         }
-        wire.packets.push_back(Packet { frame, batch });
+        wire.packets.push_back(Packet { frame, since: self.elapsed_ms, batch });
     }
 
     pub(super) fn push(&mut self, from: usize, to: DeviceId, frame: Frame) {

@@ -11,6 +11,7 @@ use crate::identity::DeviceKey;
 use crate::ids::{DeviceId, MessageId, NetworkId, SpaceId, domain_hash};
 use crate::replica::Rejection;
 use crate::sync::Output;
+use crate::sync::PATIENCE;
 use crate::sync::frame::Frame;
 
 /// When runs begin: Saturday 2026-11-21, 08:00 UTC.
@@ -42,6 +43,8 @@ pub struct Stats {
 #[derive(Debug)]
 pub(super) struct Packet {
     pub frame: Frame,
+    /// When it was sent, in milliseconds since the start.
+    pub since: u64,
     /// The sender waits for the link to take it.
     pub batch: bool,
 }
@@ -66,6 +69,8 @@ pub struct World {
     pub(super) unfair: bool,
     /// A commit failed.
     pub(super) failed: bool,
+    /// A frame waited so long that its sender may have been taken for one that brings nothing.
+    pub(super) stalled: bool,
     pub(super) dice: Dice,
     pub(super) wires: BTreeMap<(usize, usize), Wire>,
     /// Directions in which something waits, in no order; may name some twice or in vain.
@@ -92,6 +97,7 @@ impl World {
             elapsed_ms: 0,
             unfair: false,
             failed: false,
+            stalled: false,
             dice: Dice::new(config.seed),
             wires: BTreeMap::new(),
             ready: Vec::new(),
@@ -128,8 +134,8 @@ impl World {
             Transition::Deliver { n, salt } => self.deliver_some(n.into(), salt.into()),
             Transition::Drop(salt) => self.disturb(salt, |w, at| drop(w.packets.remove(at))),
             Transition::Duplicate(salt) => self.disturb(salt, |w, at| {
-                if let Some(frame) = w.packets.get(at).map(|p| p.frame.clone()) {
-                    w.packets.push_back(Packet { frame, batch: false });
+                if let Some((frame, since)) = w.packets.get(at).map(|p| (p.frame.clone(), p.since)) {
+                    w.packets.push_back(Packet { frame, since, batch: false });
                 }
             }),
             Transition::Reorder(salt) => self.disturb(salt, |w, at| {
@@ -380,6 +386,10 @@ impl World {
     /// A second passes.
     pub(super) fn tick(&mut self) {
         self.elapsed_ms = self.elapsed_ms.saturating_add(1000);
+        let (now, longest) = (self.elapsed_ms, u64::from(PATIENCE) * 500);
+        let waits = |w: &Wire| w.packets.front().is_some_and(|p| now.saturating_sub(p.since) >= longest);
+        // A question and its answer: each may take half of what a peer is given.
+        self.stalled |= self.wires.values().any(waits);
         self.dial_all();
         let second = self.elapsed_ms / 1000;
         for m in 0..self.machines.len() {

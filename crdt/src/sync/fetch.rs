@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::frame::{Frame, LogEnd, MAX_DOCS, MAX_LOGS};
+#[cfg(any(test, feature = "sim"))]
+use super::SERVES;
 use super::{Output, SpaceSync};
 use crate::entry::Entry;
 use crate::ids::{DeviceId, DocumentId};
@@ -28,6 +30,17 @@ pub(super) struct Fetch {
 }
 
 impl SpaceSync {
+    /// Whether no queue is longer than it may be.
+    #[cfg(any(test, feature = "sim"))]
+    #[must_use]
+    pub fn within_bounds(&self) -> bool {
+        let peers = self.peers.len();
+        self.ending.len() <= SERVES
+            && self.fetching.len() <= peers.saturating_mul(FETCHES)
+            && self.wanted.len() <= peers.saturating_mul(MAX_DOCS)
+            && self.peers.values().all(|p| p.serving.len() <= SERVES && p.wanted.len() <= MAX_DOCS)
+    }
+
     /// A second has passed: takes back what peers offered and did not bring.
     pub fn tick(&mut self) {
         let passed = if self.committing > 0 { 1 } else { 2 };

@@ -35,6 +35,8 @@ use branches::Branches;
 pub use branches::Suspect;
 pub use coming::ANNOUNCED;
 use coming::Coming;
+#[cfg(any(test, feature = "sim"))]
+pub(crate) use fetch::PATIENCE;
 use fetch::{Fetch, ends};
 use frame::{Frame, LogEnd, MAX_DOCS};
 use serve::Packed;
@@ -207,17 +209,6 @@ impl SpaceSync {
     #[must_use]
     pub fn is_fetching(&self) -> bool {
         !self.fetching.is_empty() || !self.wanted.is_empty()
-    }
-
-    /// Whether no queue is longer than it may be.
-    #[cfg(any(test, feature = "sim"))]
-    #[must_use]
-    pub fn within_bounds(&self) -> bool {
-        let peers = self.peers.len();
-        self.ending.len() <= SERVES
-            && self.fetching.len() <= peers.saturating_mul(fetch::FETCHES)
-            && self.wanted.len() <= peers.saturating_mul(MAX_DOCS)
-            && self.peers.values().all(|p| p.serving.len() <= SERVES && p.wanted.len() <= MAX_DOCS)
     }
 
     /// What is to be done since the last call.
