@@ -152,6 +152,9 @@ pub struct DocumentsState {
     clock: Clock,
     tickets: BTreeMap<u64, Ticket>,
     next_ticket: u64,
+    /// Spaces in which a commit failed, with the ticket that came next: what was handed over before and has not ended is
+    /// no longer known to their replication.
+    unsure: BTreeMap<SpaceId, u64>,
     /// Our own entries that are durable and not yet shown and sent, with the messages whose speakers wait.
     fresh: BTreeMap<SpaceId, Vec<(Arc<Entry>, MessageId)>>,
     flushing: bool,

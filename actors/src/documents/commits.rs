@@ -216,6 +216,8 @@ impl DocumentsState {
 
     fn commit_failed(&mut self, ticket: Ticket, e: &StoreError) {
         tracing::error!("a commit failed: {e}");
+        // What is durable stays known.
+        self.flush();
         match ticket {
             Ticket::Said { space, id, .. } => {
                 self.space_failed(space);
@@ -251,6 +253,7 @@ impl DocumentsState {
 
     pub(super) fn space_failed(&mut self, space: SpaceId) {
         let wiring = self.wiring.clone();
+        self.unsure.insert(space, self.next_ticket);
         if let Some(sp) = self.spaces.get_mut(&space)
             && let Err(e) = sp.failed(&wiring)
         {

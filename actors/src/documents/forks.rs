@@ -25,9 +25,17 @@ pub(super) struct Decision {
 }
 
 impl DocumentsState {
+    /// Looks at what may show a fork. After a failed commit that waits until all has ended that was on its way: a cut
+    /// must not lie behind entries of the same log that nobody here remembers.
     pub(super) fn examine(&mut self, space: SpaceId, from: DeviceId, suspect: Suspect) {
         let wiring = self.wiring.clone();
-        if let Some(sp) = self.spaces.get_mut(&space) {
+        let oldest = self.tickets.first_key_value().map(|(number, _)| *number);
+        let waits = self.unsure.get(&space).is_some_and(|next| oldest.is_some_and(|number| number < *next));
+        let Some(sp) = self.spaces.get_mut(&space) else { return };
+        if waits {
+            sp.sync.later(from, suspect);
+        } else {
+            self.unsure.remove(&space);
             sp.examine(from, suspect, wiring.store.as_ref());
         }
     }

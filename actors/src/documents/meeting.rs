@@ -89,6 +89,7 @@ impl DocumentsState {
             clock: Clock::after(last),
             tickets: BTreeMap::new(),
             next_ticket: 0,
+            unsure: BTreeMap::new(),
             saying: BTreeMap::new(),
             fresh: BTreeMap::new(),
             flushing: false,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::model::Acknowledged;
-use super::node::{Disk, Said};
+use super::node::{Disk, Half, Said};
 use super::world::World;
 use crate::entry::Entry;
 use crate::ids::{DeviceId, LogId, domain_hash};
@@ -29,7 +29,7 @@ fn render(segment: &ChatSegment) -> [u8; 32] {
 }
 
 impl World {
-    /// What replication would know after a start now.
+    /// What replication would know after a start now, and by what was decided of forks and is on its way to the disk.
     pub(super) fn reference(&mut self, m: usize) -> &mut Replica {
         let space = self.space;
         let machine = &mut self.machines[m];
@@ -37,8 +37,18 @@ impl World {
         if machine.reference.as_ref().is_none_or(|(v, _)| *v != version) {
             machine.reference = None;
         }
-        let disk = &machine.disk;
-        &mut machine.reference.get_or_insert_with(|| (version, disk.replica(space))).1
+        let (disk, half) = (&machine.disk, &machine.half);
+        let reference = machine.reference.get_or_insert_with(|| {
+            let mut replica = disk.replica(space);
+            for d in half.iter().flat_map(Half::decisions) {
+                d.proofs.iter().for_each(|p| _ = replica.learn(p.clone()));
+                if let Some(cut) = d.cut {
+                    replica.cut(&d.log, disk.tip_before(&d.log, cut));
+                }
+            }
+            (version, replica)
+        });
+        &mut reference.1
     }
 
     /// An honest node is about to send this: it says nothing that its disk does not hold.
@@ -73,7 +83,7 @@ impl World {
                 let h = &s.header;
                 self.machines[m].disk.holds(&h.log, h.seq, &s.hash)
             }),
-            Frame::Fork(proof) => self.machines[m].disk.forks.contains_key(&proof.log()),
+            Frame::Fork(proof) => self.reference(m).fork(&proof.log()).is_some(),
             // Fingerprints are hashes over what lists say in full.
             Frame::Ranges { .. } | Frame::Served(_) | Frame::Window(_) | Frame::Note(_) | Frame::Trace { .. } => true,
             Frame::Lost(_) | Frame::Said { .. } | Frame::Coming(_) => true,
@@ -177,17 +187,19 @@ impl World {
         if let Some((log, (seq, _))) = lost {
             self.model.fail("nothing acknowledged is lost", format!("node {m}, {log:?} {seq}"));
         }
-        let Some(h) = &machine.half else { return };
+        let disk: Vec<_> = machine.disk.logs.iter().map(|(log, l)| (*log, l.len() as u64)).collect();
+        let tips: Vec<_> = disk.iter().map(|(log, _)| self.reference(m).durable(log)).collect();
+        let Some(h) = &self.machines[m].half else { return };
         if !h.sync.within_bounds() {
             self.model.fail("queues are bounded", format!("node {m}"));
         }
-        for (log, entries) in &machine.disk.logs {
+        for ((log, entries), tip) in disk.iter().zip(tips) {
             let judged = h.docs.get(&log.document).map(|d| d.judged(log));
-            if judged.is_some_and(|n| n != entries.len() as u64) {
-                let what = format!("node {m}: {judged:?} of {} entries of {log:?}", entries.len());
+            if judged.is_some_and(|n| n != *entries) {
+                let what = format!("node {m}: {judged:?} of {entries} entries of {log:?}");
                 self.model.fail("documents hold what is durable", what);
             }
-            if h.sync.replica().durable(log) != machine.disk.tip(log) {
+            if h.sync.replica().durable(log) != tip {
                 let what = format!("node {m}, {log:?}: {:?} on {:?}", h.sync.replica().durable(log), log);
                 self.model.fail("replication knows what is durable", what);
                 return;
@@ -200,6 +212,10 @@ impl World {
         let Some(h) = self.machines[m].half.as_mut() else { return };
         for document in std::mem::take(&mut h.changed) {
             let Some(h) = self.machines[m].half.as_ref() else { return };
+            // What a log lost by a fork is shown until the disk has that.
+            if h.decisions().any(|d| d.log.document == document) {
+                continue;
+            }
             let Some(content) = h.docs.get(&document).map(render) else { continue };
             let frontier = self.reference(m).document_digest(&document);
             if !self.model.looks(document, frontier, content) {

@@ -49,6 +49,13 @@ impl Disk {
         self.logs.get(log).and_then(|l| l.last()).map_or(Tip::EMPTY, |e| Tip::of(e))
     }
 
+    /// The end of a log that is cut there.
+    pub(super) fn tip_before(&self, log: &LogId, cut: u64) -> Tip {
+        let before = usize::try_from(cut.saturating_sub(1)).unwrap_or(usize::MAX);
+        let entries = self.logs.get(log).map(Vec::as_slice).unwrap_or_default();
+        entries.iter().take(before).next_back().map_or(Tip::EMPTY, |e| Tip::of(e))
+    }
+
     pub(super) fn holds(&self, log: &LogId, seq: u64, hash: &EntryHash) -> bool {
         let at = usize::try_from(seq.saturating_sub(1)).unwrap_or(usize::MAX);
         seq > 0 && self.logs.get(log).and_then(|l| l.get(at)).is_some_and(|e| e.hash() == *hash)
@@ -122,6 +129,33 @@ pub(super) struct Batch {
     pub failures: u32,
 }
 
+/// A decision about a log that forked, on its way to the disk.
+#[derive(Debug)]
+pub(super) struct Decision {
+    pub from: Option<DeviceId>,
+    pub log: LogId,
+    pub cut: Option<u64>,
+    pub proofs: Vec<Proof>,
+    /// Failed commits before it was handed over: replication has forgotten it after another.
+    pub failures: u32,
+}
+
+/// What waits for the disk, in order.
+#[derive(Debug)]
+pub(super) enum Job {
+    Entries(Batch),
+    Fork(Decision),
+}
+
+impl Job {
+    fn failures(&self) -> u32 {
+        match self {
+            Self::Entries(b) => b.failures,
+            Self::Fork(d) => d.failures,
+        }
+    }
+}
+
 /// What runs.
 pub(super) struct Half {
     pub sync: SpaceSync,
@@ -130,7 +164,7 @@ pub(super) struct Half {
     pub docs: BTreeMap<DocumentId, ChatSegment>,
     /// Documents that were not compared with others' since they changed.
     pub changed: BTreeSet<DocumentId>,
-    pub waiting: VecDeque<Batch>,
+    pub waiting: VecDeque<Job>,
     /// Machines by the device that they are to us.
     pub sessions: BTreeMap<DeviceId, usize>,
     pub failures: u32,
@@ -204,6 +238,19 @@ impl Half {
         let entry = Arc::new(writer.write(payload, hlc).map_err(|e| e.to_string())?);
         self.sync.replica_mut().admit_own(&entry);
         Ok(entry)
+    }
+
+    /// Whether something waits for the disk that was handed over before a commit failed.
+    pub(super) fn is_unsure(&self) -> bool {
+        self.waiting.iter().any(|job| job.failures() < self.failures)
+    }
+
+    /// Decisions that replication goes by and the disk does not have yet.
+    pub(super) fn decisions(&self) -> impl Iterator<Item = &Decision> {
+        self.waiting.iter().filter_map(|job| match job {
+            Job::Fork(d) if d.failures == self.failures => Some(d),
+            _ => None,
+        })
     }
 
     /// A log was cut: its document is read anew.

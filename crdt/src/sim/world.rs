@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::dice::Dice;
 use super::model::{Model, Violation};
-use super::node::{Batch, Disk, Half, Machine, Said, Snapshot};
+use super::node::{Batch, Disk, Half, Job, Machine, Said, Snapshot};
 use super::plan::{Config, MAX_NODES};
 use super::transition::Transition;
 use crate::identity::DeviceKey;
@@ -285,7 +285,7 @@ impl World {
     fn hand_over(&mut self, m: usize, mut batch: Batch) {
         let Some(h) = self.machines[m].half.as_mut() else { return };
         batch.failures = h.failures;
-        h.waiting.push_back(batch);
+        h.waiting.push_back(Job::Entries(batch));
         if !self.machines[m].slow_disk {
             self.commit(m);
         }
@@ -296,7 +296,15 @@ impl World {
         let mut own: Vec<Batch> = Vec::new();
         loop {
             let next = self.machines[m].half.as_mut().and_then(|h| h.waiting.pop_front());
-            let Some(batch) = next else { break };
+            let batch = match next {
+                Some(Job::Entries(batch)) => batch,
+                Some(Job::Fork(decision)) => {
+                    self.durable(m, std::mem::take(&mut own));
+                    self.decide(m, decision);
+                    continue;
+                }
+                None => break,
+            };
             if self.try_commit(m, &batch) {
                 if batch.from.is_none() {
                     own.push(batch);
@@ -325,13 +333,18 @@ impl World {
                 Err(_) => {}
             }
         }
+        self.commit_failed(m);
+        false
+    }
+
+    pub(super) fn commit_failed(&mut self, m: usize) {
         self.failed = true;
         let machine = &mut self.machines[m];
+        machine.reference = None;
         if let Some(h) = machine.half.as_mut() {
             h.failed(&machine.disk);
         }
         self.carry_out(m);
-        false
     }
 
     fn durable(&mut self, m: usize, batches: Vec<Batch>) {
@@ -370,7 +383,7 @@ impl World {
                     let said = Said { id, body: domain_hash("cairn 2026 simulated body", &[body.as_bytes()]) };
                     let batch = Batch { from: None, live: true, entries: vec![entry], said: Some(said), failures: 0 };
                     let Some(h) = self.machines[m].half.as_mut() else { return };
-                    h.waiting.push_back(Batch { failures: h.failures, ..batch });
+                    h.waiting.push_back(Job::Entries(Batch { failures: h.failures, ..batch }));
                 }
                 Err(e) => self.model.fail("an honest author can write", format!("node {m}: {e}")),
             }
@@ -412,6 +425,7 @@ impl World {
             self.close(m, peer);
         }
         self.machines[m].half = None;
+        self.machines[m].reference = None;
     }
 
     /// Starts a machine on its disk; a new incarnation unless it goes on as one.

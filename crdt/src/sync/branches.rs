@@ -98,6 +98,15 @@ impl SpaceSync {
         }
     }
 
+    /// The answer to [`Output::Examine`] where something may be on its way to the disk that is no longer known here, as
+    /// after a failed commit: it is asked again. What is decided cuts what is durable by then, and that alone is kept
+    /// for its author.
+    pub fn later(&mut self, from: DeviceId, suspect: Suspect) {
+        if self.branches.waiting.len() < WAITING {
+            self.branches.waiting.push((from, suspect));
+        }
+    }
+
     /// Looks again at what waited for its log to become durable.
     pub(super) fn look_again(&mut self) {
         for (from, suspect) in std::mem::take(&mut self.branches.waiting) {
@@ -110,10 +119,7 @@ impl SpaceSync {
         let Some(log) = suspect.log().filter(|l| !self.replica.is_gone(&l.document)) else { return };
         let tip = self.replica.durable(&log);
         if self.replica.admitted(&log) != tip {
-            if self.branches.waiting.len() < WAITING {
-                self.branches.waiting.push((from, suspect));
-            }
-            return;
+            return self.later(from, suspect);
         }
         match suspect {
             Suspect::Proof(proof) => self.proven(Some(from), *proof, own),

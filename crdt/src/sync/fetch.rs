@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::frame::{Frame, LogEnd, MAX_DOCS, MAX_LOGS};
 #[cfg(any(test, feature = "sim"))]
 use super::SERVES;
+use super::frame::{Frame, LogEnd, MAX_DOCS, MAX_LOGS};
 use super::{Output, SpaceSync};
 use crate::entry::Entry;
 use crate::ids::{DeviceId, DocumentId};

@@ -331,3 +331,26 @@ fn made_up_logs_of_one_device_take_bounded_room() {
     }
     assert_eq!((taken, s.replica().forks().count()), (UNHELD, UNHELD));
 }
+
+#[test]
+fn what_cannot_be_looked_at_yet_is_looked_at_later() {
+    let peer = Writer::new(2).key.id();
+    let mut s = SpaceSync::new(Replica::new(space(), Access::Commons));
+    s.opened(peer);
+    let (mut west, mut east) = (Writer::new(7), Writer::new(7));
+    let branch = |e: Arc<Entry>| vec![e.signed.clone()];
+    let proof = Proof::new(branch(west.write("west")), branch(east.write("east"))).unwrap();
+    s.received(peer, Frame::Fork(Box::new(proof)));
+    for _ in 0..2 {
+        let outs = s.take();
+        let Some(Output::Examine { from, suspect }) = outs.into_iter().next_back() else {
+            panic!("nothing to look at")
+        };
+        s.later(from, suspect);
+        assert_eq!(s.take(), [], "not before something has changed");
+        s.tick();
+    }
+    let Some(Output::Examine { from, suspect }) = s.take().pop() else { panic!("nothing to look at") };
+    s.examine(from, suspect, &|_| None);
+    assert_eq!(s.replica().forks().count(), 1);
+}
