@@ -3,7 +3,6 @@
 
 use super::node::{Decision, Job};
 use super::world::World;
-use crate::fork::Fork;
 use crate::ids::{DeviceId, Incarnation, LogId};
 use crate::sync::Suspect;
 
@@ -30,7 +29,9 @@ impl World {
         }
         let machine = &mut self.machines[m];
         let Some(h) = machine.half.as_mut() else { return };
-        let proofs = h.sync.replica().fork(&log).into_iter().flat_map(Fork::proofs).cloned().collect();
+        // A commit that failed since then made replication forget what it had decided.
+        let Some(fork) = h.sync.replica().fork(&log) else { return };
+        let proofs = fork.proofs().cloned().collect();
         h.waiting.push_back(Job::Fork(Decision { from, log, cut, proofs, failures: h.failures }));
         machine.reference = None;
         if !machine.slow_disk {

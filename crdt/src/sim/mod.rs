@@ -7,7 +7,8 @@
 //!    order; frames speak of what is durable; nothing is stored that its author did not sign; no honest peer is blamed;
 //!    queues and frames are bounded (`check.rs`).
 //! 3. Then everything is mended, and all honest machines must become equal: without any timer where the network was fair,
-//!    else within [`PATIENCE`] seconds. What is then said somewhere reaches everybody at once.
+//!    else within [`PATIENCE`] seconds. What is then said somewhere reaches everybody at once, and a frame that is lost is
+//!    noticed with the next.
 //! 4. A run that fails is shrunk to the transitions that it needs ([`shrink`]) and printed as a command.
 //!
 //! The example `sim` runs many seeds. None of this is part of the product.
@@ -30,6 +31,8 @@ pub use plan::{Config, MAX_NODES, Plan, Shape};
 pub use shrink::{places, shrink};
 pub use transition::{ACTS, Act, Transition};
 pub use world::{Stats, World};
+
+use crate::sync::frame::Frame;
 
 /// Seconds within which all honest machines are equal once everything is mended, however unfair the network was: a peer
 /// that did not bring what it offered is avoided for up to 640 s.
@@ -80,7 +83,8 @@ impl World {
         if fair {
             // What waited flows and what was cut is linked again; what waits for a timer, after a failed commit or for a
             // peer that seemed to bring nothing, begins anew.
-            if self.failed || self.stalled || self.config.seed.is_multiple_of(2) {
+            let shuns = |m: &node::Machine| m.half.as_ref().is_some_and(|h| h.sync.shuns());
+            if self.failed || self.machines.iter().any(shuns) || self.config.seed.is_multiple_of(2) {
                 self.close_everything();
             }
             self.dial_all();
@@ -126,8 +130,25 @@ impl World {
                 self.model.fail("what is said while all are linked is everywhere at once", what);
             }
         }
+        self.lose_one();
         self.check_touched();
         self.check_end();
+    }
+
+    /// A frame that does not arrive is noticed with the next of the same log.
+    fn lose_one(&mut self) {
+        self.write_some(0, 1, 0, false);
+        let live = |p: &world::Packet| matches!(p.frame, Frame::Entries { live: true, .. });
+        if let Some(wire) = self.wires.range_mut((0, 0)..(1, 0)).map(|(_, wire)| wire).next() {
+            wire.packets.retain(|p| !live(p));
+        }
+        self.settle();
+        self.write_some(0, 1, 0, false);
+        self.settle();
+        if !self.all_equal() {
+            let what = self.differences();
+            self.model.fail("a frame that was lost is noticed with the next", what);
+        }
     }
 }
 

@@ -168,6 +168,8 @@ pub(super) struct Half {
     /// Machines by the device that they are to us.
     pub sessions: BTreeMap<DeviceId, usize>,
     pub failures: u32,
+    /// While commits end: how many failed before.
+    pub in_hand: Option<u32>,
     pens: BTreeMap<DocumentId, (ChatAuthor, LogWriter)>,
 }
 
@@ -184,6 +186,7 @@ impl Half {
             waiting: VecDeque::new(),
             sessions: BTreeMap::new(),
             failures: 0,
+            in_hand: None,
             pens: BTreeMap::new(),
         };
         for entries in disk.logs.values() {
@@ -240,9 +243,17 @@ impl Half {
         Ok(entry)
     }
 
-    /// Whether something waits for the disk that was handed over before a commit failed.
+    /// Commits begin to end. Answers whether none did.
+    pub(super) fn begin(&mut self) -> bool {
+        let none = self.in_hand.is_none();
+        self.in_hand.get_or_insert(self.failures);
+        none
+    }
+
+    /// Whether something is on its way to the disk, or was just taken by it, that was handed over before a commit failed.
     pub(super) fn is_unsure(&self) -> bool {
-        self.waiting.iter().any(|job| job.failures() < self.failures)
+        let before = |failures: u32| failures < self.failures;
+        self.in_hand.is_some_and(before) || self.waiting.iter().any(|job| before(job.failures()))
     }
 
     /// Decisions that replication goes by and the disk does not have yet.

@@ -45,7 +45,6 @@ const LATE: &[(Fault, u64)] = &[
     (Fault::NoCompareWhenDrained, 97),
     (Fault::WaitForEver, 13),
     (Fault::FirstDocumentOnly, 25),
-    (Fault::ForgetGap, 193),
 ];
 
 #[test]

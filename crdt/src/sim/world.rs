@@ -11,7 +11,6 @@ use crate::identity::DeviceKey;
 use crate::ids::{DeviceId, MessageId, NetworkId, SpaceId, domain_hash};
 use crate::replica::Rejection;
 use crate::sync::Output;
-use crate::sync::PATIENCE;
 use crate::sync::frame::Frame;
 
 /// When runs begin: Saturday 2026-11-21, 08:00 UTC.
@@ -69,8 +68,6 @@ pub struct World {
     pub(super) unfair: bool,
     /// A commit failed.
     pub(super) failed: bool,
-    /// A frame waited so long that its sender may have been taken for one that brings nothing.
-    pub(super) stalled: bool,
     pub(super) dice: Dice,
     pub(super) wires: BTreeMap<(usize, usize), Wire>,
     /// Directions in which something waits, in no order; may name some twice or in vain.
@@ -97,7 +94,6 @@ impl World {
             elapsed_ms: 0,
             unfair: false,
             failed: false,
-            stalled: false,
             dice: Dice::new(config.seed),
             wires: BTreeMap::new(),
             ready: Vec::new(),
@@ -293,6 +289,7 @@ impl World {
 
     /// Ends every commit that waits, in order; our own entries that end together are told together.
     pub(super) fn commit(&mut self, m: usize) {
+        let outermost = self.machines[m].half.as_mut().is_some_and(Half::begin);
         let mut own: Vec<Batch> = Vec::new();
         loop {
             let next = self.machines[m].half.as_mut().and_then(|h| h.waiting.pop_front());
@@ -315,6 +312,9 @@ impl World {
             }
         }
         self.durable(m, own);
+        if outermost && let Some(h) = self.machines[m].half.as_mut() {
+            h.in_hand = None;
+        }
     }
 
     fn try_commit(&mut self, m: usize, batch: &Batch) -> bool {
@@ -399,10 +399,6 @@ impl World {
     /// A second passes.
     pub(super) fn tick(&mut self) {
         self.elapsed_ms = self.elapsed_ms.saturating_add(1000);
-        let (now, longest) = (self.elapsed_ms, u64::from(PATIENCE) * 500);
-        let waits = |w: &Wire| w.packets.front().is_some_and(|p| now.saturating_sub(p.since) >= longest);
-        // A question and its answer: each may take half of what a peer is given.
-        self.stalled |= self.wires.values().any(waits);
         self.dial_all();
         let second = self.elapsed_ms / 1000;
         for m in 0..self.machines.len() {

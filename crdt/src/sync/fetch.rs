@@ -18,7 +18,7 @@ pub(super) const FETCHES: usize = 8;
 const WANTED: usize = MAX_DOCS;
 /// Seconds ([`SpaceSync::tick`]) without progress after which a fetch is given to another peer. While commits are under
 /// way a second counts half: then the disk may be what is slow.
-pub const PATIENCE: u32 = 10;
+pub(super) const PATIENCE: u32 = 10;
 /// Seconds in which nothing is fetched from a peer that did not bring what it offered; doubled each time, up to 64-fold.
 pub(super) const PENANCE: u32 = 10;
 /// A document that is being fetched.
@@ -39,6 +39,13 @@ impl SpaceSync {
             && self.fetching.len() <= peers.saturating_mul(FETCHES)
             && self.wanted.len() <= peers.saturating_mul(MAX_DOCS)
             && self.peers.values().all(|p| p.serving.len() <= SERVES && p.wanted.len() <= MAX_DOCS)
+    }
+
+    /// Whether nothing is fetched from some peer for a while, since it brought nothing.
+    #[cfg(any(test, feature = "sim"))]
+    #[must_use]
+    pub fn shuns(&self) -> bool {
+        self.peers.values().any(|p| p.penance > 0)
     }
 
     /// A second has passed: takes back what peers offered and did not bring.

@@ -35,8 +35,6 @@ use branches::Branches;
 pub use branches::Suspect;
 pub use coming::ANNOUNCED;
 use coming::Coming;
-#[cfg(any(test, feature = "sim"))]
-pub(crate) use fetch::PATIENCE;
 use fetch::{Fetch, ends};
 use frame::{Frame, LogEnd, MAX_DOCS};
 use serve::Packed;
