@@ -208,6 +208,9 @@ pub const BRIEFING_LACKING: usize = 64;
 pub const BRIEFING_ABSENT: usize = 32;
 /// First lines of each conversation and side in a briefing, and characters of each.
 pub const BRIEFING_LINES: (usize, usize) = (3, 160);
+/// Entries read from the store for the first lines of a conversation in a briefing, while more is coming and when it is
+/// final or asked for; lines that need more come by and by.
+pub const BRIEFING_READS: (usize, usize) = (1_024, 16_384);
 /// Messages looked through for what was written on our side, and at a time.
 pub const BRIEFING_SCAN: (usize, usize) = (20_000, 1_000);
 /// Briefings kept.

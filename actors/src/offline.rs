@@ -245,7 +245,7 @@ impl Offline {
                     spaces.insert(id, sp);
                 }
             }
-            out.push(briefings::show(reunion, &self.wiring, &titles, &mut spaces));
+            out.push(briefings::show(reunion, &self.wiring, &titles, usize::MAX, &mut spaces));
         }
         Ok(out)
     }

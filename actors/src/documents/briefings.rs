@@ -17,8 +17,8 @@ use crate::api::{
 };
 use crate::handle::Reply;
 use crate::limits::{
-    BRIEFING_ABSENT, BRIEFING_GATHER, BRIEFING_LINES, BRIEFING_OPEN, BRIEFING_SCAN, BRIEFING_TOGETHER, BRIEFING_UPDATE,
-    BRIEFINGS_KEPT,
+    BRIEFING_ABSENT, BRIEFING_GATHER, BRIEFING_LINES, BRIEFING_OPEN, BRIEFING_READS, BRIEFING_SCAN, BRIEFING_TOGETHER,
+    BRIEFING_UPDATE, BRIEFINGS_KEPT,
 };
 use crate::proto::briefing::{Briefer, Coming, Now, Reunion, Tally};
 use crate::session::SessionInfo;
@@ -310,7 +310,9 @@ impl DocumentsState {
             .filter_map(|id| self.spaces.get(&id).map(|sp| (id, self.conversation(sp))))
             .map(|(id, c)| (id, (c.kind, c.title)))
             .collect();
-        show(reunion, &wiring, &titles, &mut self.spaces)
+        let most = if reunion.settled { BRIEFING_READS.1 } else { BRIEFING_READS.0 };
+        self.spaces.values_mut().filter(|sp| !sp.is_behind()).for_each(|sp| sp.make_room(&wiring));
+        show(reunion, &wiring, &titles, most, &mut self.spaces)
     }
 }
 
@@ -320,11 +322,13 @@ pub(crate) fn spaces_of(reunion: &Reunion) -> impl Iterator<Item = SpaceId> {
     wrote.chain(reunion.lacking.iter().map(|l| l.space)).chain(reunion.met.iter().map(|m| m.space))
 }
 
-/// A record as shown, with the first lines of what was written in `spaces`.
+/// A record as shown, with the first lines of what was written in `spaces`, as far as that is in memory or can be
+/// read with about `most` entries of each conversation.
 pub(crate) fn show(
     reunion: &Reunion,
     wiring: &Wiring,
     titles: &BTreeMap<SpaceId, (ConversationKind, String)>,
+    most: usize,
     spaces: &mut BTreeMap<SpaceId, Space>,
 ) -> Briefing {
     let title = |id: &SpaceId| titles.get(id).cloned().unwrap_or((ConversationKind::Direct, id.short()));
@@ -343,7 +347,7 @@ pub(crate) fn show(
             .map(|(id, tallies)| {
                 let (kind, title) = title(&id);
                 let found = spaces.get_mut(&id).filter(|_| !here);
-                let lines = found.map(|sp| lines(sp, &tallies, reunion.began, wiring)).unwrap_or_default();
+                let lines = found.map(|sp| lines(sp, &tallies, reunion.began, most, wiring)).unwrap_or_default();
                 let mut authors: Vec<Wrotes> = tallies.iter().map(|t| author(t, wiring)).collect();
                 authors.sort_by_key(|a| (std::cmp::Reverse(a.messages), a.id));
                 Wrote {
@@ -427,14 +431,15 @@ fn sum(tallies: &[&Tally], what: impl Fn(&Tally) -> u64) -> u64 {
 }
 
 /// The first messages of those that the others wrote in a conversation and that came since they are back.
-fn lines(sp: &mut Space, tallies: &[&Tally], began: u64, wiring: &Wiring) -> Vec<Line> {
+fn lines(sp: &mut Space, tallies: &[&Tally], began: u64, most: usize, wiring: &Wiring) -> Vec<Line> {
     /// Messages looked at for the first lines, and how often.
     const LOOK: (usize, usize) = (128, 4);
     let first = tallies.iter().filter(|t| t.messages > 0).map(|t| t.first).min();
     let Some(mut at) = first.map(|stamp| OrderKey { stamp, ..OrderKey::MIN }.earlier()) else { return Vec::new() };
     let mut out: Vec<Line> = Vec::new();
     for _ in 0..LOOK.1 {
-        if sp.ensure(&At::After(at), LOOK.0, wiring).is_err() {
+        // While much comes in, what stands first is read by and by, as everything else is.
+        if !sp.prepare(&At::After(at), LOOK.0, most, wiring).is_ok_and(|ready| ready) {
             break;
         }
         let page = sp.chat.page(&At::After(at), LOOK.0);

@@ -158,7 +158,7 @@ pub async fn run(folders: &Folders, missing: usize, total: usize, last: MessageI
             return Err(format!("{} of {total} messages came", count(&taker.handle, room).await?).into());
         }
         took.memory = took.memory.max(resident() - idle);
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     took.durable = begun.elapsed();
     took.cpu = proc::own_cpu().saturating_sub(cpu);

@@ -41,11 +41,8 @@ fn a_seed_repeats_its_run_exactly() {
 }
 
 /// Seeds that caught a fault late; the others are caught by one of the first ten. Only where the search begins.
-const LATE: &[(Fault, u64)] = &[
-    (Fault::NoCompareWhenDrained, 97),
-    (Fault::WaitForEver, 13),
-    (Fault::FirstDocumentOnly, 25),
-];
+const LATE: &[(Fault, u64)] =
+    &[(Fault::NoCompareWhenDrained, 97), (Fault::WaitForEver, 13), (Fault::FirstDocumentOnly, 25)];
 
 #[test]
 fn every_planted_fault_is_caught() {
