@@ -146,3 +146,35 @@ async fn a_room_message_is_carried_for_those_away_and_a_direct_one_by_nobody() {
     all_equal(&nodes[1..], 2, LATER).await;
     assert_eq!(find(&nodes[2], room, "for all").await.state, DeliveryState::Delivered);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_in_bulk_below_the_read_mark_is_not_called_read_either() {
+    const MANY: usize = 600;
+    let lan = Switch::new(94);
+    let nodes = [Sim::start(&lan, 1).await, Sim::start(&lan, 2).await];
+    all_online(&nodes, 1).await;
+    nodes[1].say("settle").await;
+    all_equal(&nodes, 1, SOON).await;
+    let room = nodes[0].everyone().await;
+    lan.unplug(nodes[0].at.addr);
+    gone(&nodes[1], 0).await;
+    for n in 0..MANY {
+        nodes[0].say(&format!("from afar {n}")).await;
+    }
+    tokio::time::sleep(SOON).await;
+    nodes[1].say("meanwhile").await;
+    look(&nodes[1], room).await;
+    tokio::time::sleep(SOON).await;
+    lan.plug(nodes[0].at.addr);
+    all_equal(&nodes, MANY + 2, LATER).await;
+    tokio::time::sleep(SOON).await;
+    for n in [0, 300, MANY - 1] {
+        let afar = find(&nodes[0], room, &format!("from afar {n}")).await;
+        assert_eq!((afar.delivered_to, afar.read_by), (1, 0), "nobody saw message {n}");
+    }
+    nodes[0].say("and now").await;
+    all_equal(&nodes, MANY + 3, SOON).await;
+    look(&nodes[1], room).await;
+    let last = format!("from afar {}", MANY - 1);
+    until(SOON, "read on", async || find(&nodes[0], room, &last).await.read_by == 1).await;
+}
