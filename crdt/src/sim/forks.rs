@@ -23,10 +23,6 @@ impl World {
     pub(super) fn forked(&mut self, m: usize, from: Option<DeviceId>, log: LogId, cut: Option<u64>) {
         self.unfair = true;
         self.look_for_oneself(m, &[log]);
-        if self.machines[m].full {
-            // The disk takes one after the other: what was handed over before this fails before it.
-            self.commit(m);
-        }
         let machine = &mut self.machines[m];
         let Some(h) = machine.half.as_mut() else { return };
         // A commit that failed since then made replication forget what it had decided.
@@ -34,9 +30,6 @@ impl World {
         let proofs = fork.proofs().cloned().collect();
         h.waiting.push_back(Job::Fork(Decision { from, log, cut, proofs, failures: h.failures }));
         machine.reference = None;
-        if !machine.slow_disk {
-            self.commit(m);
-        }
     }
 
     /// The disk takes a decision, or fails as a whole.

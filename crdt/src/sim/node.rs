@@ -243,13 +243,6 @@ impl Half {
         Ok(entry)
     }
 
-    /// Commits begin to end. Answers whether none did.
-    pub(super) fn begin(&mut self) -> bool {
-        let none = self.in_hand.is_none();
-        self.in_hand.get_or_insert(self.failures);
-        none
-    }
-
     /// Whether something is on its way to the disk, or was just taken by it, that was handed over before a commit failed.
     pub(super) fn is_unsure(&self) -> bool {
         let before = |failures: u32| failures < self.failures;

@@ -228,7 +228,12 @@ impl World {
             let Some(h) = self.machines[m].half.as_mut() else { return };
             let outputs = h.sync.take();
             if outputs.is_empty() {
-                return;
+                // What was handed over is answered once all is done that was asked for with it.
+                if h.in_hand.is_some() || h.waiting.is_empty() || self.machines[m].slow_disk {
+                    return;
+                }
+                self.commit(m);
+                continue;
             }
             for output in outputs {
                 self.carry_out_one(m, output);
@@ -282,38 +287,37 @@ impl World {
         let Some(h) = self.machines[m].half.as_mut() else { return };
         batch.failures = h.failures;
         h.waiting.push_back(Job::Entries(batch));
-        if !self.machines[m].slow_disk {
-            self.commit(m);
-        }
     }
 
     /// Ends every commit that waits, in order; our own entries that end together are told together.
     pub(super) fn commit(&mut self, m: usize) {
-        let outermost = self.machines[m].half.as_mut().is_some_and(Half::begin);
         let mut own: Vec<Batch> = Vec::new();
         loop {
-            let next = self.machines[m].half.as_mut().and_then(|h| h.waiting.pop_front());
-            let batch = match next {
-                Some(Job::Entries(batch)) => batch,
+            let Some(h) = self.machines[m].half.as_mut() else { return };
+            if own.is_empty() {
+                h.in_hand = Some(h.failures);
+            }
+            let next = h.waiting.pop_front();
+            if next.is_none() && own.is_empty() {
+                h.in_hand = None;
+                return;
+            }
+            match next {
+                Some(Job::Entries(batch)) if self.try_commit(m, &batch) => {
+                    if batch.from.is_none() {
+                        own.push(batch);
+                    } else {
+                        self.durable(m, std::mem::take(&mut own));
+                        self.durable(m, vec![batch]);
+                    }
+                }
+                Some(Job::Entries(_)) => {}
                 Some(Job::Fork(decision)) => {
                     self.durable(m, std::mem::take(&mut own));
                     self.decide(m, decision);
-                    continue;
                 }
-                None => break,
-            };
-            if self.try_commit(m, &batch) {
-                if batch.from.is_none() {
-                    own.push(batch);
-                    continue;
-                }
-                self.durable(m, std::mem::take(&mut own));
-                self.durable(m, vec![batch]);
+                None => self.durable(m, std::mem::take(&mut own)),
             }
-        }
-        self.durable(m, own);
-        if outermost && let Some(h) = self.machines[m].half.as_mut() {
-            h.in_hand = None;
         }
     }
 
