@@ -5,6 +5,7 @@
 mod briefing;
 mod care;
 mod catch_up;
+mod chaos;
 mod clocks;
 mod custody;
 mod forks;

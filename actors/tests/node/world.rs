@@ -152,6 +152,11 @@ impl Sim {
         Self::start_as(lan, build, snapshot, lan.attach(self.id), Some(start)).await
     }
 
+    /// How its clock is wrong.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
     pub fn handle(&self) -> &Handle {
         &self.node.handle
     }
@@ -184,7 +189,7 @@ impl Sim {
 
 /// What a node that crashed leaves behind.
 pub struct Crashed {
-    store: MemoryStore,
+    pub store: MemoryStore,
     at: Attached,
     seed: u8,
     clock: Clock,
@@ -197,11 +202,11 @@ impl Crashed {
     }
 }
 
-/// Starts in one run differ from each other, and are the same in the next run.
+/// Starts in one run differ from each other, and are the same in the next run: each run has its own thread.
 fn rand_start() -> u64 {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static STARTS: AtomicU64 = AtomicU64::new(1);
-    STARTS.fetch_add(1, Ordering::Relaxed)
+    thread_local!(static STARTS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) });
+    STARTS.set(STARTS.get() + 1);
+    STARTS.get()
 }
 
 async fn wait_for(sim: &Sim, ok: impl Fn(&[Conversation]) -> bool) -> Vec<Conversation> {
