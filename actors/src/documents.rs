@@ -134,7 +134,7 @@ pub enum DocumentsMsg {
 struct PeerLink {
     info: SessionInfo,
     claims: Vec<Claim>,
-    neighbours: BTreeSet<DeviceId>,
+    neighbours: Arc<BTreeSet<DeviceId>>,
     /// Spaces opened with it.
     spaces: BTreeSet<SpaceId>,
 }

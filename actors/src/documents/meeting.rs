@@ -159,7 +159,7 @@ impl DocumentsState {
         self.peer_down(&peer);
         self.direct(peer);
         let fresh = info.clone();
-        let link = PeerLink { info, claims: Vec::new(), neighbours: BTreeSet::new(), spaces: BTreeSet::new() };
+        let link = PeerLink { info, claims: Vec::new(), neighbours: Arc::default(), spaces: BTreeSet::new() };
         self.peers.insert(peer, link);
         self.claims(peer, claims);
         self.came_back(&fresh);
@@ -188,12 +188,13 @@ impl DocumentsState {
             return;
         }
         let Some(link) = self.peers.get_mut(&peer) else { return };
-        link.neighbours.extend(up);
+        let neighbours = Arc::make_mut(&mut link.neighbours);
+        neighbours.extend(up);
         for d in down {
-            link.neighbours.remove(d);
+            neighbours.remove(d);
         }
-        while link.neighbours.len() > SESSIONS_MAX {
-            link.neighbours.pop_last();
+        while neighbours.len() > SESSIONS_MAX {
+            neighbours.pop_last();
         }
         let (neighbours, spaces) = (link.neighbours.clone(), link.spaces.clone());
         for id in spaces {

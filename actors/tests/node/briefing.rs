@@ -19,7 +19,7 @@ const SETTLED: Duration = Duration::from_secs(60);
 async fn start(lan: &Switch, seeds: std::ops::RangeInclusive<u8>) -> Vec<Sim> {
     let mut nodes = Vec::new();
     for seed in seeds {
-        nodes.push(Sim::start(lan, seed).await);
+        nodes.push(Sim::start(lan, u16::from(seed)).await);
     }
     all_online(&nodes, u32::try_from(nodes.len()).unwrap() - 1).await;
     for n in &nodes {

@@ -128,7 +128,7 @@ impl World {
                 _ => rng.random_range(-2_000..2_000),
             };
             let clock = Clock { off, ppm: rng.random_range(-300..300) };
-            nodes.push(Sim::start_with(&lan, i + 1, clock).await);
+            nodes.push(Sim::start_with(&lan, u16::from(i) + 1, clock).await);
         }
         let n = nodes.len();
         crate::world::all_online(&nodes, n as u32 - 1).await;

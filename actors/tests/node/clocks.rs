@@ -29,7 +29,7 @@ async fn clocks_wrong_by_years_agree_and_what_is_said_stands_in_the_order_it_was
         [clock(0, 50), clock(9 * YEAR, -150), clock(700, 200), clock(-(EPOCH_MS as i64) + 9_000, 0), clock(-90, 5)];
     let mut nodes = Vec::new();
     for (i, c) in clocks.iter().enumerate() {
-        nodes.push(Sim::start_with(&lan, 1 + i as u8, *c).await);
+        nodes.push(Sim::start_with(&lan, 1 + i as u16, *c).await);
     }
     all_online(&nodes, 4).await;
     until(SOON, "all agree", async || {
@@ -110,7 +110,7 @@ async fn a_minority_of_liars_moves_nobody() {
     let clocks = [clock(0, 0), clock(40, 0), clock(-3 * YEAR / 10, 0), clock(-60, 0), clock(-3 * YEAR / 10, 0)];
     let mut nodes = Vec::new();
     for (i, c) in clocks.iter().enumerate() {
-        nodes.push(Sim::start_with(&lan, 1 + i as u8, *c).await);
+        nodes.push(Sim::start_with(&lan, 1 + i as u16, *c).await);
     }
     all_online(&nodes, 4).await;
     tokio::time::sleep(Duration::from_secs(30)).await;

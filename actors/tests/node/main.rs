@@ -11,6 +11,7 @@ mod custody;
 mod forks;
 mod hostile;
 mod lan;
+mod mesh;
 mod newer;
 mod peers;
 mod reading;

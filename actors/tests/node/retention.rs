@@ -33,7 +33,7 @@ impl Years {
         let lan = Switch::new(seed);
         let mut nodes = Vec::new();
         for i in 1..=n {
-            nodes.push(Sim::start(&lan, i).await);
+            nodes.push(Sim::start(&lan, u16::from(i)).await);
         }
         let years = Self { lan, nodes, date: 0 };
         years.together().await;
@@ -72,7 +72,7 @@ async fn again(lan: &Switch, node: Sim, seed: u8, clock: Clock, store: Option<Me
     lan.kill(node.at.addr);
     let (at, store) = (node.at.clone(), store.unwrap_or_else(|| node.store.crash()));
     drop(node);
-    Sim::start_on(lan, seed, clock, store, Some(at)).await
+    Sim::start_on(lan, u16::from(seed), clock, store, Some(at)).await
 }
 
 async fn bodies(node: &Sim, place: SpaceId) -> Vec<String> {

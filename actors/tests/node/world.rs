@@ -24,7 +24,7 @@ pub struct Sim {
     pub store: MemoryStore,
     pub at: Attached,
     pub node: Node,
-    seed: u8,
+    seed: u16,
     clock: Clock,
 }
 
@@ -36,33 +36,33 @@ pub struct Clock {
 }
 
 impl Sim {
-    pub async fn start(lan: &Switch, seed: u8) -> Self {
+    pub async fn start(lan: &Switch, seed: u16) -> Self {
         Self::start_with(lan, seed, Clock::default()).await
     }
 
     /// A node whose clock is wrong.
-    pub async fn start_with(lan: &Switch, seed: u8, clock: Clock) -> Self {
+    pub async fn start_with(lan: &Switch, seed: u16, clock: Clock) -> Self {
         Self::start_on(lan, seed, clock, MemoryStore::new(), None).await
     }
 
     /// A node of another build of Cairn.
-    pub async fn start_knowing(lan: &Switch, seed: u8, known: Known) -> Self {
+    pub async fn start_knowing(lan: &Switch, seed: u16, known: Known) -> Self {
         Self::start_build(lan, seed, Clock::default(), MemoryStore::new(), None, known).await
     }
 
-    pub async fn start_on(lan: &Switch, seed: u8, clock: Clock, store: MemoryStore, before: Option<Attached>) -> Self {
+    pub async fn start_on(lan: &Switch, seed: u16, clock: Clock, store: MemoryStore, before: Option<Attached>) -> Self {
         Self::start_build(lan, seed, clock, store, before, Known::this_build()).await
     }
 
     async fn start_build(
         lan: &Switch,
-        seed: u8,
+        seed: u16,
         clock: Clock,
         store: MemoryStore,
         before: Option<Attached>,
         known: Known,
     ) -> Self {
-        let key = DeviceKey::from_seed(&[seed; 32]);
+        let key = key_of(seed);
         let at = match before {
             Some(old) => lan.attach_at(key.id(), old.addr),
             None => lan.attach(key.id()),
@@ -73,12 +73,12 @@ impl Sim {
     /// A new start, or one that goes on from a snapshot.
     async fn start_as(
         lan: &Switch,
-        (seed, clock, known): (u8, Clock, Known),
+        (seed, clock, known): (u16, Clock, Known),
         store: MemoryStore,
         at: Attached,
         resumed: Option<Incarnation>,
     ) -> Self {
-        let key = DeviceKey::from_seed(&[seed; 32]);
+        let key = key_of(seed);
         let (io, epoch) = (at.beacons.clone(), tokio::time::Instant::now());
         let nonce = u64::from(seed) << 32 | u64::from(u32::from(at.addr.port())) ^ rand_start();
         let parts = Parts {
@@ -191,7 +191,7 @@ impl Sim {
 pub struct Crashed {
     pub store: MemoryStore,
     at: Attached,
-    seed: u8,
+    seed: u16,
     clock: Clock,
 }
 
@@ -200,6 +200,14 @@ impl Crashed {
     pub async fn start_again(self, lan: &Switch, known: Known) -> Sim {
         Sim::start_build(lan, self.seed, self.clock, self.store, Some(self.at), known).await
     }
+}
+
+/// The key of a node.
+fn key_of(seed: u16) -> DeviceKey {
+    let [high, low] = seed.to_be_bytes();
+    let mut bytes = [low; 32];
+    bytes[0] ^= high;
+    DeviceKey::from_seed(&bytes)
 }
 
 /// Starts in one run differ from each other, and are the same in the next run: each run has its own thread.

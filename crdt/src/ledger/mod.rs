@@ -13,6 +13,7 @@ pub mod note;
 mod take;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::frontier::{Assembly, End, Pool, Tree, place};
 use crate::hlc::Hlc;
@@ -106,7 +107,7 @@ pub struct Ledger {
     writers: BTreeSet<DeviceId>,
     arrivals: u64,
     /// Connected peers, and the devices that each has sessions with.
-    peers: BTreeMap<DeviceId, BTreeSet<DeviceId>>,
+    peers: BTreeMap<DeviceId, Arc<BTreeSet<DeviceId>>>,
     fetch: Option<Fetch>,
     /// So many nodes are in use that somebody makes them up.
     crowded: bool,
@@ -247,7 +248,7 @@ impl Ledger {
 
     /// A session opened.
     pub fn opened(&mut self, peer: DeviceId) {
-        self.peers.insert(peer, BTreeSet::new());
+        self.peers.insert(peer, Arc::default());
         // It may have the nodes that nobody had.
         self.all.values_mut().for_each(|k| k.vain = 0);
         self.compare(peer);
@@ -262,9 +263,9 @@ impl Ledger {
     }
 
     /// The devices that a peer has sessions with.
-    pub fn neighbours(&mut self, peer: DeviceId, neighbours: BTreeSet<DeviceId>) {
+    pub fn neighbours(&mut self, peer: DeviceId, neighbours: impl Into<Arc<BTreeSet<DeviceId>>>) {
         if let Some(n) = self.peers.get_mut(&peer) {
-            *n = neighbours;
+            *n = neighbours.into();
         }
     }
 

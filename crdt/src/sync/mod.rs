@@ -114,7 +114,7 @@ type Lacking = VecDeque<(LogId, u64, u64)>;
 #[derive(Debug, Default)]
 struct PeerSync {
     /// Devices that the peer has sessions with.
-    neighbours: BTreeSet<DeviceId>,
+    neighbours: Arc<BTreeSet<DeviceId>>,
     /// Documents it asked for, with what is still to be sent.
     serving: VecDeque<(DocumentId, Lacking)>,
     /// A read or a batch is under way for it.
@@ -233,10 +233,11 @@ impl SpaceSync {
         self.fetch_more();
     }
 
-    /// The devices that a peer has sessions with.
-    pub fn neighbours(&mut self, peer: DeviceId, neighbours: BTreeSet<DeviceId>) {
+    /// The devices that a peer has sessions with. Every space of a node shares one set: 512 devices with as many
+    /// neighbours each are many.
+    pub fn neighbours(&mut self, peer: DeviceId, neighbours: impl Into<Arc<BTreeSet<DeviceId>>>) {
         if let Some(p) = self.peers.get_mut(&peer) {
-            p.neighbours = neighbours;
+            p.neighbours = neighbours.into();
         }
     }
 

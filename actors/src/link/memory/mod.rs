@@ -56,7 +56,19 @@ struct Node {
     beacons: Arc<beacons::Inbox>,
 }
 
+/// What went over a switch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Frames of links.
+    pub frames: u64,
+    /// Their bytes; a real link adds about 60 a packet.
+    pub bytes: u64,
+    /// Beacons, each counted once for each hearer.
+    pub beacons: u64,
+}
+
 struct Net {
+    traffic: Traffic,
     rng: ChaCha8Rng,
     latency: Duration,
     jitter: Duration,
@@ -78,6 +90,7 @@ impl Switch {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let net = Net {
+            traffic: Traffic::default(),
             rng: ChaCha8Rng::seed_from_u64(seed),
             latency: Duration::from_micros(200),
             jitter: Duration::ZERO,
@@ -187,6 +200,12 @@ impl Switch {
         self.lock().wires.iter().filter(|w| w.strong_count() > 0).count()
     }
 
+    /// What went over it so far.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.lock().traffic
+    }
+
     fn lock(&self) -> MutexGuard<'_, Net> {
         lock(&self.net)
     }
@@ -263,6 +282,7 @@ impl Net {
         for addr in hearers {
             let lost = to.is_none() && self.rng.random::<f64>() < self.beacon_loss;
             let at = Instant::now() + self.delay();
+            self.traffic.beacons = self.traffic.beacons.saturating_add(1);
             if let Some(node) = self.nodes.get(&addr).filter(|_| !lost) {
                 node.beacons.push(at, source, bytes);
             }

@@ -230,6 +230,9 @@ impl Wire {
             (end.idle_from, end.sent_unheard) = (now, true);
         }
         drop(state);
+        let traffic = &mut lock(&self.net).traffic;
+        traffic.frames = traffic.frames.saturating_add(1);
+        traffic.bytes = traffic.bytes.saturating_add(frame.len() as u64);
         self.tell_both();
         Ok(true)
     }
