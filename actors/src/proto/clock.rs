@@ -5,7 +5,8 @@
 //! of the last samples of a peer the one with the shortest round trip counts (NTP's clock filter, RFC 5905, section 10).
 //! Every verified contact and every co-member has one vote and so have we; the median decides, the lower one of an even
 //! number, so that all who hear each other choose the same clock and liars who are fewer than half move it no further
-//! than the honest clocks reach. A clock that shows a time before this program was written has no vote.
+//! than the honest clocks reach. A clock that shows a time before this program was written has no vote; where all do,
+//! the latest of them is the least wrong, and all go by that one.
 //!
 //! Mesh time runs at most a sixteenth faster or slower than our clock until it is right ([`SLEW`]). An error of more
 //! than two minutes is no drift but a clock that was never set: it is put right at once. What that may not disturb is
@@ -83,6 +84,10 @@ fn plausible(wall: u64, offset: i64) -> bool {
     (BEGIN_MS..END_MS).contains(&wall.saturating_add_signed(offset))
 }
 
+fn too_early(wall: u64, offset: i64) -> bool {
+    wall.saturating_add_signed(offset) < BEGIN_MS
+}
+
 impl MeshTime {
     /// A peer's raw clock was heard in a frame that took half of `round_trip` to come. `votes`: it is a verified
     /// contact or a co-member.
@@ -123,15 +128,23 @@ impl MeshTime {
     }
 
     fn offsets(&self, now: Reading) -> impl Iterator<Item = i64> {
+        self.told(now).filter(move |o| plausible(now.wall, *o))
+    }
+
+    /// Offsets of all who have a vote if their clocks can be right.
+    fn told(&self, now: Reading) -> impl Iterator<Item = i64> {
         let fresh = move |p: &&Peer| p.votes && now.mono.saturating_sub(p.heard) <= HOLD;
-        self.peers.values().filter(fresh).filter_map(Peer::offset).filter(move |o| plausible(now.wall, *o))
+        self.peers.values().filter(fresh).filter_map(Peer::offset)
     }
 
     /// What mesh time should be, as the distance from our clock.
     fn target(&self, now: Reading) -> i64 {
         let mut all: Vec<_> = self.offsets(now).chain(plausible(now.wall, 0).then_some(0)).collect();
         all.sort_unstable();
-        all.get(all.len().saturating_sub(1) / 2).copied().unwrap_or(0)
+        match all.get(all.len().saturating_sub(1) / 2) {
+            Some(median) => *median,
+            None => self.told(now).chain([0]).filter(|o| too_early(now.wall, *o)).max().unwrap_or(0),
+        }
     }
 
     /// Time passes: mesh time minus our clock, in milliseconds.

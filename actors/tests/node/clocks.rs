@@ -105,6 +105,21 @@ async fn a_laptop_that_wrote_alone_hours_ahead_is_in_order_again_once_it_meets_o
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_every_battery_was_dead_all_show_everything() {
+    // None of these clocks can be right, and each calls what the later ones write the future.
+    let lan = Switch::new(74);
+    let mut nodes = Vec::new();
+    for (i, years) in [8, 2, 4].into_iter().enumerate() {
+        nodes.push(Sim::start_with(&lan, 1 + i as u16, clock(-years * YEAR, 0)).await);
+    }
+    all_online(&nodes, 2).await;
+    for (i, node) in nodes.iter().enumerate() {
+        node.say(&format!("from {i}")).await;
+    }
+    all_equal(&nodes, 3, SOON).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_minority_of_liars_moves_nobody() {
     let lan = Switch::new(73);
     let clocks = [clock(0, 0), clock(40, 0), clock(-3 * YEAR / 10, 0), clock(-60, 0), clock(-3 * YEAR / 10, 0)];

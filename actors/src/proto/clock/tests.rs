@@ -127,6 +127,21 @@ fn a_dead_battery_has_no_vote_and_follows_a_single_other() {
 }
 
 #[test]
+fn where_all_batteries_were_dead_all_follow_the_latest_clock() {
+    // NOW is ten months after what a clock must show to have a vote. Machine 3 is from the year 2301.
+    let mut room = Room::new(&[(-8 * YEAR, 40), (-2 * YEAR, -40), (-4 * YEAR, 0), (275 * YEAR, 0)]);
+    (0..60).for_each(|_| room.second());
+    for i in 0..4 {
+        assert!((room.error(i) + 2 * YEAR).abs() < 500, "{i}: {}", room.error(i));
+        assert_eq!(room.all[i].2.votes(room.reading(i)), 0);
+    }
+    // One comes whose clock is right.
+    room.all.push((0, 0, MeshTime::default()));
+    (0..60).for_each(|_| room.second());
+    assert!((0..5).all(|i| room.error(i).abs() < 500));
+}
+
+#[test]
 fn two_alone_agree_on_the_earlier_clock() {
     let mut room = Room::new(&[(8 * HOUR, 0), (0, 0)]);
     for _ in 0..3 {
