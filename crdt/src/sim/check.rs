@@ -144,8 +144,10 @@ impl World {
 
     /// A node believes that a peer holds everything that it holds itself.
     pub(super) fn check_equal(&mut self, m: usize, peer: DeviceId) {
-        let counted = self.machines[m].disk.logs.iter().filter(|(l, _)| counts(&l.document));
-        let logs: Vec<_> = counted.map(|(l, e)| (*l, e.len() as u64)).collect();
+        let counted = self.machines[m].disk.logs.keys().filter(|l| counts(&l.document));
+        let counted: Vec<_> = counted.copied().collect();
+        // Digests go by what was decided of forks already.
+        let logs: Vec<_> = counted.into_iter().map(|l| (l, self.reference(m).durable(&l).seq)).collect();
         self.check_holds(m, peer, &logs);
     }
 
