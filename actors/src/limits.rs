@@ -151,7 +151,7 @@ pub const STATEMENT_INTERVAL: Duration = Duration::from_millis(500);
 /// For each so many peers in a space another such interval passes between two statements of it: each statement costs
 /// every peer a signature check, and in a room of 50 they would cost more than the messages.
 pub const STATEMENT_PEERS: usize = 16;
-/// Ticks of summaries (ten a second) after which it is told again how far catching up is, though nothing has changed: a second.
+/// Ticks of summaries (ten a second) after which it is told again how far catching up is, though nothing has changed.
 pub const CATCH_UP_AGAIN: u32 = 10;
 /// Devices named among those who bring what was missed.
 pub const BRINGERS_TOLD: usize = 8;
