@@ -274,8 +274,8 @@ impl Actor for Documents {
                 s.tick_briefings();
             }
             DocumentsMsg::State => {
-                let now = s.wiring.mesh_ms();
-                s.spaces.values_mut().for_each(|sp| sp.set_reference(now));
+                let wiring = s.wiring.clone();
+                s.spaces.values_mut().for_each(|sp| sp.set_reference(&wiring));
                 s.make_statements();
                 s.write_marks();
                 s.write_held();

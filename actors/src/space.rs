@@ -159,7 +159,7 @@ impl Space {
         for (log, tip) in &tips {
             space.stamped(&log.device, tip.hlc);
         }
-        space.set_reference(wiring.mesh_ms());
+        space.set_reference(wiring);
         space.load_forks(wiring.store.as_ref())?;
         space.load_gone(wiring)?;
         space.note_spans(&tips.iter().map(|(l, t)| (*l, t.seq, t.hlc)).collect::<Vec<_>>());
@@ -176,12 +176,15 @@ impl Space {
 
     /// Sets the time that "far ahead" is measured from: the clock here or, if that is later, the median of the newest
     /// stamps of all devices that wrote here. A laptop whose battery died and that wakes in 1970 must not hide
-    /// everybody's history, and one device from the year 10889 must not move the line.
-    pub fn set_reference(&mut self, now: u64) {
+    /// everybody's history, and one device from the year 10889 must not move the line. While nobody else has a vote in
+    /// the time, what is written here by mesh time shows that it is later than a dead battery says: a laptop that starts
+    /// alone does not hide its own messages.
+    pub fn set_reference(&mut self, wiring: &Wiring) {
         let mut newest: Vec<_> = self.stamps.values().copied().collect();
         newest.sort_unstable();
         let median = newest.get(newest.len().saturating_sub(1) / 2).copied().unwrap_or(0);
-        self.chat.set_now(now.max(median));
+        let own = if wiring.mesh.agreed() { None } else { self.stamps.get(&wiring.me).copied() };
+        self.chat.set_now(wiring.mesh_ms().max(median).max(own.unwrap_or(0)));
     }
 
     fn stamped(&mut self, device: &DeviceId, hlc: Hlc) {

@@ -57,7 +57,7 @@ impl DocumentsState {
             Ok(sp) => sp,
             Err(e) => return drop(reply.send(Err(e))),
         };
-        sp.set_reference(wiring.mesh_ms());
+        sp.set_reference(&wiring);
         // What another page is being read for may not go.
         let ready = if others {
             Ok(sp.is_ready(&at, n))

@@ -153,7 +153,7 @@ impl DocumentsState {
     fn with_message(&mut self, conversation: SpaceId, id: &MessageId) -> Result<&Space, ApiError> {
         let wiring = self.wiring.clone();
         let sp = self.space_of(conversation)?;
-        sp.set_reference(wiring.mesh_ms());
+        sp.set_reference(&wiring);
         let mut place = At::Newest;
         while sp.chat.find(id).is_empty() {
             sp.ensure(&place, PAGE_MAX, &wiring).map_err(|e| store_error(&e))?;

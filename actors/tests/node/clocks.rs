@@ -120,6 +120,26 @@ async fn where_every_battery_was_dead_all_show_everything() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_laptop_whose_battery_died_shows_what_it_wrote_though_it_starts_alone() {
+    let lan = Switch::new(75);
+    let nodes = vec![Sim::start(&lan, 1).await, Sim::start(&lan, 2).await];
+    all_online(&nodes, 1).await;
+    nodes[0].say("first").await;
+    all_equal(&nodes, 1, SOON).await;
+    let room = nodes[1].everyone().await;
+    // A month later it writes; then its battery dies, and it starts again out of reach of everybody.
+    let alone = Switch::new(76);
+    let month = Sim::start_on(&alone, 2, clock(YEAR / 12, 0), nodes[1].store.crash(), None).await;
+    month.handle().say(room, "a month later", None).await.unwrap();
+    let store = month.store.crash();
+    drop(month);
+    let dead = Sim::start_on(&Switch::new(77), 2, clock(-11 * YEAR, 0), store, None).await;
+    assert_eq!(dead.bodies().await, ["first", "a month later"]);
+    dead.handle().say(room, "here", None).await.unwrap();
+    assert_eq!(dead.bodies().await.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_minority_of_liars_moves_nobody() {
     let lan = Switch::new(73);
     let clocks = [clock(0, 0), clock(40, 0), clock(-3 * YEAR / 10, 0), clock(-60, 0), clock(-3 * YEAR / 10, 0)];
