@@ -5,10 +5,10 @@ use cairn_actors::api::CatchUp;
 /// Names in a list before the rest of them is only counted.
 const NAMES: usize = 4;
 
-/// "1 message", "3 messages".
+/// "1 message", "3,000 messages".
 #[must_use]
 pub fn count(n: u64, one: &str, many: &str) -> String {
-    if n == 1 { format!("1 {one}") } else { format!("{n} {many}") }
+    if n == 1 { format!("1 {one}") } else { format!("{} {many}", thousands(n)) }
 }
 
 /// Names as a list: "Maya, 张伟 and 3 others".

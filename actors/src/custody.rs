@@ -9,6 +9,7 @@ use cairn_crdt::ids::{DeviceId, DocumentId, Kind, LogId};
 use cairn_crdt::period::period_of;
 
 use crate::api::{Custody, DocumentCustody, Holder, PeerState};
+use crate::documents::show::count;
 use crate::limits::{CUSTODY_LISTED, CUSTODY_READS};
 use crate::space::Space;
 use crate::wiring::Wiring;
@@ -65,10 +66,6 @@ fn lack(space: &Space, device: &DeviceId, ends: &[(u64, End)], only: Option<&Doc
         out.ahead = out.ahead.saturating_add(end.seq.saturating_sub(space.ledger.mine().seq(&end.log)));
     }
     out
-}
-
-fn count(n: usize) -> u32 {
-    u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 fn kind(document: &DocumentId) -> String {

@@ -110,6 +110,8 @@ pub struct Space {
     aside: Aside,
     /// The newest stamp of each device that wrote here, in milliseconds since 1970.
     stamps: BTreeMap<DeviceId, u64>,
+    /// The time that what is too old is measured from, in milliseconds since 1970.
+    reference: u64,
     segments: Segments,
 }
 
@@ -154,6 +156,7 @@ impl Space {
             me,
             aside: Aside::new(),
             stamps: BTreeMap::new(),
+            reference: 0,
             segments: Segments::default(),
         };
         for (log, tip) in &tips {
@@ -177,14 +180,15 @@ impl Space {
     /// Sets the time that "far ahead" is measured from: the clock here or, if that is later, the median of the newest
     /// stamps of all devices that wrote here. A laptop whose battery died and that wakes in 1970 must not hide
     /// everybody's history, and one device from the year 10889 must not move the line. While nobody else has a vote in
-    /// the time, what is written here by mesh time shows that it is later than a dead battery says: a laptop that starts
-    /// alone does not hide its own messages.
+    /// the time, a laptop does not hide what it wrote itself, by mesh time perhaps and before its battery died. But
+    /// nothing is too old because of that: the clock that it was stamped by may have been years ahead.
     pub fn set_reference(&mut self, wiring: &Wiring) {
         let mut newest: Vec<_> = self.stamps.values().copied().collect();
         newest.sort_unstable();
         let median = newest.get(newest.len().saturating_sub(1) / 2).copied().unwrap_or(0);
         let own = if wiring.mesh.agreed() { None } else { self.stamps.get(&wiring.me).copied() };
-        self.chat.set_now(wiring.mesh_ms().max(median).max(own.unwrap_or(0)));
+        self.reference = wiring.mesh_ms().max(median);
+        self.chat.set_now(self.reference.max(own.unwrap_or(0)));
     }
 
     fn stamped(&mut self, device: &DeviceId, hlc: Hlc) {

@@ -30,7 +30,11 @@ pub async fn custody(
         for c in all {
             let place = Resolved::from(&c);
             let c = backend.custody(place.id, None).await?;
-            out.line(&if out.json { json::custody(&c, &place) } else { human::custody_line(&c, &place.title, &zone) })?;
+            out.line(&if out.json {
+                json::custody(&c, &place)
+            } else {
+                human::custody_line(&c, &place.title, &zone, now_ms())
+            })?;
         }
         return Ok(());
     };

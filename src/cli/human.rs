@@ -262,19 +262,19 @@ pub fn receipts(receipts: &[Receipt], now: u64) -> Vec<String> {
     table(&rows)
 }
 
-/// A point in time as people say it: the time of day, with the day where that is not clear.
-fn moment(ms: u64, zone: &TimeZone, now: u64) -> String {
-    if day(ms, zone) == day(now, zone) { clock(ms, zone) } else { format!("{}, {}", day(ms, zone), clock(ms, zone)) }
+/// A point in time: the time of day, with the day where that is another than `near`'s.
+fn when(ms: u64, near: u64, zone: &TimeZone) -> String {
+    let time = clock(ms, zone);
+    if day(ms, zone) == day(near, zone) { time } else { format!("{} {time}", day(ms, zone)) }
 }
 
 /// Who holds a conversation, in a sentence: "Everyone: 7 of 9 hold it; Medic-3 last seen 14:02".
 #[must_use]
-pub fn custody_line(c: &Custody, title: &str, zone: &TimeZone) -> String {
-    let now = super::time::now_ms();
+pub fn custody_line(c: &Custody, title: &str, zone: &TimeZone, now: u64) -> String {
     let mut line = format!("{}: {} of {} hold it", plain(title), c.holders, c.members);
     let lacking = c.devices.iter().filter(|h| h.member && !h.complete);
     for h in lacking.clone().take(NAMED) {
-        let seen = h.last_seen.map_or("never seen".to_owned(), |at| format!("last seen {}", moment(at, zone, now)));
+        let seen = h.last_seen.map_or("never seen".to_owned(), |at| format!("last seen {}", when(at, now, zone)));
         line.push_str(&format!("; {} {seen}", plain(&h.name)));
     }
     let more = lacking.count().saturating_sub(NAMED);
@@ -293,7 +293,7 @@ pub fn custody(c: &Custody, title: &str, zone: &TimeZone, now: u64, style: Style
         .map(|h| {
             let holds = match (h.complete, h.up_to, h.holds) {
                 (true, ..) => "all of it".to_owned(),
-                (false, Some(at), _) => format!("all before {}", moment(at, zone, now)),
+                (false, Some(at), _) => format!("all before {}", when(at, now, zone)),
                 (false, None, 0) => "nothing known".to_owned(),
                 (false, None, _) => "a part".to_owned(),
             };
@@ -301,7 +301,7 @@ pub fn custody(c: &Custody, title: &str, zone: &TimeZone, now: u64, style: Style
             let seen = match (h.me, h.state, h.last_seen) {
                 (true, ..) => "this device".to_owned(),
                 (_, PeerState::Online | PeerState::Away, _) => "here".to_owned(),
-                (.., Some(at)) => format!("last seen {}", moment(at, zone, now)),
+                (.., Some(at)) => format!("last seen {}", when(at, now, zone)),
                 (.., None) => "never seen".to_owned(),
             };
             let counts = if h.member { "" } else { "not counted" };
@@ -314,7 +314,7 @@ pub fn custody(c: &Custody, title: &str, zone: &TimeZone, now: u64, style: Style
             ]
         })
         .collect();
-    let first = custody_line(c, title, zone);
+    let first = custody_line(c, title, zone, now);
     [style.bold(&first)].into_iter().chain(table(&rows)).collect()
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 
-use cairn_crdt::ids::{DeviceId, SpaceId};
+use cairn_crdt::ids::{DeviceId, LogId, SpaceId};
 use cairn_crdt::kinds::chat::PageAt as At;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -15,6 +15,11 @@ use crate::handle::Reply;
 use crate::limits::{PAGE_ENTRIES, PAGE_MAX, PAGE_TURNS, SLICE_ENTRIES};
 use crate::space::{Applied, Space};
 use crate::store::{Table, Write};
+
+/// Key of [`Table::Void`] for an entry.
+fn void_key(space: &SpaceId, log: &LogId, seq: u64) -> Vec<u8> {
+    [&space.0[..], &log.to_bytes(), &seq.to_be_bytes()].concat()
+}
 
 /// A page that is not in memory yet.
 #[derive(Debug)]
@@ -146,10 +151,7 @@ impl DocumentsState {
         let (mut news, brought) = (sp.take_news(), sp.brought);
         // A segment may be read more than once: its void entries are told of once.
         let store = self.wiring.store.clone();
-        news.void.retain(|(log, seq, _)| {
-            let key = [&space.0[..], &log.to_bytes(), &seq.to_be_bytes()].concat();
-            !matches!(store.get(Table::Void, &key), Ok(Some(_)))
-        });
+        news.void.retain(|(log, seq, _)| !matches!(store.get(Table::Void, &void_key(&space, log, *seq)), Ok(Some(_))));
         if let Some(peer) = brought {
             for (log, ..) in &news.void {
                 self.briefings.briefer.void(space, &log.device);
@@ -165,13 +167,12 @@ impl DocumentsState {
     /// Entries were taken into their documents: says who wrote void ones, learns names and what is settled.
     pub(super) fn took_in(&mut self, space: SpaceId, from: Option<DeviceId>, applied: &Applied) {
         let wiring = self.wiring.clone();
-        let void = |(log, seq, why): &(cairn_crdt::ids::LogId, u64, String)| {
+        let void = |(log, seq, why): &(LogId, u64, String)| {
             let author = wiring.name_of(&log.device);
             tracing::debug!(author = %log.device.short(), seq, %why, "a void entry");
             let sentence = format!("An entry by {author} does not count: {why}");
             wiring.notice_about(&log.device, "void_entry", sentence);
-            let key = [&space.0[..], &log.to_bytes(), &seq.to_be_bytes()].concat();
-            Write::Put(Table::Void, key, why.clone().into_bytes())
+            Write::Put(Table::Void, void_key(&space, log, *seq), why.clone().into_bytes())
         };
         let voids: Vec<_> = applied.void.iter().map(void).collect();
         self.commit_small(voids);

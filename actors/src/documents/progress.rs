@@ -8,7 +8,6 @@ use cairn_crdt::sync::ANNOUNCED;
 use super::{DocumentsState, show};
 use crate::api::{Bringer, CatchUp, Event};
 use crate::limits::{BRINGERS_TOLD, CATCH_UP_AGAIN};
-use crate::space::SpaceKind;
 
 /// How far one space is.
 #[derive(Debug, Clone, Default)]
@@ -55,11 +54,8 @@ impl DocumentsState {
     }
 
     fn far(&self, space: SpaceId, progress: &Progress, left: u64, from: &[(DeviceId, u64)]) -> CatchUp {
-        let network = match self.spaces.get(&space).map(|sp| sp.kind) {
-            Some(SpaceKind::Commons(id)) => self.networks.get(&id).map_or("", |k| k.name.as_str()),
-            _ => "",
-        };
-        let title = self.spaces.get(&space).map(|sp| show::titled(sp.kind, network, &self.wiring).1);
+        let kind = self.spaces.get(&space).map(|sp| sp.kind);
+        let title = kind.map(|kind| show::titled(kind, self.network_name(kind), &self.wiring).1);
         let name = |(id, left): &(DeviceId, u64)| Bringer { id: *id, name: self.wiring.name_of(id), left: *left };
         let mut bringers: Vec<_> = from.iter().map(name).collect();
         if let Some(last) = progress.told.as_ref().filter(|_| bringers.is_empty()) {

@@ -18,7 +18,7 @@ const PREVIEW: usize = 200;
 /// More messages than this whose delivery changed are told as "all".
 const TOLD_ONE_BY_ONE: usize = 16;
 
-fn count(n: usize) -> u32 {
+pub(crate) fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
@@ -179,12 +179,15 @@ impl DocumentsState {
     }
 
     pub(super) fn conversation(&self, sp: &Space) -> Conversation {
-        let read_to = self.read_mark(&sp.id);
-        let name = match sp.kind {
+        conversation(sp, self.read_mark(&sp.id), self.network_name(sp.kind), &self.wiring)
+    }
+
+    /// The name of the network whose room a space is; empty where it has none.
+    pub(super) fn network_name(&self, kind: SpaceKind) -> &str {
+        match kind {
             SpaceKind::Commons(id) => self.networks.get(&id).map_or("", |k| k.name.as_str()),
             SpaceKind::Direct(_) => "",
-        };
-        conversation(sp, read_to, name, &self.wiring)
+        }
     }
 
     pub(super) fn network(&self, id: &NetworkId) -> Option<Network> {

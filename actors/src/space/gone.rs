@@ -128,7 +128,7 @@ impl Space {
     pub fn hidden(&self) -> Spans {
         match self.kind {
             SpaceKind::Commons(_) => self.governing.record.window(),
-            SpaceKind::Direct(_) => self.governing.control.retired(self.chat.reference()),
+            SpaceKind::Direct(_) => self.governing.control.retired(self.reference),
         }
     }
 

@@ -41,11 +41,16 @@ fn wiring(store: MemoryStore) -> Wiring {
 
 /// A few messages in each of these segments, the first at the time given with it.
 fn written(segments: &[(DocumentId, u64)]) -> Wiring {
-    let space = SpaceId::commons(&NETWORK);
-    let key = DeviceKey::from_seed(&[2; 32]);
     let store = MemoryStore::new();
+    write(&store, 2, segments);
+    wiring(store)
+}
+
+fn write(store: &MemoryStore, seed: u8, segments: &[(DocumentId, u64)]) {
+    let space = SpaceId::commons(&NETWORK);
+    let key = DeviceKey::from_seed(&[seed; 32]);
     for (nth, (document, start)) in segments.iter().enumerate() {
-        let log = LogId { document: *document, device: key.id(), incarnation: Incarnation([2; 16]) };
+        let log = LogId { document: *document, device: key.id(), incarnation: Incarnation([seed; 16]) };
         let mut author = ChatAuthor::new(log);
         let mut pen = LogWriter::new(key.clone(), space, log, LogTip::EMPTY);
         let mut batch = Vec::new();
@@ -60,7 +65,26 @@ fn written(segments: &[(DocumentId, u64)]) -> Wiring {
         }
         store.commit(&batch).unwrap();
     }
-    wiring(store)
+}
+
+#[test]
+fn what_oneself_wrote_far_ahead_shows_while_alone_and_makes_nothing_too_old() {
+    let ahead = WEEK + 10;
+    let store = MemoryStore::new();
+    write(&store, 2, &[(DocumentId::chat(WEEK, 0), week_start(WEEK) + 5_000)]);
+    write(&store, 1, &[(DocumentId::chat(ahead, 0), week_start(ahead))]);
+    let wiring = wiring(store);
+    let mut space = Space::load(SpaceId::commons(&NETWORK), SpaceKind::Commons(NETWORK), &wiring).unwrap();
+    let shown = |space: &mut Space| {
+        space.set_reference(&wiring);
+        space.ensure(&PageAt::Newest, 2_000, &wiring).unwrap();
+        space.chat.page(&PageAt::Newest, 2_000).messages.len() as u64
+    };
+    assert_eq!(shown(&mut space), 2 * MESSAGES, "alone");
+    assert_eq!(space.reference, wiring.mesh_ms());
+    wiring.mesh.set(0, true);
+    assert_eq!(shown(&mut space), MESSAGES, "others say what time it is");
+    assert_eq!(space.reference, wiring.mesh_ms());
 }
 
 fn every_page_ends(segments: &[(DocumentId, u64)]) {

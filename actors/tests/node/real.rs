@@ -30,13 +30,24 @@ pub async fn event(handle: &Handle, limit: Duration, ok: impl Fn(&Event) -> bool
     tokio::time::timeout(limit, wait).await.expect("an event in time");
 }
 
+/// Waits until a node has a peer. Listens before it looks: what changes in between is not missed.
+async fn online(handle: &Handle) {
+    let mut events = handle.subscribe();
+    let wait = async {
+        while handle.status().await.unwrap().peers_online == 0 {
+            events.recv().await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), wait).await.expect("a peer in time");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_real_nodes_meet_on_loopback_and_talk_and_a_restart_keeps_everything() {
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let a = start(options(dirs[0].path(), "Maya", 28_474)).await.unwrap();
     let b = start(options(dirs[1].path(), "张伟", 28_474)).await.unwrap();
-    while a.handle.status().await.unwrap().peers_online == 0 || b.handle.status().await.unwrap().peers_online == 0 {
-        event(&a.handle, Duration::from_secs(10), |e| matches!(e, Event::Peer(_) | Event::Status(_))).await;
+    for node in [&a, &b] {
+        online(&node.handle).await;
     }
     let everyone = a.handle.conversations().await.unwrap()[0].id;
     let heard = event(&b.handle, Duration::from_secs(10), |e| matches!(e, Event::Message(m) if m.body == "你好 👋"));

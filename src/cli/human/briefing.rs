@@ -3,15 +3,9 @@
 use cairn_actors::api::{Briefing, Cause, Side, Wrote};
 use jiff::tz::TimeZone;
 
+use super::when;
 use crate::cli::text::{Style, plain};
-use crate::cli::time::{clock, day};
 use crate::words::{count, lasted, names};
-
-/// A point in time: the day too, where it is another than `near`'s.
-fn when(ms: u64, near: u64, zone: &TimeZone) -> String {
-    let time = clock(ms, zone);
-    if day(ms, zone) == day(near, zone) { time } else { format!("{} {time}", day(ms, zone)) }
-}
 
 /// In one sentence, for `node`.
 #[must_use]

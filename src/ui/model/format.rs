@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
 use super::ThemeChoice;
-pub use crate::words::thousands;
+pub use crate::words::{count, thousands};
 
 /// When and where "now" is, for views.
 #[derive(Debug, Clone)]
@@ -72,12 +72,6 @@ impl Clock {
     }
 }
 
-/// "1 message", "3 messages".
-#[must_use]
-pub fn count(n: u64, one: &str, many: &str) -> String {
-    if n == 1 { format!("1 {one}") } else { format!("{} {many}", thousands(n)) }
-}
-
 /// What happened to one of our messages, at the right edge of its row.
 #[must_use]
 pub fn delivery(m: &Message) -> String {
@@ -118,16 +112,6 @@ pub fn mesh_time(offset_ms: i64) -> Option<String> {
     let by = offset_ms.unsigned_abs();
     let sign = if offset_ms < 0 { '−' } else { '+' };
     (1_000..=120_000).contains(&by).then(|| format!("Mesh time {sign}{}.{} s", by / 1_000, by % 1_000 / 100))
-}
-
-/// Names with commas between them, at most `max`, then how many more there are.
-#[must_use]
-pub fn names(all: &[&str], max: usize) -> String {
-    let shown = all.get(..max).unwrap_or(all).join(", ");
-    match all.len().saturating_sub(max) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
 }
 
 /// Whether somebody is here.
@@ -305,7 +289,6 @@ mod tests {
         assert!(delivery_sentence(&m).ends_with("Nobody carries direct messages yet"));
         assert_eq!(thousands(1_234_567), "1,234,567");
         assert_eq!(count(1, "message", "messages"), "1 message");
-        assert_eq!(names(&["a", "b", "c"], 2), "a, b and 1 more");
         assert_eq!((mesh_time(2_140).as_deref(), mesh_time(-999)), (Some("Mesh time +2.1 s"), None));
     }
 }

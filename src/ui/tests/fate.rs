@@ -13,7 +13,7 @@ use crate::ui::sample;
 fn the_details_tell_who_has_read_it_and_whom_it_is_carried_for() {
     let mut s = Screen::of(sample::model(), [1280.0, 800.0]);
     assert!(s.sees("read 4 of 9") && s.sees("7 of 9") && s.sees("queued"), "beside each message of ours");
-    assert!(s.sees("Have read it: 2 of 9") && s.sees("Maya Okafor, T. Rinaldi"));
+    assert!(s.sees("Have read it: 2 of 9") && s.sees("Maya Okafor and T. Rinaldi"));
     assert!(s.sees("Medic-3: carried"));
     let last = s.with(|m| m.history(&sample::everyone()).unwrap().last_own().unwrap().id);
     s.with(|m| {

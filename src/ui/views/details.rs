@@ -149,7 +149,7 @@ fn room(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
             let readers: Vec<&str> = of(DeliveryState::Read).map(|r| r.name.as_str()).collect();
             if !readers.is_empty() {
                 pair(ui, theme, "Have read it", &format!("{} of {members}", readers.len()), theme.text);
-                paragraph(ui, theme, &format::names(&readers, NAMED), Ink::new(Size::Small, theme.muted));
+                paragraph(ui, theme, &crate::words::names(&readers), Ink::new(Size::Small, theme.muted));
             }
             let lacking: Vec<_> = of(DeliveryState::Carried).chain(of(DeliveryState::Queued)).collect();
             for r in lacking.iter().take(NAMED) {

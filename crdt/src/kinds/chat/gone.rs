@@ -34,12 +34,6 @@ impl Conversation {
         back
     }
 
-    /// The time that "far ahead" is measured from, in milliseconds since 1970.
-    #[must_use]
-    pub fn reference(&self) -> u64 {
-        self.now_ms
-    }
-
     /// What is gone.
     #[must_use]
     pub fn gone(&self) -> &Spans {
