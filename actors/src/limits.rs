@@ -150,7 +150,9 @@ pub const ANTI_ENTROPY: Duration = Duration::from_secs(30);
 pub const STATEMENT_INTERVAL: Duration = Duration::from_millis(500);
 /// For each so many peers in a space another such interval passes between two statements of it: each statement costs
 /// every peer a signature check, and in a room of 50 they would cost more than the messages.
-pub const STATEMENT_PEERS: usize = 16;
+pub const STATEMENT_PEERS: usize = 8;
+/// Most such intervals between two statements: sixteen seconds, however many peers there are.
+pub const STATEMENT_TURNS: usize = 32;
 /// Ticks of summaries (ten a second) after which it is told again how far catching up is, though nothing has changed.
 pub const CATCH_UP_AGAIN: u32 = 10;
 /// Devices named among those who bring what was missed.

@@ -12,10 +12,11 @@ use automerge::{
     ActorId, Automerge, AutomergeError, Change, ChangeHash, ExpandedChange, ObjType, ReadDoc, ScalarValue,
 };
 
-use crate::entry::Entry;
+use crate::entry::{Entry, PAYLOAD_VERSION};
 use crate::guard::{Checked, Facts, Guard, Refusal};
 use crate::hlc::Hlc;
 use crate::ids::LogId;
+use crate::kinds::chat::plain::Said;
 use crate::kinds::{Rule, Writing, rule_of};
 use crate::known::Known;
 
@@ -115,7 +116,41 @@ impl Author {
             return Err(AuthorError::NotNext);
         }
         self.scratch = None;
+        if self.is_usual()
+            && let (Some(rule), Some(last)) = (self.rule.as_mut(), self.last)
+            && let Some((plain, actor)) = rule.plain(header, &last.0, raw)
+        {
+            self.took(&actor, plain.hash, plain.ops, (header.hlc, raw.into()));
+            return Ok(());
+        }
         self.take(raw, header.hlc)
+    }
+
+    /// Authors the next change where it is a plain message after others: without Automerge, at a tenth of the cost.
+    /// `None`, and nothing has changed: it must be authored the long way.
+    pub(crate) fn commit_plain(&mut self, hlc: Hlc, said: &Said<'_>) -> Option<Vec<u8>> {
+        if !self.is_usual() {
+            return None;
+        }
+        let (seq, last) = (self.seq().saturating_add(1), self.last?);
+        let made = self.rule.as_mut()?.make(&self.log, seq, hlc, &last.0, said)?;
+        self.took(&made.actor, made.hash, made.ops, (hlc, made.raw.as_slice().into()));
+        self.scratch = None;
+        Some(made.raw)
+    }
+
+    /// Whether it writes payloads of this build's version.
+    fn is_usual(&self) -> bool {
+        self.known.version(self.log.document.kind()) == Some(PAYLOAD_VERSION)
+    }
+
+    /// Takes a change into the chain that needs no judge.
+    fn took(&mut self, actor: &[u8; 32], hash: [u8; 32], ops: u32, change: (Hlc, Box<[u8]>)) {
+        let hash = ChangeHash(hash);
+        self.guard.accept_unseen(actor, hash, ops);
+        self.last = Some(hash);
+        self.max_op = self.max_op.saturating_add(ops.into());
+        self.chain.push(change);
     }
 
     /// Authors the next change: `edit` writes into a document that holds the chain. Returns the raw change, which is

@@ -13,7 +13,7 @@ use cairn_crdt::sync::frame::Frame;
 
 use super::DocumentsState;
 use super::commits::Ticket;
-use crate::limits::STATEMENT_PEERS;
+use crate::limits::{STATEMENT_PEERS, STATEMENT_TURNS};
 use crate::sessions::SessionsMsg;
 use crate::space::SpaceKind;
 use crate::store::{Table, Write};
@@ -148,9 +148,10 @@ impl DocumentsState {
     }
 }
 
-/// Whether it is the turn of a statement in a space of so many peers: in a larger room fewer turns are ([`STATEMENT_PEERS`]).
+/// Whether it is the turn of a statement in a space of so many peers: in a larger room fewer turns are
+/// ([`STATEMENT_PEERS`]), but one in [`STATEMENT_TURNS`] always is.
 fn is_due(turn: usize, peers: usize) -> bool {
-    turn.is_multiple_of(1 + peers / STATEMENT_PEERS)
+    turn.is_multiple_of((1 + peers / STATEMENT_PEERS).min(STATEMENT_TURNS))
 }
 
 #[cfg(test)]
@@ -160,7 +161,7 @@ mod tests {
     #[test]
     fn few_are_told_at_every_turn_and_many_seldom() {
         let in_twelve = |peers| (1..=12).filter(|turn| is_due(*turn, peers)).count();
-        assert_eq!([0, 1, 15, 16, 50, 511].map(in_twelve), [12, 12, 12, 6, 3, 0]);
+        assert_eq!([0, 1, 7, 8, 16, 50, 511].map(in_twelve), [12, 12, 12, 6, 4, 1, 0]);
         assert!(is_due(32, 511), "within sixteen seconds among the most that a node speaks with");
     }
 }

@@ -14,10 +14,10 @@ pub mod read_marks;
 use crate::entry::Header;
 use crate::guard::OpView;
 use crate::hlc::Hlc;
-use crate::ids::{DeviceId, DocumentId, Incarnation, Kind};
+use crate::ids::{DeviceId, DocumentId, Incarnation, Kind, LogId};
 use crate::known::Known;
 use crate::period::period_of;
-use chat::plain::Plain;
+use chat::plain::{Plain, Said};
 
 /// Who writes the change that a rule judges, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +67,25 @@ pub trait Rule: std::fmt::Debug + Send {
     fn plain(&mut self, _header: &Header, _last: &[u8; 32], _raw: &[u8]) -> Option<(Plain, [u8; 32])> {
         None
     }
+
+    /// Makes the next change of a log, a plain message with this stamp, and takes it over as by [`Rule::end`]: guard and
+    /// rule would let it through for certain. `None`: it must be made and judged the long way.
+    fn make(&mut self, _log: &LogId, _seq: u64, _hlc: Hlc, _last: &[u8; 32], _said: &Said<'_>) -> Option<Made> {
+        None
+    }
+}
+
+/// A change that needs no judge.
+#[derive(Debug)]
+pub struct Made {
+    /// Its bytes.
+    pub(crate) raw: Vec<u8>,
+    /// Its hash.
+    pub(crate) hash: [u8; 32],
+    /// How many operations it has.
+    pub(crate) ops: u32,
+    /// Its Automerge actor.
+    pub(crate) actor: [u8; 32],
 }
 
 /// The rule of a document, or `None` for a kind that is not known or that holds no Automerge document.

@@ -3,6 +3,7 @@
 use automerge::Change;
 use automerge::legacy::{Key, ObjectId, OpId, OpType};
 
+use super::plain::Said;
 use super::{BLOCK_MESSAGES, MAX_BODY, TEXT, block_key};
 use crate::author::{Author, AuthorError, NewOps};
 use crate::entry::Entry;
@@ -86,6 +87,14 @@ impl ChatAuthor {
         let incarnation = self.log().incarnation;
         if self.block.is_none() {
             self.block = self.last_block();
+        }
+        if let Some(block) = self.block.as_mut().filter(|b| b.messages < BLOCK_MESSAGES) {
+            let (after, reply_to) = (draft.after.map(|k| k.to_string()), draft.reply_to.map(|id| id.to_string()));
+            let said = Said { id: draft.id, body: draft.body, after: after.as_deref(), reply_to: reply_to.as_deref() };
+            if let Some(raw) = self.author.commit_plain(hlc, &said) {
+                block.messages = block.messages.saturating_add(1);
+                return Ok(raw);
+            }
         }
         let mut ops = self.author.new_ops();
         let mut block = match &self.block {

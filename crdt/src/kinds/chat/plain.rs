@@ -1,4 +1,4 @@
-//! The change that nearly every message is, known by making it again.
+//! The change that nearly every message is: made without Automerge, and known by making it again.
 //!
 //! Most changes of a chat segment make one plain message in their author's last block. All their bytes follow from the
 //! chain before them and the few things that the message says. So these are read out of the bytes, however carelessly,
@@ -36,11 +36,11 @@ pub(crate) struct Chain<'a> {
 
 /// What a plain message says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Said<'a> {
-    pub id: MessageId,
-    pub body: &'a str,
-    pub after: Option<&'a str>,
-    pub reply_to: Option<&'a str>,
+pub struct Said<'a> {
+    pub(crate) id: MessageId,
+    pub(crate) body: &'a str,
+    pub(crate) after: Option<&'a str>,
+    pub(crate) reply_to: Option<&'a str>,
 }
 
 /// A plain message.
@@ -110,6 +110,16 @@ pub(crate) fn recognise(raw: &[u8], chain: &Chain<'_>, room: &mut Room) -> Optio
     }
     let (hash, ops) = write(chain, &said, room)?;
     (room.made == raw).then(|| Plain { id: said.id, body: said.body.into(), after, reply_to, hash, ops })
+}
+
+/// The change of a plain message that is the next of a chain: its bytes, hash and number of operations. `None` where it
+/// would exceed a bound.
+pub(crate) fn make(chain: &Chain<'_>, said: &Said<'_>, room: &mut Room) -> Option<(Vec<u8>, [u8; 32], u32)> {
+    if said.body.len() > MAX_BODY || chain.start > MAX_START_OP || chain.seq > u64::from(u32::MAX) {
+        return None;
+    }
+    let (hash, ops) = write(chain, said, room)?;
+    (room.made.len() <= MAX_BYTES).then(|| (room.made.clone(), hash, ops))
 }
 
 /// Reads what the message would say if the change were plain.

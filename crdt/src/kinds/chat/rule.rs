@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use automerge::ScalarValue;
 
-use super::plain::{Chain, Plain, Room, recognise};
+use super::plain::{Chain, Plain, Room, Said, make, recognise};
 use super::{BLOCK_MESSAGES, MAX_BODY, block_key};
 use crate::entry::Header;
 use crate::guard::{Action, Key, OpView};
 use crate::hlc::Hlc;
-use crate::ids::{DeviceId, Incarnation, MessageId};
+use crate::ids::{DeviceId, Incarnation, LogId, MessageId};
 use crate::kinds::order::OrderKey;
 use crate::kinds::own::scalar_len;
-use crate::kinds::{Rule, Writing};
+use crate::kinds::{Made, Rule, Writing};
 use crate::period::Period;
 
 /// Operations of one change.
@@ -138,23 +138,57 @@ impl Rule for ChatRule {
     }
 
     fn plain(&mut self, header: &Header, last: &[u8; 32], raw: &[u8]) -> Option<(Plain, [u8; 32])> {
-        let writer = self.authors.get_mut(&(header.log.device, header.log.incarnation))?;
-        let p = &mut writer.progress;
+        let next = self.next(&header.log, header.hlc)?;
+        let plain = recognise(raw, &next.chain(header.seq, last, header.hlc), &mut self.room)?;
+        self.took(&header.log, header.hlc, plain.id, plain.ops)?;
+        Some((plain, next.actor))
+    }
+
+    fn make(&mut self, log: &LogId, seq: u64, hlc: Hlc, last: &[u8; 32], said: &Said<'_>) -> Option<Made> {
+        let next = self.next(log, hlc)?;
+        let (raw, hash, ops) = make(&next.chain(seq, last, hlc), said, &mut self.room)?;
+        self.took(log, hlc, said.id, ops)?;
+        Some(Made { raw, hash, ops, actor: next.actor })
+    }
+}
+
+/// What the next change of an incarnation begins with if it is a plain message.
+struct Next {
+    actor: [u8; 32],
+    start: u64,
+    block: u64,
+}
+
+impl Next {
+    fn chain<'a>(&'a self, seq: u64, last: &'a [u8; 32], hlc: Hlc) -> Chain<'a> {
+        Chain { actor: &self.actor, seq, start: self.start, last, block: self.block, hlc }
+    }
+}
+
+impl ChatRule {
+    /// `None` where the next change cannot be a plain message of that stamp.
+    fn next(&mut self, log: &LogId, hlc: Hlc) -> Option<Next> {
+        let writer = self.authors.get_mut(&(log.device, log.incarnation))?;
+        let p = &writer.progress;
         let room = p.blocks > 0 && p.in_last < BLOCK_MESSAGES;
-        if !room || !self.period.holds(header.hlc.ms()) || header.hlc <= p.stamp {
+        if !room || !self.period.holds(hlc.ms()) || hlc <= p.stamp {
             return None;
         }
-        let actor = writer.actor.get_or_insert_with(|| header.log.automerge_actor());
-        let start = p.ops.checked_add(1)?;
-        let chain = Chain { actor, seq: header.seq, start, last, block: p.block, hlc: header.hlc };
-        let plain = recognise(raw, &chain, &mut self.room)?;
-        if !writer.ids.insert(plain.id) {
+        let actor = *writer.actor.get_or_insert_with(|| log.automerge_actor());
+        Some(Next { actor, start: p.ops.checked_add(1)?, block: p.block })
+    }
+
+    /// A plain message is the next of its log; `None` if the block has one of this id already.
+    fn took(&mut self, log: &LogId, hlc: Hlc, id: MessageId, ops: u32) -> Option<()> {
+        let writer = self.authors.get_mut(&(log.device, log.incarnation))?;
+        if !writer.ids.insert(id) {
             return None;
         }
+        let p = &mut writer.progress;
         p.in_last = p.in_last.saturating_add(1);
-        p.ops = p.ops.saturating_add(plain.ops.into());
-        p.stamp = header.hlc;
-        Some((plain, *actor))
+        p.ops = p.ops.saturating_add(ops.into());
+        p.stamp = hlc;
+        Some(())
     }
 }
 

@@ -365,3 +365,45 @@ fn wrong_stamps_weeks_and_fields_go_the_long_way_and_are_void() {
         assert_eq!(both(&mut hand.judges.0, &mut hand.judges.1, &entry), (false, false));
     }
 }
+
+/// The last change of a chain as Automerge itself makes it, from the operations of the one given.
+fn by_automerge(raw: &[u8]) -> Vec<u8> {
+    let change = automerge::Change::from_bytes(raw.to_vec()).unwrap();
+    automerge::Change::from(change.decode()).raw_bytes().to_vec()
+}
+
+#[test]
+fn what_an_author_makes_by_the_short_way_is_what_automerge_would_make() {
+    let mut rng = ChaCha8Rng::seed_from_u64(11);
+    let mut pen = Pen::new(1);
+    let mut long = Judge::new(document());
+    let (mut entries, mut tips) = (Vec::new(), Vec::new());
+    let messages = u64::from(BLOCK_MESSAGES) * 2 + 5;
+    for n in 0..messages {
+        let after = rng.random_bool(0.5).then(|| OrderKey { stamp: stamp(n), device: DeviceId([3; 32]), id: id(n) });
+        let reply_to = rng.random_bool(0.3).then(|| id(rng.random_range(0..=n)));
+        tips.push(pen.writer.tip());
+        entries.push(pen.say(&random_text(&mut rng), after, reply_to));
+        let raw = entries.last().unwrap().payload.as_deref().unwrap();
+        assert_eq!(by_automerge(raw), raw, "message {n}");
+        assert!(long.take(entries.last().unwrap()).is_ok(), "message {n}");
+    }
+    // An author who takes the log up again, or takes some of it back, goes on with the same bytes.
+    let cut = entries.len() - usize::try_from(BLOCK_MESSAGES).unwrap() - 7;
+    let mut again = ChatAuthor::new(pen.author.log());
+    entries[..cut].iter().for_each(|e| again.replay(e).unwrap());
+    pen.author.rollback(cut as u64).unwrap();
+    pen.writer.rollback(tips[cut]);
+    let (mut a, mut b) = (Vec::new(), Vec::new());
+    for n in cut as u64..messages {
+        let draft = Draft { id: id(n + 1), body: "as before?", after: None, reply_to: None };
+        a.push(pen.author.say(stamp(n + 1), &draft).unwrap());
+        b.push(again.say(stamp(n + 1), &draft).unwrap());
+    }
+    assert_eq!(a, b);
+    // The same message twice is refused however it is made, and the chain goes on after that.
+    let twice = Draft { id: id(messages), body: "twice", after: None, reply_to: None };
+    assert!(again.say(stamp(messages + 1), &twice).is_err());
+    let next = Draft { id: id(messages + 1), ..twice };
+    assert_eq!(again.say(stamp(messages + 1), &next), pen.author.say(stamp(messages + 1), &next));
+}
