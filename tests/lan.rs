@@ -33,6 +33,16 @@ impl Default for LanOptions {
     }
 }
 
+/// On a LAN of more hosts than this they are told each other's hardware addresses. All namespaces of a machine share the
+/// kernel's one table of neighbours, which takes 1,024 learned ones (`gc_thresh3`): beyond it a host does not reach
+/// another, as no real one would fail to. Those told don't count.
+const LEARN_NEIGHBOURS: usize = 30;
+
+/// The hardware address of a host, locally administered.
+fn hardware(host: usize) -> String {
+    format!("02:00:00:00:{:02x}:{:02x}", host >> 8 & 0xff, host & 0xff)
+}
+
 /// A running LAN. It vanishes with the sandbox.
 #[derive(Debug)]
 pub struct Lan {
@@ -66,7 +76,7 @@ impl Lan {
         );
         for i in 0..options.hosts {
             let _ = writeln!(batch, "netns add h{i}");
-            let _ = writeln!(batch, "link add p{i} type veth peer name eth0 netns h{i}");
+            let _ = writeln!(batch, "link add p{i} type veth peer name eth0 address {} netns h{i}", hardware(i));
             let _ = writeln!(batch, "link set p{i} addrgenmode none");
             let _ = writeln!(batch, "link set p{i} master br0 up");
         }
@@ -191,6 +201,12 @@ impl Lan {
         }
         if self.options.v6 {
             let _ = writeln!(batch, "addr add {}/64 dev eth0 nodad", self.v6(host));
+        }
+        for other in (0..self.options.hosts).filter(|o| self.options.hosts > LEARN_NEIGHBOURS && *o != host) {
+            let (v4, v6) = (self.options.v4.then(|| self.v4(other)), self.options.v6.then(|| self.v6(other)));
+            for address in v4.into_iter().chain(v6) {
+                let _ = writeln!(batch, "neigh add {address} lladdr {} dev eth0 nud permanent", hardware(other));
+            }
         }
         self.ip(host, &batch);
     }

@@ -12,7 +12,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use crate::discovery::DiscoveryMsg;
 use crate::documents::DocumentsMsg;
-use crate::limits::{BAN, CLAIMS_RATE, RATES_KEPT, SESSIONS_MAX};
+use crate::limits::{BAN, CLAIMS_RATE, NEIGHBOURS_AFTER, NEIGHBOURS_AFTER_EACH, RATES_KEPT, SESSIONS_MAX};
 use crate::link::Link;
 use crate::presence::PresenceMsg;
 use crate::proto::bucket::{Bucket, network_of};
@@ -20,9 +20,6 @@ use crate::proto::session::{Control, Neighbour};
 use crate::rates::AllRates;
 use crate::session::{NEWER_LINK, OTHER_LINK, Session, SessionArgs, SessionInfo, SessionMsg, our_hello};
 use crate::wiring::Wiring;
-
-/// Gained and lost sessions are told to peers together after this long.
-const NEIGHBOURS_AFTER: Duration = Duration::from_millis(50);
 
 /// A message to the supervisor of sessions.
 #[derive(Debug)]
@@ -387,7 +384,7 @@ impl SessionsState {
 
     fn neighbours_soon(&mut self, me: &ActorRef<SessionsMsg>) {
         if !std::mem::replace(&mut self.telling, true) {
-            me.send_after(NEIGHBOURS_AFTER, || SessionsMsg::TellNeighbours);
+            me.send_after(neighbours_after(self.open.len()), || SessionsMsg::TellNeighbours);
         }
     }
 
@@ -407,5 +404,22 @@ impl SessionsState {
             }
         }
         self.told = now;
+    }
+}
+
+/// How long gained and lost sessions are gathered for before all of so many peers are told.
+fn neighbours_after(peers: usize) -> Duration {
+    let each = NEIGHBOURS_AFTER_EACH.saturating_mul(u32::try_from(peers).unwrap_or(u32::MAX));
+    each.clamp(NEIGHBOURS_AFTER.0, NEIGHBOURS_AFTER.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_peers_are_told_the_longer_is_gathered() {
+        let ms = [0, 1, 5, 60, 512, usize::MAX].map(|n| neighbours_after(n).as_millis());
+        assert_eq!(ms, [50, 50, 50, 600, 2_000, 2_000]);
     }
 }

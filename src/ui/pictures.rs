@@ -122,6 +122,15 @@ fn pictures() {
         m.apply(Update::Event(Box::new(Event::Briefing(Box::new(b)))));
         m
     };
+    let catching_up = |theme| {
+        let mut m = themed(theme);
+        let told = sample::catch_up(sample::everyone(), 12_400, 87_600);
+        m.apply(Update::Event(Box::new(Event::CatchUp(Box::new(told)))));
+        m
+    };
+    shoot("catching-up-light", full, catching_up(ThemeChoice::Light));
+    shoot("catching-up-dark", full, catching_up(ThemeChoice::Dark));
+    shoot("catching-up-narrow", [600.0, 720.0], catching_up(ThemeChoice::Light));
     shoot("briefing-light", full, brief(ThemeChoice::Light, true));
     shoot("briefing-dark", full, brief(ThemeChoice::Dark, false));
     shoot("briefing-sun", full, brief(ThemeChoice::Sunlight, true));

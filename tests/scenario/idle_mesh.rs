@@ -31,7 +31,8 @@ fn spread(mut values: Vec<f64>) -> (f64, f64) {
 
 /// Runs it.
 pub fn run(scale: &Scale) {
-    let hosts = scale.pick(60, 8);
+    let asked = std::env::var("CAIRN_MESH").ok().and_then(|n| n.parse().ok());
+    let hosts = asked.unwrap_or(scale.pick(60, 8));
     let lan = Lan::of(hosts);
     let places: Vec<Place> = (0..hosts).map(|i| Place::new(&lan, i, &format!("n{i:02}"))).collect();
     let nodes = up_all(&lan, &places);
