@@ -2,7 +2,8 @@
 //!
 //! A change written in the merged document would be stamped with a `start_op` from everybody's operations, although it
 //! depends on its author's previous change alone; the guard refuses that. Here both come from the same chain. What is
-//! authored passes guard and rule before it is handed out, so an honest author never signs a void entry.
+//! authored passes guard and rule before it is handed out, or is made as one that both let through (`kinds/chat/plain.rs`),
+//! so an honest author never signs a void entry.
 
 use std::num::NonZeroU64;
 
