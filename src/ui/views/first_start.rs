@@ -21,7 +21,13 @@ fn network(scene: &Scene<'_>) -> (String, egui::Color32) {
         }
         Some(s) if s.link == LinkState::Alone => {
             let through: Vec<&str> = s.interfaces.iter().map(|i| i.name.as_str()).collect();
-            (format!("Looking for others on {}", through.join(", ")), theme.away)
+            // No interface is named where discovery is off.
+            let words = if through.is_empty() {
+                "Nobody else is here yet".to_owned()
+            } else {
+                format!("Looking for others on {}", through.join(", "))
+            };
+            (words, theme.away)
         }
         Some(_) => ("No network yet: plug in a cable or join a Wi-Fi".into(), theme.alert),
         None => ("Starting".into(), theme.faint),
