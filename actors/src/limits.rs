@@ -85,7 +85,7 @@ pub const CONNECTION_WINDOW: u32 = 1024 * 1024;
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A silent connection is dropped after this; presence knows long before.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
-/// Gained and lost sessions are gathered at least and at most so long before peers are told of them.
+/// Gained sessions are gathered at least and at most so long before peers are told of them; lost ones only the least.
 pub const NEIGHBOURS_AFTER: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// They are gathered so long for each peer: about a hundred such frames a second then. Of sixty hosts that start at once
 /// each would else tell each other up to twenty times a second.

@@ -119,7 +119,8 @@ pub struct SessionsState {
     claims_wait: bool,
     banned: BTreeMap<DeviceId, Duration>,
     told: BTreeSet<DeviceId>,
-    telling: bool,
+    /// When gained and lost sessions will be told.
+    telling: Option<Duration>,
     /// When sessions ended, of devices that have none.
     lost: BTreeMap<DeviceId, Duration>,
 }
@@ -145,7 +146,7 @@ impl Actor for Sessions {
             claims_wait: false,
             banned: BTreeMap::new(),
             told: BTreeSet::new(),
-            telling: false,
+            telling: None,
             lost: BTreeMap::new(),
         })
     }
@@ -315,7 +316,7 @@ impl SessionsState {
         self.open.insert(peer, (info, actor));
         self.lost.remove(&peer);
         self.introduce_one(&peer);
-        self.neighbours_soon(me);
+        self.neighbours_soon(me, neighbours_after(self.open.len()));
         // Our claims or name may have changed while the link was being made.
         self.tell(&peer, Control::Claims(self.claims.clone()));
     }
@@ -324,7 +325,7 @@ impl SessionsState {
         if self.open.get(&peer).is_some_and(|(info, _)| info.serial == serial) {
             self.open.remove(&peer);
             self.gone(peer, serial, clean, replaced);
-            self.neighbours_soon(me);
+            self.neighbours_soon(me, NEIGHBOURS_AFTER.0);
         }
     }
 
@@ -382,15 +383,19 @@ impl SessionsState {
         }
     }
 
-    fn neighbours_soon(&mut self, me: &ActorRef<SessionsMsg>) {
-        if !std::mem::replace(&mut self.telling, true) {
-            me.send_after(neighbours_after(self.open.len()), || SessionsMsg::TellNeighbours);
+    /// What was lost does not wait for the gains that are being gathered: until others know of it they pass nothing on in
+    /// its place, while an unknown gain costs no more than a frame sent twice.
+    fn neighbours_soon(&mut self, me: &ActorRef<SessionsMsg>, after: Duration) {
+        let due = self.wiring.env.mono().saturating_add(after);
+        if self.telling.is_none_or(|at| due < at) {
+            self.telling = Some(due);
+            me.send_after(after, || SessionsMsg::TellNeighbours);
         }
     }
 
     /// Tells every peer which sessions came and went; one that is new gets them all.
     fn tell_neighbours(&mut self) {
-        self.telling = false;
+        self.telling = None;
         let now: BTreeSet<_> = self.open.keys().copied().collect();
         let at = |d: &DeviceId| self.open.get(d).map(|(info, _)| Neighbour::new(*d, info.link.remote()));
         let up: Vec<_> = now.difference(&self.told).filter_map(at).collect();
@@ -407,7 +412,7 @@ impl SessionsState {
     }
 }
 
-/// How long gained and lost sessions are gathered for before all of so many peers are told.
+/// How long gained sessions are gathered for before all of so many peers are told.
 fn neighbours_after(peers: usize) -> Duration {
     let each = NEIGHBOURS_AFTER_EACH.saturating_mul(u32::try_from(peers).unwrap_or(u32::MAX));
     each.clamp(NEIGHBOURS_AFTER.0, NEIGHBOURS_AFTER.1)

@@ -46,6 +46,7 @@ impl Echo {
         let stream = Mutex::new(connection.open_bi().await?);
         Ok(Self { stream, _keep: (server, client, connection) })
     }
+
     /// There and back.
     ///
     /// # Errors

@@ -266,6 +266,20 @@ fn first_start_asks_for_a_name_and_shows_the_network() {
 }
 
 #[test]
+fn the_first_page_says_where_it_looks_and_names_nothing_where_it_does_not() {
+    let page = |interfaces: Vec<_>| {
+        let mut m = Model::new(Preferences::default());
+        let status = sample::status();
+        let link = cairn_actors::api::LinkState::Alone;
+        m.apply(Update::Status(Box::new(cairn_actors::api::Status { named: false, link, interfaces, ..status })));
+        Screen::of(m, FULL)
+    };
+    assert!(page(sample::status().interfaces).sees("Looking for others on eth0"));
+    let off = page(Vec::new());
+    assert!(off.sees("Nobody else is here yet") && !off.sees("Looking for others"));
+}
+
+#[test]
 fn a_network_that_was_met_is_asked_about_until_answered() {
     let mut s = Screen::of(sample::model(), FULL);
     s.with(|m| m.apply(Update::Event(Box::new(Event::Network(Box::new(sample::network(2, NetworkState::Asking)))))));
