@@ -14,7 +14,7 @@ pub use cairn_crdt::kinds::order::OrderKey;
 use serde::{Deserialize, Serialize};
 
 pub use briefing::{Absent, Briefing, Cause, Line, MetAt, Missing, Side, SideMember, Wrote, Wrotes};
-pub use care::{BackedUp, Checkup, Compacted, Finding, Health, Restored};
+pub use care::{BackedUp, Checkup, Compacted, Compaction, Finding, Health, Restored};
 pub use catch_up::{Bringer, CatchUp};
 pub use custody::{Custody, DocumentCustody, Holder};
 
@@ -419,6 +419,9 @@ pub struct Status {
     /// Conversations in which much is still to come after an absence.
     #[serde(default)]
     pub catching_up: Vec<CatchUp>,
+    /// When the store last gave room back by itself, in this start.
+    #[serde(default)]
+    pub compacted: Option<Compaction>,
     /// What is wrong, in one sentence each; empty when all is well.
     pub troubles: Vec<String>,
 }

@@ -93,7 +93,7 @@ impl Life {
         orders: &Orders,
     ) -> Result<Self, StartError> {
         let Parts { env, key, store, mut first, writer, transport, settings, name, .. } = parts;
-        let Parts { data, discovery, discovering, keep, troubles, known, resumed, .. } = parts;
+        let Parts { data, discovery, discovering, keep, troubles, known, resumed, given_back, .. } = parts;
         let me = key.id();
         let incarnation = resumed.unwrap_or_else(|| Incarnation(env.random()));
         let people = People::load(me, store.as_ref())?;
@@ -113,6 +113,9 @@ impl Life {
             wiring.trouble("data_folder", Some(troubles.join(" ")));
         }
         let failure = Arc::<Mutex<Option<String>>>::default();
+        if let Some(room) = given_back {
+            wiring.compacted(room);
+        }
         let spec = Spec { wiring: wiring.clone(), writer, discovery };
         let args = RootArgs { spec, settings, failure: failure.clone(), orders: orders.clone() };
         let (root, join) = Actor::spawn(None, Root, args)

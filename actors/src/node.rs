@@ -11,7 +11,7 @@ use cairn_crdt::known::Known;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, MessagingErr, SupervisionEvent};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
-use crate::api::{ApiError, Event, Status};
+use crate::api::{ApiError, Compacted, Event, Status};
 use crate::documents::DocumentsMsg;
 use crate::env::Env;
 use crate::handle::{Care, Handle, Request};
@@ -85,6 +85,8 @@ pub struct Parts {
     pub discovering: bool,
     /// What is wrong from the start, a sentence each.
     pub troubles: Vec<String>,
+    /// Room that the store gave back before the start.
+    pub given_back: Option<Compacted>,
     /// Kept until the node has stopped (the lock of the data folder).
     pub keep: Box<dyn std::any::Any + Send + Sync>,
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cairn_crdt::identity::DeviceKey;
 
-use crate::api::{Event, NodeOptions};
+use crate::api::{Compacted, Event, NodeOptions};
 use crate::care;
 use crate::data::DataFolder;
 use crate::discovery::{DiscoveryArgs, DiscoveryEvent};
@@ -45,6 +45,8 @@ pub struct Opened {
     pub name: String,
     /// What a person should know, a sentence each.
     pub warnings: Vec<String>,
+    /// Room that was given back, if an earlier start has left that to this one.
+    pub given_back: Option<Compacted>,
 }
 
 /// Opens a data folder. A damaged store is kept aside, with a warning, and what can be saved of it takes its place.
@@ -66,9 +68,13 @@ fn open_folder(mut folder: DataFolder, renew: Renew) -> Result<(Opened, Renewed)
     if renew.compact {
         renewed.compacted = Some(care::compact(&folder, &store)?);
     }
+    let given_back = care::room::at_start(&store, folder.path()).unwrap_or_else(|error| {
+        tracing::warn!(%error, "room in the store could not be given back");
+        None
+    });
     warnings.append(&mut folder.take_warnings());
     let name = settings.name.as_deref().and_then(clean_name).unwrap_or_else(default_name);
-    Ok((Opened { folder, key, store: Arc::new(store), settings, name, warnings }, renewed))
+    Ok((Opened { folder, key, store: Arc::new(store), settings, name, warnings, given_back }, renewed))
 }
 
 /// The name of the person who is logged in, else of their account, else of the machine.
@@ -112,7 +118,7 @@ async fn make_parts(
     // Checking, repairing or compacting a large store takes its time.
     let opened = tokio::task::spawn_blocking(move || open_folder(folder, renew)).await;
     let (opened, renewed) = opened.map_err(|e| StartError::System(e.to_string()))??;
-    let Opened { folder, key, store, mut settings, mut name, warnings } = opened;
+    let Opened { folder, key, store, mut settings, mut name, warnings, given_back } = opened;
     if let Some(wanted) = &options.name {
         name = clean_name(wanted).ok_or(StartError::BadName)?;
         (settings.name, settings.named) = (Some(name.clone()), true);
@@ -141,6 +147,7 @@ async fn make_parts(
     let configured = options.peers.clone();
     let parts = Parts {
         resumed: None,
+        given_back,
         env: Env::system().map_err(StartError::System)?,
         known: cairn_crdt::known::Known::this_build(),
         key,

@@ -5,6 +5,7 @@
 //! gathers. A while after a batch the writer lets the store rest, which empties its journal. The actor owns the writer: when it dies the writer ends, and the tree starts both anew, together with the
 //! documents that may wait for an answer.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -12,6 +13,8 @@ use std::time::Instant;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
+use crate::api::Compacted;
+use crate::care::room::{self, Look, Watch, frees};
 use crate::limits::{COMMIT_QUEUE, COMMIT_RECORDS, JOURNAL_FIRST, JOURNAL_REST};
 use crate::store::{Store, StoreError, Write};
 use crate::wiring::Wiring;
@@ -25,6 +28,8 @@ pub enum StorageMsg {
     Failed(StoreError),
     /// Batches succeed again.
     Recovered,
+    /// The writer gave room back.
+    Compacted(Compacted),
 }
 
 struct Batch {
@@ -100,10 +105,11 @@ impl Actor for Storage {
             WriterMode::Inline => To::Inline(wiring.store.clone()),
             WriterMode::Thread => {
                 let (tx, rx) = sync_channel(COMMIT_QUEUE);
-                let store = wiring.store.clone();
-                std::thread::Builder::new()
-                    .name("cairn-writer".into())
-                    .spawn(move || write_until_closed(store.as_ref(), &rx, &myself))?;
+                let (store, data) = (wiring.store.clone(), wiring.status().data);
+                std::thread::Builder::new().name("cairn-writer".into()).spawn(move || {
+                    let tell = |msg| drop(myself.send_message(msg));
+                    write_until_closed(store.as_ref(), &data, &rx, Watch::new(), tell);
+                })?;
                 To::Thread(tx)
             }
         };
@@ -120,6 +126,7 @@ impl Actor for Storage {
         match msg {
             StorageMsg::Failed(e) => state.wiring.trouble("store", Some(e.to_string())),
             StorageMsg::Recovered => state.wiring.trouble("store", None),
+            StorageMsg::Compacted(compacted) => state.wiring.compacted(compacted),
         }
         Ok(())
     }
@@ -130,13 +137,20 @@ impl Actor for Storage {
     }
 }
 
-fn write_until_closed(store: &dyn Store, rx: &Receiver<Batch>, actor: &ActorRef<StorageMsg>) {
+fn write_until_closed(
+    store: &dyn Store,
+    data: &Path,
+    rx: &Receiver<Batch>,
+    mut watch: Watch,
+    tell: impl Fn(StorageMsg),
+) {
     let mut failing = false;
     let mut rest_at = Instant::now().checked_add(JOURNAL_FIRST);
     loop {
-        let first = match rest_at {
+        let rest = rest_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let first = match rest.into_iter().chain(watch.wait()).min() {
             None => rx.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(at) => rx.recv_timeout(at.saturating_duration_since(Instant::now())),
+            Some(wait) => rx.recv_timeout(wait),
         };
         if rest_at.is_some_and(|at| Instant::now() >= at) {
             rest_at = None;
@@ -147,7 +161,12 @@ fn write_until_closed(store: &dyn Store, rx: &Receiver<Batch>, actor: &ActorRef<
         }
         let first = match first {
             Ok(first) => first,
-            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Timeout) => {
+                if watch.take() {
+                    give_back(store, data, &tell);
+                }
+                continue;
+            }
             Err(RecvTimeoutError::Disconnected) => return,
         };
         let mut records = first.writes.len();
@@ -160,6 +179,7 @@ fn write_until_closed(store: &dyn Store, rx: &Receiver<Batch>, actor: &ActorRef<
         }
         let all: Vec<Write> = group.iter_mut().flat_map(|b| b.writes.iter().cloned()).collect();
         let result = store.commit(&all);
+        watch.wrote(frees(&all));
         drop(all);
         let lone = group.len() == 1;
         let mut failed = None;
@@ -175,10 +195,64 @@ fn write_until_closed(store: &dyn Store, rx: &Receiver<Batch>, actor: &ActorRef<
         }
         if let Some(e) = failed {
             failing = true;
-            let _ = actor.send_message(StorageMsg::Failed(e));
+            tell(StorageMsg::Failed(e));
         } else if std::mem::take(&mut failing) {
-            let _ = actor.send_message(StorageMsg::Recovered);
+            tell(StorageMsg::Recovered);
         }
         rest_at = rest_at.or_else(|| Instant::now().checked_add(JOURNAL_REST));
+    }
+}
+
+/// Gives room back where it is worth it. Whoever waits for a commit waits for this too.
+fn give_back(store: &dyn Store, data: &Path, tell: impl Fn(StorageMsg)) {
+    match room::look(store, data) {
+        Ok(Look::Left) => {}
+        Ok(Look::Later) => tracing::info!("much of the store is free: the next start gives it back"),
+        Ok(Look::Done(compacted)) => tell(StorageMsg::Compacted(compacted)),
+        Err(error) => tracing::warn!(%error, "room in the store could not be given back"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::RedbStore;
+    use crate::store::conformance::Author;
+
+    #[test]
+    fn the_file_shrinks_by_itself_once_nothing_is_written_after_much_was_erased() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cairn.redb");
+        let store = RedbStore::open(&path).unwrap();
+        let mut author = Author::new(1, 1, 1);
+        let (tx, rx) = sync_channel(COMMIT_QUEUE);
+        let (told, heard) = channel();
+        let watch = Watch::after(Duration::from_millis(200));
+        std::thread::scope(|scope| {
+            let (store, data) = (&store, dir.path());
+            scope.spawn(move || write_until_closed(store, data, &rx, watch, |msg| drop(told.send(msg))));
+            let write = |writes| {
+                let (done, answer) = channel();
+                let done: Done = Box::new(move |result| drop(done.send(result)));
+                assert!(tx.send(Batch { writes, done }).is_ok());
+                answer.recv().unwrap().unwrap();
+            };
+            for _ in 0..80 {
+                write(author.appends(100, 4_000));
+            }
+            let full = std::fs::metadata(&path).unwrap().len();
+            write(vec![Write::Erase { space: author.space, log: author.log, from: 1, upto: 7_900 }]);
+            let StorageMsg::Compacted(room) = heard.recv().unwrap() else { panic!("nothing else is to be told") };
+            assert!(room.before >= full && room.after < full / 3, "{room:?} of {full}");
+            write(vec![author.append(b"and it goes on")]);
+            drop(tx);
+        });
+        store.close();
+        let after = std::fs::metadata(&path).unwrap().len();
+        assert!(after < 20_000_000, "{after} bytes");
+        assert_eq!(RedbStore::open(&path).unwrap().tips(&author.space).unwrap()[0].1.seq, 8_001);
     }
 }

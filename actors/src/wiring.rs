@@ -11,7 +11,7 @@ use cairn_crdt::known::Known;
 use ractor::{ActorRef, Message};
 use tokio::sync::broadcast;
 
-use crate::api::{CatchUp, Event, InterfaceInfo, LinkState, Status};
+use crate::api::{CatchUp, Compacted, Compaction, Event, InterfaceInfo, LinkState, Status};
 use crate::discovery::DiscoveryMsg;
 use crate::documents::DocumentsMsg;
 use crate::endpoint::EndpointMsg;
@@ -134,6 +134,8 @@ pub struct Wiring {
     pub newer: AtomicU64,
     /// Conversations that are catching up.
     pub catching_up: Mutex<Vec<CatchUp>>,
+    /// When the store last gave room back by itself.
+    pub compaction: Mutex<Option<Compaction>>,
     /// The person is away.
     pub away: AtomicBool,
     /// Others are told how far the person has read.
@@ -197,6 +199,7 @@ impl Wiring {
             known: Known::this_build(),
             newer: AtomicU64::new(0),
             catching_up: Mutex::default(),
+            compaction: Mutex::default(),
             away: AtomicBool::new(false),
             read_receipts: AtomicBool::new(true),
             mesh: Mesh::default(),
@@ -248,6 +251,13 @@ impl Wiring {
         if changed {
             self.emit(Event::Status(Box::new(self.status())));
         }
+    }
+
+    /// The store gave room back by itself; tells subscribers.
+    pub fn compacted(&self, room: Compacted) {
+        let at = self.env.now_ms();
+        *self.compaction.lock().unwrap_or_else(PoisonError::into_inner) = Some(Compaction { at, room });
+        self.emit(Event::Status(Box::new(self.status())));
     }
 
     /// The way to the writer, while there is one.
@@ -334,6 +344,7 @@ impl Wiring {
             needs_newer: self.newer.load(Ordering::Relaxed),
             read_receipts: self.read_receipts.load(Ordering::Relaxed),
             catching_up: self.catching_up.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            compacted: *self.compaction.lock().unwrap_or_else(PoisonError::into_inner),
             troubles: self.troubles.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect(),
         }
     }

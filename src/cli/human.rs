@@ -48,6 +48,9 @@ pub fn status(s: &Status, running: bool, style: Style) -> Vec<String> {
     for c in &s.catching_up {
         rows.push(("coming", format!("{}: {}", plain(&c.title), plain(&catch_up(c)))));
     }
+    if let Some(c) = &s.compacted {
+        rows.push(("store", format!("{}: {}", super::time::rfc3339(c.at), compacted(&c.room))));
+    }
     if s.needs_newer > 0 {
         rows.push(("newer", style.yellow(&needs_newer(s.needs_newer, "entry", "entries"))));
     }

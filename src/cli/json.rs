@@ -32,6 +32,14 @@ struct StatusLine<'a> {
     clock_offset_ms: Option<i64>,
     needs_newer: u64,
     catching_up: Vec<catch_up::CatchUpLine<'a>>,
+    compacted: Option<CompactionLine>,
+}
+
+#[derive(Serialize)]
+struct CompactionLine {
+    at: String,
+    before: u64,
+    after: u64,
 }
 
 #[derive(Serialize)]
@@ -287,6 +295,11 @@ fn status_of(s: &Status, running: bool) -> StatusLine<'_> {
         clock_offset_ms: running.then_some(s.clock_offset_ms),
         needs_newer: s.needs_newer,
         catching_up: s.catching_up.iter().map(catch_up::body).collect(),
+        compacted: s.compacted.map(|c| CompactionLine {
+            at: rfc3339(c.at),
+            before: c.room.before,
+            after: c.room.after,
+        }),
     }
 }
 

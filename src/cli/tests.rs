@@ -9,7 +9,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cairn_actors::api::{ConversationKind, DeliveryState, Event, Message, PeerState};
+use cairn_actors::api::{Compacted, Compaction, ConversationKind, DeliveryState, Event, Message, PeerState};
 use cairn_crdt::ids::MessageId;
 
 use super::args::NetworkVerb;
@@ -55,18 +55,25 @@ const ID1: &str = "04104104104104104104104104104104104104104104104104g0";
 fn json_lines_are_exactly_these() {
     let mut s = a_status();
     let (id, code) = (s.id.to_string(), s.code.clone());
+    let room = Compacted { before: 90_000_000, after: 30_000_000 };
+    s.compacted = Some(Compaction { at: 1_795_224_667_000, room });
+    let given = r#""compacted":{"at":"2026-11-21T01:31:07.000Z","before":90000000,"after":30000000}}"#;
+    assert!(json::status(&s, true).ends_with(given), "{}", json::status(&s, true));
+    let line = "2026-11-21T01:31:07.000Z: the store went from 90.0 MB to 30.0 MB";
+    assert!(human::status(&s, true, Style(false)).iter().any(|l| l.starts_with("store") && l.ends_with(line)));
+    s.compacted = None;
     assert_eq!(s.id.to_string().len(), ID1.len());
     let incarnation = s.incarnation.to_string();
     assert_eq!(
         json::status(&s, true),
         format!(
-            r#"{{"id":"{id}","name":"Post","code":"{code}","incarnation":"{incarnation}","port":27475,"peers_online":1,"data":"/data","version":"0.1.0","clock_offset_ms":0,"needs_newer":0,"catching_up":[]}}"#
+            r#"{{"id":"{id}","name":"Post","code":"{code}","incarnation":"{incarnation}","port":27475,"peers_online":1,"data":"/data","version":"0.1.0","clock_offset_ms":0,"needs_newer":0,"catching_up":[],"compacted":null}}"#
         )
     );
     assert_eq!(
         json::status(&s, false),
         format!(
-            r#"{{"id":"{id}","name":"Post","code":"{code}","incarnation":null,"port":null,"peers_online":1,"data":"/data","version":"0.1.0","clock_offset_ms":null,"needs_newer":0,"catching_up":[]}}"#
+            r#"{{"id":"{id}","name":"Post","code":"{code}","incarnation":null,"port":null,"peers_online":1,"data":"/data","version":"0.1.0","clock_offset_ms":null,"needs_newer":0,"catching_up":[],"compacted":null}}"#
         )
     );
     assert!(json::ready(&s).starts_with(&format!(r#"{{"event":"ready","id":"{id}","name":"Post","#)));

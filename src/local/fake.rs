@@ -57,6 +57,7 @@ pub fn status() -> Status {
         needs_newer: 0,
         read_receipts: true,
         catching_up: Vec::new(),
+        compacted: None,
         troubles: Vec::new(),
     }
 }

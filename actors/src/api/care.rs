@@ -70,6 +70,15 @@ pub struct Compacted {
     pub after: u64,
 }
 
+/// Room that was given back without anybody asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compaction {
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+    /// How much.
+    pub room: Compacted,
+}
+
 /// A backup that was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackedUp {

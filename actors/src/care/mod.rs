@@ -6,6 +6,7 @@
 pub mod backup;
 pub mod checkup;
 pub mod file;
+pub mod room;
 
 #[cfg(test)]
 mod tests;

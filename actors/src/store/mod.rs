@@ -176,6 +176,15 @@ pub enum Item<'a> {
     Entry(Stored),
 }
 
+/// What a store takes on its medium.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Room {
+    /// Length of the file in bytes.
+    pub file: u64,
+    /// Bytes of it that are in use; more may be where it is at least half of the file.
+    pub used: u64,
+}
+
 /// A key and its value.
 pub type Row = (Vec<u8>, Vec<u8>);
 
@@ -230,6 +239,13 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`]; nothing is lost then.
     fn compact(&self) -> Result<bool, StoreError>;
+    /// What the store takes and what of that it uses. Reads all of it where less than half seems to be used.
+    ///
+    /// # Errors
+    /// [`StoreError`] where reading fails.
+    fn room(&self) -> Result<Room, StoreError> {
+        Ok(Room::default())
+    }
     /// Puts the store in order while nothing else is to be done: what was laid aside for quick commits goes where it
     /// belongs. Called now and then by whoever commits. Blocks as a commit does.
     ///

@@ -123,6 +123,11 @@ impl Medium {
         }
     }
 
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Runs `f` on the open database; tells which opening it was.
     pub(super) fn with<T>(&self, f: impl FnOnce(&Database) -> Result<T, Fault>) -> (u64, Result<T, Fault>) {
         let slot = self.slot.read().unwrap_or_else(PoisonError::into_inner);

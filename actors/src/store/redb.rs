@@ -28,8 +28,8 @@ use super::pending::{Pending, merge, merge_tips};
 use super::record;
 use super::salvage::Salvaged;
 use super::tables::{self, LOGS, small};
-use super::walk::{ascending, out_of_order, row_of, snapshot, verify, walk};
-use super::{Examination, Item, Row, Store, StoreError, Stored, Table, Tip, Write};
+use super::walk::{ascending, out_of_order, room, row_of, snapshot, verify, walk};
+use super::{Examination, Item, Room, Row, Store, StoreError, Stored, Table, Tip, Write};
 
 /// A store in a redb file.
 #[derive(Debug)]
@@ -361,6 +361,11 @@ impl Store for RedbStore {
             tracing::warn!(%error, "the journal could not be written anew");
         }
         Ok(gained)
+    }
+
+    fn room(&self) -> Result<Room, StoreError> {
+        let file = std::fs::metadata(self.medium.path()).map_err(|e| io_error(&e))?.len();
+        self.medium.read(|txn| room(txn, file))
     }
 
     fn close(&self) {

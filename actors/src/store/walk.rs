@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cairn_crdt::entry::{Entry, payload_hash};
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
 use super::fault::{Fault, guarded};
 use super::pending::Pending;
 use super::tables::{self, ENTRIES, EntryRow, LOG_NUMBERS, LOGS, LogRow, PAYLOADS, SCHEMA_KEY, small};
-use super::{Item, Stored, Table};
+use super::{Item, Room, Stored, Table};
 
 /// Damaged branch pages can lead in circles: keys must ascend, so that no walk is endless.
 pub(super) fn ascending<K: Ord>(before: &mut Option<K>, key: K) -> Result<(), Fault> {
@@ -175,4 +175,30 @@ pub(super) fn verify(txn: &ReadTransaction) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// What a file of so many bytes uses: by what its logs say where that is half of it or more, else as redb counts it.
+pub(super) fn room(txn: &ReadTransaction, file: u64) -> Result<Room, Fault> {
+    let (mut before, mut used) = (None, 0u64);
+    let logs = txn.open_table(LOGS)?;
+    for row in logs.iter()? {
+        let (key, value) = row?;
+        ascending(&mut before, *key.value())?;
+        used = used.saturating_add(row_of(key.value(), value.value())?.bytes);
+    }
+    if used >= file / 2 {
+        return Ok(Room { file, used });
+    }
+    let mut all = vec![
+        logs.stats()?,
+        txn.open_table(LOG_NUMBERS)?.stats()?,
+        txn.open_table(ENTRIES)?.stats()?,
+        txn.open_table(PAYLOADS)?.stats()?,
+    ];
+    for table in tables::SMALL {
+        all.push(txn.open_table(small(table))?.stats()?);
+    }
+    let pages =
+        all.iter().map(|s| s.stored_bytes().saturating_add(s.metadata_bytes()).saturating_add(s.fragmented_bytes()));
+    Ok(Room { file, used: pages.fold(0, u64::saturating_add) })
 }

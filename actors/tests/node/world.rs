@@ -82,6 +82,7 @@ impl Sim {
         let (io, epoch) = (at.beacons.clone(), tokio::time::Instant::now());
         let nonce = u64::from(seed) << 32 | u64::from(u32::from(at.addr.port())) ^ rand_start();
         let parts = Parts {
+            given_back: None,
             env: Env::drifting(
                 (EPOCH_MS + lan.elapsed().as_millis() as u64).saturating_add_signed(clock.off),
                 clock.ppm,

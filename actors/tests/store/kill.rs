@@ -22,6 +22,8 @@ const LIFE: Duration = Duration::from_millis(10);
 const LINES: u32 = 6;
 /// Batches between two times at which the journal is emptied.
 const REST: u64 = 9;
+/// And at which room is given back.
+const COMPACT: u64 = 14;
 
 /// What the loops were.
 #[derive(Debug, Default, Clone)]
@@ -83,6 +85,9 @@ fn write_for_ever(path: &Path, seed: u64) -> Result<(), String> {
     loop {
         if count.is_multiple_of(REST) {
             store.rest().map_err(|e| format!("rest: {e}"))?;
+        }
+        if count % COMPACT == COMPACT - 1 {
+            store.compact().map_err(|e| format!("compact: {e}"))?;
         }
         store.commit(&work.batch()).map_err(|e| format!("commit: {e}"))?;
         count += 1;

@@ -27,9 +27,9 @@ fn scripts_read_what_came_what_is_left_and_from_whom() {
     let body = format!(r#""conversation":"{space}",{title},{from}"#);
     assert_eq!(line, format!(r#"{{"event":"catch_up",{body}}}"#));
     let mut s = status();
-    assert!(json::status(&s, true).ends_with(r#""catching_up":[]}"#));
+    assert!(json::status(&s, true).contains(r#""catching_up":[],"#));
     s.catching_up.push(far());
-    assert!(json::status(&s, true).ends_with(&format!(r#""catching_up":[{{{body}}}]}}"#)));
+    assert!(json::status(&s, true).contains(&format!(r#""catching_up":[{{{body}}}],"#)));
 }
 
 #[test]
