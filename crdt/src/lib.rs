@@ -19,6 +19,7 @@ pub mod ids;
 pub mod kinds;
 pub mod known;
 pub mod ledger;
+pub mod membership;
 pub mod network;
 pub mod period;
 pub mod planted;
