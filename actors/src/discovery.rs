@@ -104,6 +104,8 @@ pub struct DiscoveryArgs {
     pub epoch: Instant,
     /// Takes every event; must not block.
     pub report: Arc<dyn Fn(DiscoveryEvent) + Send + Sync>,
+    /// How late the node does things.
+    pub lag: Arc<dyn Fn() -> Duration + Send + Sync>,
 }
 
 /// The actor.
@@ -116,6 +118,7 @@ pub struct DiscoveryState {
     io: Arc<dyn BeaconIo>,
     epoch: Instant,
     report: Arc<dyn Fn(DiscoveryEvent) + Send + Sync>,
+    lag: Arc<dyn Fn() -> Duration + Send + Sync>,
     wake: watch::Sender<Instant>,
     _tasks: [Task; 2],
 }
@@ -136,6 +139,7 @@ impl DiscoveryState {
 
     /// Carries out what the machine wants, then sets the clock for what it wants next.
     fn act(&mut self, mut out: Vec<Output>) {
+        self.machine.set_lag((self.lag)());
         self.machine.tick(self.now(), &mut out);
         for output in out {
             match output {
@@ -180,12 +184,12 @@ impl Actor for DiscoveryActor {
         myself: ActorRef<DiscoveryMsg>,
         args: DiscoveryArgs,
     ) -> Result<DiscoveryState, ActorProcessingErr> {
-        let DiscoveryArgs { config, io, epoch, report } = args;
+        let DiscoveryArgs { config, io, epoch, report, lag } = args;
         let (wake, due) = watch::channel(Instant::now());
         let tasks = [Task(tokio::spawn(listen(io.clone(), myself.clone()))), Task(tokio::spawn(tell_due(due, myself)))];
         report(DiscoveryEvent::LinksChanged(io.interfaces()));
         let machine = Discovery::new(config, epoch.elapsed());
-        let mut state = DiscoveryState { machine, io, epoch, report, wake, _tasks: tasks };
+        let mut state = DiscoveryState { machine, io, epoch, report, lag, wake, _tasks: tasks };
         state.act(Vec::new());
         Ok(state)
     }

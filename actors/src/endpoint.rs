@@ -8,13 +8,11 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinSet;
 
 use crate::discovery::DiscoveryMsg;
+use crate::limits::DIALS_MAX;
 use crate::link::LinkError;
 use crate::proto::discovery::DialFault;
 use crate::sessions::{LinkBox, SessionsMsg};
 use crate::wiring::Wiring;
-
-/// Dials under way at once.
-const DIALS: usize = 64;
 
 /// A message to the endpoint.
 #[derive(Debug)]
@@ -78,7 +76,7 @@ impl Actor for Endpoint {
         while s.tasks.try_join_next().is_some() {}
         match msg {
             EndpointMsg::Dial { address, device } => {
-                if s.tasks.len() > DIALS {
+                if s.tasks.len() > DIALS_MAX {
                     let result = Err(LinkError::Io("too many dials at once".into()));
                     me.cast(EndpointMsg::Dialled { address, device, result })?;
                     return Ok(());
@@ -101,6 +99,7 @@ impl Actor for Endpoint {
                         Err(match e {
                             LinkError::WrongPeer => DialFault::WrongPeer,
                             LinkError::Oneself => DialFault::Oneself,
+                            LinkError::CameFirst => DialFault::CameFirst,
                             _ => DialFault::Failed,
                         })
                     }

@@ -36,10 +36,22 @@ pub const BEACON_VERIFICATIONS: u32 = 500;
 pub const DIALS_PER_SECOND: u32 = 10;
 /// Burst of dials allowed after a quiet second: what a full LAN needs when it starts at once.
 pub const DIAL_BURST: u32 = 64;
+/// Dials that one node begins before it has heard how the first of them end. When sixty hosts on two cores began all of
+/// theirs together, each handshake took longer than [`HANDSHAKE_TIMEOUT`] and all were begun again, for ever.
+pub const DIALS_AT_ONCE: usize = 8;
+/// Dials under way at once, those included that may be waiting out a broken path; those that peers told of take half of
+/// the places at most.
+pub const DIALS_MAX: usize = 64;
+/// A dial holds one of the few places for so long at most, and longer where handshakes take long: nobody waits for those
+/// that are switched off.
+pub const DIAL_PLACE: Duration = Duration::from_millis(100);
 /// Devices remembered by discovery.
 pub const DISCOVERY_IDS: usize = 20_000;
 /// Longest random wait before a newcomer is dialled.
 pub const DIAL_JITTER: Duration = Duration::from_millis(20);
+/// The same for whoever has just announced itself and is being dialled too. A dial waits for a handshake that comes from
+/// where it would go, so the two need only be apart by as long as a packet takes.
+pub const DIAL_JITTER_NEW: Duration = Duration::from_millis(5);
 /// The random wait is at most this long for each device that is here or being dialled: who is alone dials at once.
 pub const DIAL_JITTER_EACH: Duration = Duration::from_millis(1);
 /// How long a fresh device listens before it mints a network of its own.
@@ -92,6 +104,8 @@ pub const NEIGHBOURS_AFTER: (Duration, Duration) = (Duration::from_millis(50), D
 pub const NEIGHBOURS_AFTER_EACH: Duration = Duration::from_millis(10);
 /// Sessions of one node.
 pub const SESSIONS_MAX: usize = 512;
+/// How long a dial waits for the end of a handshake that comes from where it would go.
+pub const CAME_FIRST_WAIT: Duration = Duration::from_secs(2);
 /// Handshakes under way at once before the endpoint asks for address validation.
 pub const HANDSHAKES_BEFORE_RETRY: usize = 64;
 /// Handshakes under way at once; more are refused.

@@ -13,14 +13,13 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use crate::api::Event;
 use crate::limits::{HEARTBEAT, HEARTBEAT_SESSIONS_PER_SECOND};
 use crate::proto::clock::{self, Echoes, Reading};
+use crate::proto::lag::{self, Lag};
 use crate::proto::presence::{Presence as Detector, Verdict};
 use crate::proto::session::Control;
 use crate::session::SessionInfo;
 use crate::sessions::SessionsMsg;
 use crate::wiring::Wiring;
 
-/// How often the detector looks.
-const TICK: Duration = Duration::from_millis(100);
 /// What the round trip of a heartbeat is taken for while it is not measured.
 const FIRST_ROUND_TRIP: Duration = Duration::from_millis(200);
 /// How long a device counts as here whose link gave way to a newer one that is not open on this side yet.
@@ -78,8 +77,8 @@ pub enum PresenceMsg {
         /// How long ago, if at all.
         ago_ms: Option<u32>,
     },
-    /// Look at everybody.
-    Tick,
+    /// Look at everybody; the clock said so at that time.
+    Tick(Duration),
     /// Send a heartbeat.
     Beat,
     /// Send one at once, since what it says has changed.
@@ -97,6 +96,7 @@ pub struct PresenceState {
     detector: Detector,
     serials: BTreeMap<DeviceId, u64>,
     echoes: Echoes,
+    lag: Lag,
 }
 
 impl Actor for Presence {
@@ -109,10 +109,17 @@ impl Actor for Presence {
         me: ActorRef<PresenceMsg>,
         wiring: Arc<Wiring>,
     ) -> Result<PresenceState, ActorProcessingErr> {
-        me.send_interval(TICK, || PresenceMsg::Tick);
+        let clock = wiring.clone();
+        me.send_interval(lag::EVERY, move || PresenceMsg::Tick(clock.env.mono()));
         me.send_interval(STORE_EVERY, || PresenceMsg::Store);
         me.cast(PresenceMsg::Beat)?;
-        Ok(PresenceState { wiring, detector: Detector::default(), serials: BTreeMap::new(), echoes: Echoes::default() })
+        Ok(PresenceState {
+            wiring,
+            detector: Detector::default(),
+            serials: BTreeMap::new(),
+            echoes: Echoes::default(),
+            lag: Lag::default(),
+        })
     }
 
     async fn post_start(&self, _: ActorRef<PresenceMsg>, s: &mut PresenceState) -> Result<(), ActorProcessingErr> {
@@ -167,7 +174,7 @@ impl Actor for Presence {
                     s.detector.indirect(&device, Duration::from_millis(ms.into()), now);
                 }
             }
-            PresenceMsg::Tick => s.tick(now),
+            PresenceMsg::Tick(given) => s.tick(given, now),
             PresenceMsg::Beat => {
                 s.beat(None);
                 me.send_after(s.interval(), || PresenceMsg::Beat);
@@ -257,14 +264,16 @@ impl PresenceState {
         self.wiring.emit(Event::Status(Box::new(self.wiring.status())));
     }
 
-    fn tick(&mut self, now: Duration) {
+    fn tick(&mut self, given: Duration, now: Duration) {
+        let lag = self.lag.tick(given, now);
+        self.wiring.lag.store(u64::try_from(lag.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         let reading = self.reading();
         let mut mesh = self.wiring.mesh.machine.lock().unwrap_or_else(PoisonError::into_inner);
         let (offset, votes) = (mesh.tick(reading), mesh.votes(reading));
         drop(mesh);
         self.wiring.mesh.set(offset, votes > 0);
         self.wiring.trouble("clock", clock::sentence(offset));
-        for verdict in self.detector.tick(now, self.interval()) {
+        for verdict in self.detector.tick(now, self.interval(), lag) {
             match verdict {
                 Verdict::Probe { suspect, ask } => {
                     for peer in ask {

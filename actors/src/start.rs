@@ -201,7 +201,9 @@ pub fn discovery_args(
             heard(&wiring, event);
         }
     });
-    DiscoveryArgs { config, io, epoch, report }
+    let weak = Arc::downgrade(wiring);
+    let lag = Arc::new(move || weak.upgrade().map_or(Duration::ZERO, |wiring| wiring.lag()));
+    DiscoveryArgs { config, io, epoch, report, lag }
 }
 
 /// What discovery wants or learned goes to whom it concerns.

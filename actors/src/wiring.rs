@@ -144,6 +144,8 @@ pub struct Wiring {
     pub mesh: Mesh,
     /// The networks that this device is in.
     pub networks: RwLock<BTreeSet<NetworkId>>,
+    /// How late this node does things, in milliseconds.
+    pub lag: AtomicU64,
     /// Numbers sessions.
     pub serial: AtomicU64,
     /// Kept as long as the node (the lock of the data folder).
@@ -204,6 +206,7 @@ impl Wiring {
             read_receipts: AtomicBool::new(true),
             mesh: Mesh::default(),
             networks: RwLock::default(),
+            lag: AtomicU64::new(0),
             serial: AtomicU64::new(1),
             keep: Mutex::default(),
             committer: RwLock::default(),
@@ -214,6 +217,12 @@ impl Wiring {
             endpoint: Slot::default(),
             discovery: Slot::default(),
         }
+    }
+
+    /// How late this node does things: the machine has no moment to spare.
+    #[must_use]
+    pub fn lag(&self) -> Duration {
+        Duration::from_millis(self.lag.load(Ordering::Relaxed))
     }
 
     /// Tells subscribers; nobody may be listening.

@@ -70,7 +70,13 @@ impl Finder {
                 });
             }
         };
-        let args = DiscoveryArgs { config, io, epoch: Instant::now(), report: Arc::new(report) };
+        let args = DiscoveryArgs {
+            config,
+            io,
+            epoch: Instant::now(),
+            report: Arc::new(report),
+            lag: Arc::new(|| Duration::ZERO),
+        };
         let (actor, _) = Actor::spawn(None, DiscoveryActor, args).await.unwrap();
         *own.lock().unwrap() = Some(actor.clone());
         let accept = {

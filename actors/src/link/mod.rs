@@ -43,6 +43,9 @@ pub enum LinkError {
     /// The address leads to this very device.
     #[error("this address is our own")]
     Oneself,
+    /// A link from there came about while a dial to it was to begin.
+    #[error("a link from there came first")]
+    CameFirst,
     /// The peer broke the framing.
     #[error("the peer sent a frame of {0} bytes, more than allowed")]
     FrameTooLarge(usize),

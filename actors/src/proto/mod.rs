@@ -9,5 +9,6 @@ pub mod clock;
 pub mod discovery;
 #[cfg(test)]
 mod frozen;
+pub mod lag;
 pub mod presence;
 pub mod session;

@@ -97,13 +97,14 @@ impl Presence {
         self.peers.len() >= 4 && suspects * 2 >= self.peers.len()
     }
 
-    /// Looks at every peer. `interval` is how often peers send heartbeats now.
-    pub fn tick(&mut self, now: Duration, interval: Duration) -> Vec<Verdict> {
+    /// Looks at every peer. `interval` is how often peers send heartbeats now; `lag` is how late things are done here,
+    /// and most likely there too if the machine is one and the same: nobody else is blamed for it.
+    pub fn tick(&mut self, now: Duration, interval: Duration, lag: Duration) -> Vec<Verdict> {
         let mut verdicts = Vec::new();
         let witnesses: Vec<_> =
             self.peers.iter().filter(|(_, p)| p.suspect_since.is_none()).map(|(id, _)| *id).collect();
         for (i, (id, p)) in self.peers.iter_mut().enumerate() {
-            let silent = now.saturating_sub(p.last);
+            let silent = now.saturating_sub(p.last).saturating_sub(lag * 2);
             match p.suspect_since {
                 None if phi(&p.intervals, silent, interval) >= SUSPECT_PHI => {
                     p.suspect_since = Some(now);
@@ -113,7 +114,9 @@ impl Presence {
                     ask.push(*id);
                     verdicts.push(Verdict::Probe { suspect: *id, ask });
                 }
-                Some(since) if now >= (since + PROBE_TIME).max(p.grace_until) => verdicts.push(Verdict::Offline(*id)),
+                Some(since) if now >= (since + PROBE_TIME + lag * 2).max(p.grace_until) => {
+                    verdicts.push(Verdict::Offline(*id))
+                }
                 _ => {}
             }
         }
@@ -153,7 +156,7 @@ mod tests {
         let mut now = last;
         loop {
             now += TICK;
-            if p.tick(now, S).contains(&Verdict::Offline(who)) {
+            if p.tick(now, S, Duration::ZERO).contains(&Verdict::Offline(who)) {
                 return now - last;
             }
             assert!(now < last + Duration::from_secs(30), "never noticed");
@@ -181,7 +184,7 @@ mod tests {
             let next = now + gap;
             while now < next {
                 now += TICK;
-                assert!(!p.tick(now, S).iter().any(|v| matches!(v, Verdict::Offline(_))));
+                assert!(!p.tick(now, S, Duration::ZERO).iter().any(|v| matches!(v, Verdict::Offline(_))));
             }
             p.heard(&id(1), now);
         }
@@ -197,7 +200,7 @@ mod tests {
         while now < Duration::from_millis(4_500) {
             now += TICK;
             p.heard(&id(2), now);
-            for v in p.tick(now, S) {
+            for v in p.tick(now, S, Duration::ZERO) {
                 match v {
                     Verdict::Probe { suspect, ask } => {
                         assert_eq!((suspect, ask), (id(1), vec![id(2), id(1)]));
@@ -213,7 +216,7 @@ mod tests {
         assert!(asked);
         let mut q = Presence::default();
         q.up(id(1), Duration::ZERO);
-        while !q.tick(now, S).iter().any(|v| matches!(v, Verdict::Offline(_))) {
+        while !q.tick(now, S, Duration::ZERO).iter().any(|v| matches!(v, Verdict::Offline(_))) {
             q.indirect(&id(1), now, now);
             now += TICK;
             assert!(now < Duration::from_secs(9));
@@ -228,7 +231,7 @@ mod tests {
         }
         let now = Duration::from_millis(2_500);
         p.heard(&id(1), now);
-        p.tick(now, S);
+        p.tick(now, S, Duration::ZERO);
         assert!(p.suspects_oneself());
     }
 }

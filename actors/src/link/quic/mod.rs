@@ -1,6 +1,7 @@
 //! [`Transport`] over QUIC: one UDP port for everything that is dialled and accepted. Keys are pinned by `tls`; `conn`
 //! is one connection. Handshakes, connections, windows and times are bounded by `limits`.
 
+mod arriving;
 mod conn;
 mod reset;
 pub mod tls;
@@ -17,6 +18,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
+use self::arriving::Arriving;
 use self::conn::{QuicLink, canonical, clip, link_error};
 use self::tls::Tls;
 use crate::limits::{
@@ -64,6 +66,7 @@ pub struct QuicTransport {
     transport: Arc<TransportConfig>,
     arrived: Mutex<mpsc::Receiver<Arc<dyn Link>>>,
     acceptor: JoinHandle<()>,
+    arriving: Arc<Arriving>,
 }
 
 impl std::fmt::Debug for QuicTransport {
@@ -91,8 +94,9 @@ impl QuicTransport {
         let endpoint = Endpoint::new(reset::endpoint_config(key), Some(server), socket, runtime)?;
         let port = endpoint.local_addr()?.port();
         let (arrive, arrived) = mpsc::channel(HANDSHAKES_BEFORE_RETRY);
-        let acceptor = tokio::spawn(accept_all(endpoint.clone(), arrive));
-        Ok(Self { me: key.id(), endpoint, port, tls, transport, arrived: Mutex::new(arrived), acceptor })
+        let arriving = Arc::<Arriving>::default();
+        let acceptor = tokio::spawn(accept_all(endpoint.clone(), arrive, arriving.clone()));
+        Ok(Self { me: key.id(), endpoint, port, tls, transport, arrived: Mutex::new(arrived), acceptor, arriving })
     }
 
     /// Connections under way or open.
@@ -104,6 +108,12 @@ impl QuicTransport {
     async fn dial_link(&self, to: SocketAddr, expect: Option<DeviceId>) -> Result<Arc<dyn Link>, LinkError> {
         if expect == Some(self.me) {
             return Err(LinkError::Oneself);
+        }
+        // Whoever is there dials us already: two links would cost both ends twice as much, and one would be closed again.
+        if let Some(peer) = self.arriving.from(to).await
+            && expect.is_none_or(|expected| expected == peer)
+        {
+            return Err(LinkError::CameFirst);
         }
         let (crypto, verdict) = self.tls.client(expect).map_err(|e| LinkError::Io(e.to_string()))?;
         let mut config = ClientConfig::new(Arc::new(crypto));
@@ -153,7 +163,7 @@ impl Transport for QuicTransport {
 }
 
 /// Takes every incoming handshake within bounds and hands the finished links on.
-async fn accept_all(endpoint: Endpoint, arrive: mpsc::Sender<Arc<dyn Link>>) {
+async fn accept_all(endpoint: Endpoint, arrive: mpsc::Sender<Arc<dyn Link>>, arriving: Arc<Arriving>) {
     let under_way = Arc::new(AtomicUsize::new(0));
     while let Some(incoming) = endpoint.accept().await {
         let now = under_way.load(Ordering::Relaxed);
@@ -167,10 +177,14 @@ async fn accept_all(endpoint: Endpoint, arrive: mpsc::Sender<Arc<dyn Link>>) {
         }
         let under_way = Underway::begin(&under_way);
         let arrive = arrive.clone();
+        let from = canonical(incoming.remote_address());
+        let arrival = arriving.begin(from);
         tokio::spawn(async move {
-            let from = canonical(incoming.remote_address());
             match take(incoming).await {
-                Ok(link) => drop(arrive.send(link).await),
+                Ok(link) => {
+                    arrival.ended(link.peer());
+                    drop(arrive.send(link).await);
+                }
                 Err(error) => tracing::debug!(%from, %error, "no link came of a handshake"),
             }
             drop(under_way);

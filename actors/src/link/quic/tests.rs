@@ -56,6 +56,28 @@ async fn another_key_than_expected_and_our_own_are_refused() {
 }
 
 #[tokio::test]
+async fn a_dial_gives_way_to_a_handshake_from_where_it_would_go() {
+    let (a, b) = (node(1), node(2));
+    let arrival = b.arriving.begin(at(&a));
+    let (dialled, ()) = tokio::join!(b.dial(at(&a), Some(key(1).id())), async { arrival.ended(key(1).id()) });
+    assert_eq!(dialled.map(|l| l.peer()), Err(LinkError::CameFirst));
+    drop(arrival);
+    // Somebody else came from there, or nobody after all.
+    let arrival = b.arriving.begin(at(&a));
+    let (dialled, ()) = tokio::join!(b.dial(at(&a), Some(key(1).id())), async { arrival.ended(key(3).id()) });
+    assert_eq!(dialled.map(|l| l.peer()), Ok(key(1).id()));
+    drop((arrival, a.accept().await));
+    let arrival = b.arriving.begin(at(&a));
+    let (dialled, ()) = tokio::join!(b.dial(at(&a), Some(key(1).id())), async { drop(arrival) });
+    assert_eq!(dialled.map(|l| l.peer()), Ok(key(1).id()));
+    // Once a link is handed on, nobody waits for it.
+    drop(a.accept().await);
+    // The acceptor notes what comes, and forgets what has ended.
+    drop((a.dial(at(&b), None).await.unwrap(), b.accept().await));
+    assert_eq!(b.arriving.from(at(&a)).await, None);
+}
+
+#[tokio::test]
 async fn frames_arrive_in_order_on_independent_lanes() {
     let (_a, _b, ab, ba) = pair().await;
     let send = async {

@@ -9,14 +9,18 @@ use std::time::Duration;
 use cairn_crdt::ids::DeviceId;
 
 use crate::limits::{
-    DIAL_BURST, DIALS_PER_SECOND, DIALS_TOLD, DIALS_TOLD_PER_PEER, DIALS_WAITING, DIALS_WAITING_PER_ADDRESS,
+    DIAL_BURST, DIAL_PLACE, DIALS_AT_ONCE, DIALS_MAX, DIALS_PER_SECOND, DIALS_TOLD, DIALS_TOLD_PER_PEER, DIALS_WAITING,
+    DIALS_WAITING_PER_ADDRESS, HANDSHAKE_TIMEOUT,
 };
 use crate::proto::bucket::Bucket;
 
 /// How long the number of dials to a machine counts.
 const LOAD_FOR: Duration = Duration::from_secs(30);
-/// A running dial older than this does not hold up another: it may be waiting out a broken path.
+/// A running dial older than this, and than handshakes take now, does not hold up another to the same device: it may be
+/// waiting out a broken path.
 const STALE: Duration = Duration::from_millis(500);
+/// No handshake counts as one that took longer: a device that answers late on purpose slows others down little.
+const TOOK_MOST: Duration = Duration::from_secs(1);
 /// A dial whose result never came is forgotten after this.
 const LOST: Duration = Duration::from_secs(30);
 
@@ -64,6 +68,12 @@ struct Dial {
     not_before: Duration,
 }
 
+impl Dial {
+    fn is_told(&self) -> bool {
+        matches!(self.urgency, Urgency::Told(_))
+    }
+}
+
 /// All dials.
 #[derive(Debug)]
 pub(super) struct Dials {
@@ -73,6 +83,10 @@ pub(super) struct Dials {
     /// Dials by who told of them, over the same time.
     told: BTreeMap<DeviceId, u32>,
     load_from: Duration,
+    /// How long handshakes took lately, smoothed.
+    took: Duration,
+    /// How late this node does things.
+    pub(super) lag: Duration,
 }
 
 impl Dials {
@@ -83,6 +97,8 @@ impl Dials {
             load: BTreeMap::new(),
             told: BTreeMap::new(),
             load_from: now,
+            took: Duration::ZERO,
+            lag: Duration::ZERO,
         }
     }
 
@@ -100,12 +116,13 @@ impl Dials {
         if !self.dials.contains_key(&target) && !self.has_room(addr.ip(), urgency, now) {
             return false;
         }
+        let stale = STALE.max(self.place());
         let fresh = Dial { addr, urgency, due: None, running: None, failures: 0, not_before: Duration::ZERO };
         let dial = self.dials.entry(target).or_insert(fresh);
         if anew {
             (dial.failures, dial.not_before) = (0, Duration::ZERO);
         }
-        if dial.running.is_some_and(|since| now.saturating_sub(since) < STALE) {
+        if dial.running.is_some_and(|since| now.saturating_sub(since) < stale) {
             return true;
         }
         let due = due.max(dial.not_before);
@@ -150,7 +167,11 @@ impl Dials {
             Urgency::Told(by) => self.told.get(&by).copied().unwrap_or(0),
             _ => 0,
         };
-        let due = self.dials.iter().filter(|(_, d)| d.due.is_some_and(|t| t <= now));
+        let (any, told_too) = (self.places_at(false, now) <= now, self.places_at(true, now) <= now);
+        let due = self
+            .dials
+            .iter()
+            .filter(|(_, d)| d.due.is_some_and(|t| t <= now) && if d.is_told() { told_too } else { any });
         let first = due.min_by_key(|(_, d)| (d.urgency.rank(), load(d), told(d), d.due)).map(|(t, _)| *t)?;
         if !self.bucket.take(now) {
             return None;
@@ -166,6 +187,41 @@ impl Dials {
         Some((first, dial.addr))
     }
 
+    /// How long a dial holds one of the few places: twice what handshakes took lately, so that each has time to end; and
+    /// where this node is late itself, four times as long as that (the two ends of a handshake take two turns each).
+    fn place(&self) -> Duration {
+        let slow = self.took.saturating_mul(2).saturating_add(self.lag.saturating_mul(4));
+        DIAL_PLACE.saturating_add(slow).min(HANDSHAKE_TIMEOUT)
+    }
+
+    /// When another dial may begin, one that a peer told of or any other, as far as those under way are concerned.
+    fn places_at(&self, told: bool, now: Duration) -> Duration {
+        let most = if told { DIALS_MAX / 2 } else { DIALS_MAX };
+        let began: Vec<_> = self.dials.values().filter_map(|d| d.running).collect();
+        let free = |places: usize, held: Duration| {
+            let mut ends: Vec<_> = began.iter().map(|t| t.saturating_add(held)).filter(|end| *end > now).collect();
+            let over = ends.len().checked_sub(places)?;
+            ends.sort_unstable();
+            ends.get(over).copied()
+        };
+        [free(DIALS_AT_ONCE, self.place()), free(most, LOST)].into_iter().flatten().fold(now, Duration::max)
+    }
+
+    /// A dial led to a link: how long that took.
+    pub(super) fn took(&mut self, target: Target, now: Duration) {
+        if let Some(began) = self.dials.get(&target).and_then(|d| d.running) {
+            let took = now.saturating_sub(began).min(TOOK_MOST);
+            self.took = self.took.saturating_mul(3).saturating_add(took) / 4;
+        }
+    }
+
+    /// The dial ended without a fault of its own: again at `due`, should it be needed then.
+    pub(super) fn again(&mut self, target: Target, due: Duration) {
+        if let Some(dial) = self.dials.get_mut(&target) {
+            (dial.running, dial.due) = (None, Some(due.max(dial.not_before)));
+        }
+    }
+
     /// Dials that wait or run.
     pub(super) fn len(&self) -> usize {
         self.dials.len()
@@ -173,8 +229,11 @@ impl Dials {
 
     /// When [`Dials::next`] gives something, if nothing else happens.
     pub(super) fn next_wake(&self, now: Duration) -> Option<Duration> {
-        let first = self.dials.values().filter_map(|d| d.due).min()?;
-        Some(first.max(self.bucket.ready_at(now)))
+        let first = [false, true].into_iter().filter_map(|told| {
+            let due = self.dials.values().filter(|d| d.is_told() == told).filter_map(|d| d.due).min()?;
+            Some(due.max(self.places_at(told, now)))
+        });
+        Some(first.min()?.max(self.bucket.ready_at(now)))
     }
 
     /// A dial failed; says how often in a row, and when the last one began.

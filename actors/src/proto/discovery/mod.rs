@@ -22,8 +22,8 @@ use self::table::{Standing, Table};
 use crate::limits::{
     ANSWER_AFTER, BACKOFF, BAN, BEACON_ADDRESSES, BEACON_BURST, BEACON_BURST_PER_ADDRESS, BEACON_INTERVAL,
     BEACON_PEERS_PER_SECOND, BEACON_VERIFICATIONS, BEACONS_PER_ADDRESS, CONFIGURED_BACKOFF_MAX, DIAL_BURST,
-    DIAL_JITTER, DIAL_JITTER_EACH, DIALS_PER_SECOND, DIALS_WAITING, DISCOVERY_IDS, MISSING_FOR, MISSING_INTERVAL,
-    RESCAN,
+    DIAL_JITTER, DIAL_JITTER_EACH, DIAL_JITTER_NEW, DIALS_PER_SECOND, DIALS_WAITING, DISCOVERY_IDS, MISSING_FOR,
+    MISSING_INTERVAL, RESCAN,
 };
 use crate::proto::beacon::{Beacon, BeaconError};
 use crate::proto::bucket::{Bucket, Buckets};
@@ -121,6 +121,8 @@ pub enum DialFault {
     Oneself,
     /// We don't want this device for a while.
     Unwanted,
+    /// A link from there came about before ours was begun.
+    CameFirst,
 }
 
 /// Why a datagram was dropped.
@@ -253,6 +255,11 @@ impl Discovery {
             };
             out.push(Output::Dial { addr, device });
         }
+    }
+
+    /// How late this node does things now: the later, the fewer dials it begins.
+    pub fn set_lag(&mut self, lag: Duration) {
+        self.dials.lag = lag;
     }
 
     /// A datagram came from an address.
@@ -410,6 +417,7 @@ impl Discovery {
         let here = device.map_or(self.is_found(addr), |id| self.table.get(&id).is_some_and(|d| d.here.is_some()));
         match result {
             Ok(id) => {
+                self.dials.took(target, now);
                 self.dials.settle(target, now);
                 if device.is_none() {
                     self.found.insert(addr, id);
@@ -429,6 +437,11 @@ impl Discovery {
                 self.dials.failed(target);
                 self.dials.hold(target, now.saturating_add(BAN));
                 self.dials.settle(target, now);
+            }
+            // Should no session come of that link, try again.
+            Err(DialFault::CameFirst) => {
+                let due = now.saturating_add(self.jittered(BACKOFF.0));
+                self.dials.again(target, due);
             }
             Err(fault) => {
                 if fault == DialFault::WrongPeer {
@@ -576,11 +589,11 @@ impl Discovery {
 
     /// A beacon with somebody else's address makes everybody who hears it dial there: those who share this LAN with
     /// many wait longer, so that no more than about one dial a millisecond comes of it. Who is here, and who is being
-    /// dialled because all start at once, tells how many hear it. Who has just announced itself is being dialled too:
-    /// it takes the longest range, so that fewer dials cross.
+    /// dialled because all start at once, tells how many hear it. Who has just announced itself is being dialled too: it
+    /// waits for a moment, so that fewer dials cross.
     fn dial_wait(&mut self) -> Duration {
         if !self.burst.is_empty() {
-            return self.jitter(DIAL_JITTER);
+            return self.jitter(DIAL_JITTER_NEW);
         }
         let others = u32::try_from(self.dials.len()).unwrap_or(u32::MAX).saturating_add(self.sessions);
         self.jitter(DIAL_JITTER.min(DIAL_JITTER_EACH.saturating_mul(others)))
