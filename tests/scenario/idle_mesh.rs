@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::Scale;
-use crate::figures::report;
+use crate::figures::{report, report_ms};
 use crate::lan::Lan;
 use crate::node::{Node, Place, up_all, wait_mesh};
 
@@ -35,8 +35,9 @@ pub fn run(scale: &Scale) {
     let hosts = asked.unwrap_or(scale.pick(60, 8));
     let lan = Lan::of(hosts);
     let places: Vec<Place> = (0..hosts).map(|i| Place::new(&lan, i, &format!("n{i:02}"))).collect();
+    let began = Instant::now();
     let nodes = up_all(&lan, &places);
-    wait_mesh(&nodes.iter().collect::<Vec<_>>(), Duration::from_secs(120));
+    let met = wait_mesh(&nodes.iter().collect::<Vec<_>>(), Duration::from_secs(120));
     // What belongs to the start is over: folding, first comparisons, names, the burst of beacons.
     std::thread::sleep(Duration::from_secs(scale.pick(45, 5)));
     let marks: Vec<usize> = nodes.iter().map(|n| n.events.mark()).collect();
@@ -52,6 +53,7 @@ pub fn run(scale: &Scale) {
         spread(pairs.map(|(b, a)| what(a).saturating_sub(what(b)) as f64 / took).collect())
     };
     report("hosts of the idle mesh", hosts as f64, "hosts", None);
+    report_ms("from the first start to the idle mesh", met - began, None);
     let (median, greatest) = rate(|r| r.sent);
     report("sent a second by a node of the idle mesh, median", median / 1024.0, "KiB/s", None);
     report("the same, greatest", greatest / 1024.0, "KiB/s", None);

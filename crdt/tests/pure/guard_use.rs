@@ -1,13 +1,9 @@
 //! The guard in the ways that nodes use it: chains by one writer, many heads folded, large pastes split, changes
 //! checked before others are taken in.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod world;
-
+use crate::world::{actor, check, content, document, reload};
 use automerge::transaction::{CommitOptions, Transactable};
 use automerge::{Automerge, Change, ChangeHash, ObjType, ROOT, ReadDoc};
 use cairn_crdt::guard::{Action, Facts, Guard, Key, Refusal, limits};
-use world::{actor, check, content, document, reload};
 
 fn last(doc: &Automerge) -> Change {
     doc.get_last_local_change().unwrap()

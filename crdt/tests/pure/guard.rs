@@ -1,14 +1,10 @@
 //! The guard's rules, one hostile change each: it is void for the reason named, the index stays as it was, and the
 //! document goes on. Every case starts from an honest change whose operations are exchanged.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod world;
-
+use crate::world::{actor, check, content, document, reload};
 use automerge::legacy::{ElementId, Key as RawKey, MarkData, ObjectId, Op, OpId, OpType};
 use automerge::transaction::Transactable;
 use automerge::{Automerge, Change, ChangeHash, ExpandedChange, ObjType, ROOT, ReadDoc, ScalarValue};
 use cairn_crdt::guard::{Action, Checked, Facts, Guard, Key, Refusal, limits};
-use world::{actor, check, content, document, reload};
 
 /// One document by two authors. A wrote operations 1 to 17; B, who saw them, 18 to 21; A has not seen B's. The guard
 /// knows all.

@@ -1,11 +1,8 @@
 //! Hostile entries in a chat segment are void, and the document stays usable.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod common;
-
 use std::sync::Arc;
 
+use crate::common::{Hostile, NOON, Person, apply, bodies, segment, segment_id};
 use automerge::transaction::{Transactable, Transaction};
 use automerge::{ObjId, ObjType, ROOT};
 use cairn_crdt::document::{Document, Outcome, VoidReason};
@@ -13,7 +10,6 @@ use cairn_crdt::entry::Entry;
 use cairn_crdt::hlc::Hlc;
 use cairn_crdt::ids::{DocumentId, Incarnation, MessageId};
 use cairn_crdt::kinds::chat::WEEK_MS;
-use common::{Hostile, NOON, Person, apply, bodies, segment, segment_id};
 
 const ID: MessageId = MessageId([3; 16]);
 

@@ -1,12 +1,9 @@
 //! A conversation over several segments: pages, loading on demand, copies, parts and weeks, and its size.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod common;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::common::{NOON, Person, WEEK, conversation, row, segment_id};
 use cairn_crdt::document::Outcome;
 use cairn_crdt::entry::Entry;
 use cairn_crdt::hlc::Hlc;
@@ -15,7 +12,6 @@ use cairn_crdt::kinds::chat::{
     ChatSegment, Conversation, Draft, PART_MESSAGES, PageAt, Span, WEEK_MS, is_ahead, week_of, week_start,
 };
 use cairn_crdt::kinds::order::OrderKey;
-use common::{NOON, Person, WEEK, conversation, row, segment_id};
 
 /// Two parts that overlap in time, and the week before.
 fn parts() -> BTreeMap<DocumentId, Vec<Arc<Entry>>> {

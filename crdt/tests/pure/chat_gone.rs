@@ -1,11 +1,8 @@
 //! Conversations of which a part is gone, and segments of a day or an hour.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod common;
-
 use std::sync::Arc;
 
+use crate::common::{NOON, Person, WEEK};
 use cairn_crdt::document::Outcome;
 use cairn_crdt::entry::Entry;
 use cairn_crdt::hlc::Hlc;
@@ -14,7 +11,6 @@ use cairn_crdt::kinds::chat::{ChatSegment, Conversation, Draft, PageAt, Span};
 use cairn_crdt::kinds::order::OrderKey;
 use cairn_crdt::period::{DAY_MS, HOUR_MS, Unit, WEEK_MS, segment};
 use cairn_crdt::spans::Spans;
-use common::{NOON, Person, WEEK};
 
 const THIS: u64 = WEEK as u64 * WEEK_MS;
 

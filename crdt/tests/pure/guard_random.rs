@@ -1,8 +1,4 @@
 //! Random documents through the guard: no honest change is refused, and no hostile one that passes harms a document.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod world;
-
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -10,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 fn honest_changes_are_never_refused() {
     let mut changes = 0;
     for seed in 0..40 {
-        changes += world::honest(&mut ChaCha8Rng::seed_from_u64(seed), 120, 4);
+        changes += crate::world::honest(&mut ChaCha8Rng::seed_from_u64(seed), 120, 4);
     }
     assert!(changes > 2_000, "only {changes} changes were made");
 }
@@ -19,7 +15,7 @@ fn honest_changes_are_never_refused() {
 fn hostile_changes_that_pass_harm_nothing() {
     let (mut tried, mut passed) = (0, 0);
     for seed in 0..40 {
-        let (t, p) = world::hostile(&mut ChaCha8Rng::seed_from_u64(seed), 60, 12);
+        let (t, p) = crate::world::hostile(&mut ChaCha8Rng::seed_from_u64(seed), 60, 12);
         tried += t;
         passed += p;
     }

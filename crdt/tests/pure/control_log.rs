@@ -1,12 +1,9 @@
 //! The control log: settings of two sides that did not know each other, retires that count and that do not, and what
 //! hostile members write.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod common;
-
 use std::sync::Arc;
 
+use crate::common::{Hostile, NOON, Person};
 use automerge::transaction::Transactable;
 use automerge::{Automerge, ObjType, ROOT, ReadDoc};
 use cairn_crdt::author::{Author, AuthorError};
@@ -19,7 +16,6 @@ use cairn_crdt::period::{DAY_MS, HOUR_MS, Unit, WEEK_MS};
 use cairn_crdt::replica::Access;
 use cairn_crdt::spans::Spans;
 use cairn_crdt::writer::LogWriter;
-use common::{Hostile, NOON, Person};
 
 const ID: fn() -> DocumentId = || DocumentId::singleton(Kind::Control);
 

@@ -1,8 +1,6 @@
 //! Entries of kinds and payload versions that a build does not understand: they keep their place until a build reads
 //! them that does.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
-
 use std::sync::Arc;
 
 use cairn_crdt::document::Outcome;
@@ -15,9 +13,7 @@ use cairn_crdt::spans::Spans;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use common::{Person, apply, bodies, segment, segment_id};
-
-mod common;
+use crate::common::{Person, apply, bodies, segment, segment_id};
 
 /// A build to come, whose messages are of payload version 2.
 fn later() -> Known {

@@ -1,11 +1,8 @@
 //! A chat segment shows the same, in the same order, however its entries came.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod common;
-
 use std::sync::Arc;
 
+use crate::common::{NOON, Person, apply, bodies, segment, segment_id, shown};
 use automerge::ReadDoc;
 use cairn_crdt::document::{Document, Outcome};
 use cairn_crdt::entry::Entry;
@@ -13,7 +10,6 @@ use cairn_crdt::hlc::Hlc;
 use cairn_crdt::ids::MessageId;
 use cairn_crdt::kinds::chat::Draft;
 use cairn_crdt::kinds::order::OrderKey;
-use common::{NOON, Person, apply, bodies, segment, segment_id, shown};
 use rand::RngExt;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

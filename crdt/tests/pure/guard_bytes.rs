@@ -1,14 +1,10 @@
 //! What the guard holds against bytes alone: other chunks, bits that flipped, columns that lie, unusual encodings.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod world;
-
+use crate::world::mutate::{body, chunk};
+use crate::world::raw::{Raw, run, sleb};
+use crate::world::{actor, check, document};
 use automerge::transaction::{CommitOptions, Transactable};
 use automerge::{Automerge, ObjType, ROOT};
 use cairn_crdt::guard::{Guard, Refusal, scan};
-use world::mutate::{body, chunk};
-use world::raw::{Raw, run, sleb};
-use world::{actor, check, document};
 
 /// A document of all sorts of operations, and the chunk of its only change.
 fn honest() -> (Automerge, Vec<u8>) {

@@ -1,11 +1,8 @@
 //! Profiles, contacts and read marks: the last word counts, whoever's start it came from, in any order of delivery.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod common;
-
 use std::sync::Arc;
 
+use crate::common::{Hostile, NOON, Person};
 use automerge::transaction::Transactable;
 use automerge::{ObjType, ROOT};
 use cairn_crdt::author::{Author, AuthorError};
@@ -18,7 +15,6 @@ use cairn_crdt::kinds::order::OrderKey;
 use cairn_crdt::kinds::profile::{Profile, set_name};
 use cairn_crdt::kinds::read_marks::{ReadMarks, set_mark};
 use cairn_crdt::writer::LogWriter;
-use common::{Hostile, NOON, Person};
 
 struct Pen {
     author: Author,

@@ -1,8 +1,6 @@
 //! The bytes of version 1 as they were released: entries, the payloads of every kind, frames. This build reads them,
 //! and writes the same from the same.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
-
 use std::sync::Arc;
 
 use cairn_crdt::author::Author;
@@ -26,11 +24,11 @@ use cairn_crdt::statement::{Signed, Statement};
 use cairn_crdt::sync::frame::{Frame, LogEnd, Range};
 use cairn_crdt::writer::{LogTip, LogWriter};
 
-#[path = "fixtures/check.rs"]
+#[path = "../fixtures/check.rs"]
 mod fixtures;
 
-const ENTRIES: &str = include_str!("fixtures/v1/entries.txt");
-const FRAMES: &str = include_str!("fixtures/v1/frames.txt");
+const ENTRIES: &str = include_str!("../fixtures/v1/entries.txt");
+const FRAMES: &str = include_str!("../fixtures/v1/frames.txt");
 
 /// Friday 2026-11-20, 12:00 UTC.
 const NOON: Hlc = Hlc(1_795_176_000_000 << 16);
