@@ -105,7 +105,7 @@ fn what_comes_back_is_shown_again_once_it_is_told_of() {
 
 #[test]
 fn a_segment_that_goes_on_after_the_cut_is_not_looked_into_for_what_is_gone() {
-    let mut c = common::conversation();
+    let mut c = crate::common::conversation();
     c.set_gone(&Spans::one(0, NOON), &Spans::one(0, NOON));
     let id = DocumentId::chat(WEEK, 0);
     c.note(id, Span { first: Hlc::from_ms(THIS), last: Hlc::from_ms(NOON - 1), count: 5 });
@@ -117,7 +117,7 @@ fn a_segment_that_goes_on_after_the_cut_is_not_looked_into_for_what_is_gone() {
 
 #[test]
 fn nobody_writes_into_what_is_gone() {
-    let mut c = common::conversation();
+    let mut c = crate::common::conversation();
     for unit in [Unit::Week, Unit::Day, Unit::Hour] {
         c.set_unit(unit);
         c.set_gone(&vec![(0, THIS), (THIS + 2 * DAY_MS, THIS + 3 * DAY_MS)].into(), &Spans::EMPTY);
@@ -146,7 +146,7 @@ fn a_message_lies_in_a_segment_whose_time_holds_its_stamp() {
         let e = p.say(id, "here");
         let mut s = ChatSegment::new(id).unwrap();
         assert!(s.apply(&[e], |_| 1).outcomes[0].is_valid());
-        let mut late = common::Hostile::new(2, 2, id);
+        let mut late = crate::common::Hostile::new(2, 2, id);
         let (inc, mid) = (late.person.incarnation, late.person.next_id());
         let e = late.write_at(Hlc::from_ms(wrong), Hlc::from_ms(wrong).0 as i64, |tx, sent| {
             use automerge::transaction::Transactable;

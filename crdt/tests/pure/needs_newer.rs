@@ -44,7 +44,7 @@ fn what_a_newer_cairn_wrote_keeps_its_place_and_shows_once_it_is_understood() {
         let now = ann.now.max(bob.now);
         (ann.now, bob.now) = (now, now);
     }
-    let mut old = common::conversation();
+    let mut old = crate::common::conversation();
     let outcomes = old.apply(segment_id(0), &all, |_| 1).unwrap().outcomes;
     assert_eq!(outcomes.iter().filter(|o| **o == Outcome::Unsupported).count(), 4);
     assert_eq!(line(&old.page(&PageAt::Newest, 10)), "a 2 b 1 c 1");
@@ -64,7 +64,7 @@ fn what_a_newer_cairn_wrote_keeps_its_place_and_shows_once_it_is_understood() {
     assert_eq!(line(&after), "b 1 c 1", "a run whose first is known was told whole");
     // A build that understands them reads the same entries.
     let mut new = Conversation::knowing(later());
-    new.set_now(common::NOON);
+    new.set_now(crate::common::NOON);
     new.apply(segment_id(0), &all, |_| 1).unwrap();
     assert_eq!(line(&new.page(&PageAt::Newest, 10)), "a X Y b Z c W");
     assert_eq!((new.total(), new.opaque()), (7, 0));
@@ -83,7 +83,7 @@ fn pages_in_either_direction_tell_of_each_entry_once() {
             let part = segment_id((rng.next_u32() % 2) as u16);
             all.push((part, people[who].say(part, &format!("m{i}"))));
         }
-        let mut c = common::conversation();
+        let mut c = crate::common::conversation();
         for (part, entry) in &all {
             c.apply(*part, std::slice::from_ref(entry), |_| 1).unwrap();
         }
@@ -160,7 +160,7 @@ fn a_build_without_chat_counts_and_a_build_with_it_reads() {
 fn a_segment_of_nothing_else_is_let_go_and_taken_up_again() {
     let mut bob = newer(2);
     let (a, b) = (bob.say(segment_id(0), "x"), bob.say(segment_id(0), "y"));
-    let mut c = common::conversation();
+    let mut c = crate::common::conversation();
     c.apply(segment_id(0), std::slice::from_ref(&a), |_| 1).unwrap();
     c.evict(&segment_id(0)).unwrap();
     assert_eq!(c.total(), 1);
@@ -178,7 +178,7 @@ fn what_is_gone_hides_it_too() {
     let early = bob.say(segment_id(0), "x");
     let cut = bob.now + 5;
     let late = bob.say(segment_id(0), "y");
-    let mut c = common::conversation();
+    let mut c = crate::common::conversation();
     c.apply(segment_id(0), std::slice::from_ref(&early), |_| 1).unwrap();
     c.set_gone(&Spans::default(), &Spans::one(0, cut));
     assert_eq!(c.opaque(), 0);
@@ -201,7 +201,7 @@ fn what_was_erased_needs_no_newer_cairn_any_more() {
 
 #[test]
 fn a_stamp_that_no_rule_has_looked_at_stays_within_its_week() {
-    for (stamp, near) in [(u64::MAX, common::WEEK + 1), (0, common::WEEK)] {
+    for (stamp, near) in [(u64::MAX, crate::common::WEEK + 1), (0, crate::common::WEEK)] {
         let mut bob = newer(2);
         let draft = |id| cairn_crdt::kinds::chat::Draft { id, body: "x", after: None, reply_to: None };
         let fair = bob.say_draft(segment_id(0), &draft(MessageId([7; 16])));

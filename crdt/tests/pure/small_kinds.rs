@@ -74,7 +74,7 @@ fn nobody_writes_anothers_profile_or_another_start() {
     assert!(matches!(p.apply(&[e])[0], Outcome::Void(_)));
     // The same device may not write at another start's key, nor a name that cannot stand.
     for (key, name) in
-        [(ann.incarnation.to_string(), "x"), (common::Person::new(1, 7).incarnation.to_string(), "\u{7}")]
+        [(ann.incarnation.to_string(), "x"), (crate::common::Person::new(1, 7).incarnation.to_string(), "\u{7}")]
     {
         let mut other = Hostile::new(1, 7, id);
         let e = other.write(|tx, _| {
