@@ -1,6 +1,6 @@
 //! What it costs to decide who belongs to a group: `cargo bench -p cairn-crdt --bench membership`, with a number of
-//! operations other than 10,000 after `--`. Each history is taken in whole, and then one operation more. The first ones
-//! are what groups do; the others are what an admin could do to make everybody else calculate.
+//! operations other than 10,000 and a part of a name after `--`. Each history is taken in whole, and then one operation
+//! more. The first ones are what groups do; the others are what an admin could do to make everybody else calculate.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
 use std::time::{Duration, Instant};
@@ -123,7 +123,7 @@ fn wide(n: usize) -> History {
     let mut h = History::new(10, 0);
     while h.len() < n {
         let author = h.len() % 10;
-        let what = if h.len() % 3 == 0 { remove(1 + h.len() % 9) } else { add(20 + h.len()) };
+        let what = if h.len().is_multiple_of(3) { remove(1 + h.len() % 9) } else { add(20 + h.len()) };
         h.write(author, &[9], if h.len() % 10 == h.len() % 9 + 1 { add(20 + h.len()) } else { what });
     }
     h
@@ -258,7 +258,8 @@ fn main() {
         ("in and out", churn),
         ("war of a hundred", war),
     ];
-    for (name, make) in shapes {
+    let wanted = std::env::args().skip(1).rfind(|a| a.parse::<usize>().is_err() && !a.starts_with("--"));
+    for (name, make) in shapes.iter().filter(|(name, _)| wanted.as_ref().is_none_or(|w| name.contains(w.as_str()))) {
         let history = make(n).0;
         let (mut all, mut more) = (Vec::new(), Vec::new());
         let mut members = 0;

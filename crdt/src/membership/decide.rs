@@ -95,6 +95,13 @@ impl Membership {
         }
     }
 
+    /// How somebody stands by grants: a raise is worth nothing without an add that it follows.
+    pub(super) fn stand(&self, mut grants: Vec<Grant>) -> Option<Standing> {
+        let adds: Vec<usize> = grants.iter().filter(|g| g.adds).map(|g| g.at).collect();
+        grants.retain(|g| g.adds || adds.iter().any(|add| self.follows(g.at, *add)));
+        Standing::of(grants)
+    }
+
     /// A removal or demotion as what it does to its target.
     fn against(&self, cut: usize) -> Against {
         match self.nodes.get(cut).map(|n| &n.op.action) {
@@ -134,7 +141,7 @@ impl Membership {
             let old = state.get(who).map(|s| s.grants.to_vec()).unwrap_or_default();
             let all = old.into_iter().chain(new);
             let left = all.filter_map(|g| self.remains(&g, &cuts).map(|role| Grant { role, ..g })).collect();
-            state.set(who, Standing::of(left));
+            state.set(who, self.stand(left));
         }
         state
     }
@@ -293,19 +300,20 @@ impl Decision<'_> {
         let cuts = self.against.get(&node.author).map(Vec::as_slice).unwrap_or_default();
         // What the operation precedes was no matter for it.
         let cuts: Vec<_> = cuts.iter().filter(|(cut, _)| !self.graph.follows(*cut, place)).copied().collect();
-        let left = |grant: &Grant| {
-            if self.void.contains_key(&grant.at) { None } else { self.graph.remains(grant, &cuts) }
-        };
-        let (mut member, mut reaches) = (false, basis.needs == Role::Reader);
-        for grant in basis.grants.iter() {
-            let Some(role) = left(grant) else { continue };
-            member |= grant.adds;
-            reaches |= role >= basis.needs;
-            if member && reaches {
-                return true;
+        let alive = basis.grants.iter().filter(|grant| !self.void.contains_key(&grant.at));
+        let left = alive.filter_map(|g| self.graph.remains(g, &cuts).map(|role| Grant { role, ..*g }));
+        let (mut adds, mut raises) = (Vec::new(), Vec::new());
+        for grant in left {
+            if grant.adds {
+                if grant.role >= basis.needs {
+                    return true;
+                }
+                adds.push(grant.at);
+            } else if grant.role >= basis.needs {
+                raises.push(grant.at);
             }
         }
-        false
+        raises.iter().any(|raise| adds.iter().any(|add| self.graph.follows(*raise, *add)))
     }
 
     /// The first grant, by depth, of what an operation rests on that is void.
@@ -323,7 +331,7 @@ impl Decision<'_> {
         self.base.get(who).iter().flat_map(|s| s.grants.iter()).for_each(|g| take(*g));
         let new = self.grants.get(&who).into_iter().flatten().filter(|at| !self.void.contains_key(at));
         new.filter_map(|at| self.graph.grant(*at)).for_each(take);
-        Standing::of(grants)
+        self.graph.stand(grants)
     }
 
     /// Looks anew whether somebody is an admin.
@@ -376,7 +384,7 @@ impl Decision<'_> {
                 _ => {}
             }
         }
-        let after = Standing::of(grants);
+        let after = self.graph.stand(grants);
         let goes = before.role == Role::Admin && after.as_ref().is_none_or(|s| s.role != Role::Admin);
         if goes && state.admins <= 1 {
             state.dormant.push(place);

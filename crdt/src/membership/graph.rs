@@ -124,7 +124,14 @@ impl Membership {
             if self.places.contains_key(&op.id) || self.detached.contains(&op.id) {
                 continue;
             }
-            let missing = op.parents.iter().find(|p| !self.places.contains_key(p) && !self.detached.contains(p));
+            let mut parents = BTreeSet::new();
+            let missing = op.parents.iter().find(|parent| match self.places.get(parent) {
+                Some(place) => {
+                    parents.insert(*place);
+                    false
+                }
+                None => !self.detached.contains(parent),
+            });
             if let Some(missing) = missing.copied() {
                 let others = self.waiting.entry(missing).or_default();
                 if others.iter().all(|o| o.id != op.id) {
@@ -133,7 +140,6 @@ impl Membership {
                 continue;
             }
             queue.extend(self.waiting.remove(&op.id).into_iter().flatten());
-            let parents: BTreeSet<usize> = op.parents.iter().filter_map(|p| self.places.get(p)).copied().collect();
             if op.id == self.root && op.action == Action::Create && op.parents.is_empty() {
                 self.begin(op);
             } else if parents.is_empty() {
@@ -200,7 +206,7 @@ impl Membership {
         let in_past = |p: usize| p == up || local.contains(p) || self.follows(up, p);
         let basis = self.judge(&op, (author, target), &view, in_past);
         let (jump, level) = self.jump_from(up);
-        let (id, action) = (op.id, op.action.clone());
+        let (id, spoken_for) = (op.id, op.action.removal().and_then(|r| self.place(&r)));
         let sort = basis.as_ref().ok().map(|b| b.sort);
         self.nodes.push(Node {
             op,
@@ -220,16 +226,16 @@ impl Membership {
             self.heads.remove(parent);
         }
         self.heads.insert(place);
-        match (sort, action) {
-            (None, _) => return,
-            (Some(Sort::Seen), Action::Seen { removal }) => {
+        match sort {
+            None => return,
+            Some(Sort::Seen) => {
                 self.cuts.insert(place);
-                if let Some(of) = self.place(&removal) {
+                if let Some(of) = spoken_for {
                     self.seen.entry(of).or_default().push(place);
                 }
                 return;
             }
-            (Some(sort), _) => {
+            Some(sort) => {
                 if let Some(line) = self.by_author.get_mut(author) {
                     line.push(place);
                 }

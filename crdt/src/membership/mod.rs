@@ -15,7 +15,8 @@
 //!    followed with `seen`, its author among them and at least two more besides its target, goes before each concurrent
 //!    cut that none of these had seen (unless that one goes before it by the same rule).
 //! 5. A removal ends every grant of its target that does not follow it, so it beats a concurrent add; a demotion lowers
-//!    every one, so it beats a concurrent raise. Of several grants the highest role holds.
+//!    every one, so it beats a concurrent raise. Of several grants the highest role holds; a raise is worth nothing
+//!    without an add that it follows.
 //! 6. A removal, and a demotion to reader, says up to where each log of its target counts ([`Limits`]).
 //! 7. Leaving and lowering one's own role are decided last, by depth and then seniority. They wait while no admin would be
 //!    left. A cut that would leave no admin is void.
@@ -23,12 +24,12 @@
 //! Where all of what somebody had seen precedes or follows one operation, what was decided up to there stands for all
 //! that follows it: a group does not decide again what everybody has agreed on.
 //!
-//! **Cost.** [`Membership::extend`] costs O(log n) and what it changes for an operation with one parent, or with several
-//! that follow the same operations that matter; for one that brings branches together what lies between them since they
-//! parted; and once for all that is new what lies between the ends of the graph. Nothing is decided again for what came
-//! before. So who writes many operations far in the past and brings each together with the present makes every one cost the
-//! whole history between, and nothing costs more: `n` operations are at most n²/2 steps. Whoever feeds this takes operations of
-//! one author no quicker than some a second.
+//! **Cost.** An operation with one parent costs O(log n) and what it changes, and nothing is decided again for what came
+//! before. One that brings branches together costs what is new to the deepest of them; where a cut meets what its target
+//! did concurrently, or somebody leaves, in the stretch since they parted, it costs the whole stretch. So whoever goes on
+//! writing as of long ago, and gets others to name each of it as seen, makes every one of theirs cost up to the whole
+//! history: never more, but n operations are n² steps then. Who feeds this bounds that: operations of one author are taken
+//! at most a few a second, and ends of the graph that do not count need not be named as seen.
 
 mod ask;
 mod bits;
@@ -200,6 +201,14 @@ impl Action {
         match self {
             Self::Add { who, .. } | Self::Remove { who, .. } | Self::SetRole { who, .. } => Some(*who),
             Self::Create | Self::Leave | Self::Seen { .. } | Self::Act { .. } => None,
+        }
+    }
+
+    /// The removal that it speaks for.
+    pub(crate) fn removal(&self) -> Option<EntryHash> {
+        match self {
+            Self::Seen { removal } => Some(*removal),
+            _ => None,
         }
     }
 

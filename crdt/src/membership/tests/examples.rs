@@ -220,6 +220,16 @@ fn a_demotion_beats_a_concurrent_raise_and_of_two_raises_the_higher_holds() {
 }
 
 #[test]
+fn a_raise_is_worth_nothing_without_an_add_that_it_follows() {
+    // C adds D, whom B makes an admin. A removes C, so D was never in; then A takes D in, as a member.
+    let m = group(&with(
+        &[Admin, Admin],
+        &[(2, &[2], add(3, Member)), (1, &[3], set(3, Admin)), (0, &[2], remove(2)), (0, &[4, 5], add(3, Member))],
+    ));
+    assert_eq!(who(&m), "A* B* D");
+}
+
+#[test]
 fn a_cut_says_up_to_where_logs_count() {
     let log = |n: u8| LogId {
         document: DocumentId::singleton(Kind::Profile),

@@ -215,7 +215,14 @@ impl<'a> Naive<'a> {
         let cuts = || self.against(counted, op.author).filter(|c| !self.follows(*c, x));
         let grants = self.basis[x].iter().flat_map(|b| &b.grants).filter(|g| void >> g.at & 1 == 0);
         let left: Vec<Grant> = grants.filter_map(|g| self.remains(g, cuts())).collect();
-        role_of(&left).is_some_and(|role| role >= op.action.needs())
+        role_of(&self.worth(left)).is_some_and(|role| role >= op.action.needs())
+    }
+
+    /// A raise is worth nothing without an add that it follows.
+    fn worth(&self, mut grants: Vec<Grant>) -> Vec<Grant> {
+        let all = grants.clone();
+        grants.retain(|g| g.adds || all.iter().any(|a| a.adds && self.follows(g.at, a.at)));
+        grants
     }
 
     /// How everybody stands, departures aside.
@@ -235,7 +242,7 @@ impl<'a> Naive<'a> {
         }
         for (who, grants) in grants {
             let left: Vec<Grant> = grants.iter().filter_map(|g| self.remains(g, self.against(counted, who))).collect();
-            state.grants.insert(who, left);
+            state.grants.insert(who, self.worth(left));
         }
         state
     }
@@ -302,12 +309,12 @@ impl<'a> Naive<'a> {
                 }
                 None => grants.retain(|g| self.follows(g.at, x)),
             }
-            if was == Role::Admin && role_of(&grants) != Some(Role::Admin) && state.admins() == 1 {
+            if was == Role::Admin && role_of(&self.worth(grants.clone())) != Some(Role::Admin) && state.admins() == 1 {
                 state.waiting.push(x);
                 state.void |= 1 << x;
             } else {
                 state.void &= !(1 << x);
-                state.grants.insert(who, grants);
+                state.grants.insert(who, self.worth(grants));
             }
         }
         state
