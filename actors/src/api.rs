@@ -5,6 +5,7 @@ mod briefing;
 mod care;
 mod catch_up;
 mod custody;
+mod quota;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub use briefing::{Absent, Briefing, Cause, Line, MetAt, Missing, Side, SideMemb
 pub use care::{BackedUp, Checkup, Compacted, Compaction, Finding, Health, Restored};
 pub use catch_up::{Bringer, CatchUp};
 pub use custody::{Custody, DocumentCustody, Holder};
+pub use quota::{HeldBack, WhyHeld};
 
 /// How to start a node. The app fills it from flags and the settings file.
 #[derive(Debug, Clone, Default)]
@@ -422,6 +424,12 @@ pub struct Status {
     /// When the store last gave room back by itself, in this start.
     #[serde(default)]
     pub compacted: Option<Compaction>,
+    /// What others write that is not kept here for now.
+    #[serde(default)]
+    pub held_back: Vec<HeldBack>,
+    /// Entries that came in this start and were not kept because of that; one that comes again counts again.
+    #[serde(default)]
+    pub held_back_entries: u64,
     /// What is wrong, in one sentence each; empty when all is well.
     pub troubles: Vec<String>,
 }

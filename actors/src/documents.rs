@@ -13,6 +13,7 @@ mod newer;
 mod progress;
 mod requests;
 pub(crate) mod retention;
+mod room;
 pub(crate) mod show;
 mod statements;
 
@@ -31,7 +32,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::api::Said;
 use crate::handle::{Reply, Request};
 use crate::limits::{
-    ANTI_ENTROPY, BATCH_BYTES, FETCH_TICK, NETWORK_SILENCE, RETENTION_FIRST, RETENTION_TICK, STATEMENT_INTERVAL,
+    ANTI_ENTROPY, BATCH_BYTES, DISK_LOOK, FETCH_TICK, NETWORK_SILENCE, RETENTION_FIRST, RETENTION_TICK,
+    STATEMENT_INTERVAL,
 };
 use crate::own::Own;
 use crate::session::SessionInfo;
@@ -127,6 +129,8 @@ pub enum DocumentsMsg {
     Summaries,
     /// Time to look for what is too old.
     Retention,
+    /// What others may make this device keep is another share now.
+    Weigh,
 }
 
 /// A connected peer.
@@ -174,6 +178,10 @@ pub struct DocumentsState {
     newer_told: BTreeSet<SpaceId>,
     /// Read marks not yet written.
     marks: BTreeMap<SpaceId, cairn_crdt::kinds::order::OrderKey>,
+    /// The disk is nearly full.
+    disk_low: bool,
+    /// Seconds until it is looked at again.
+    disk_look: u32,
     /// Notices when sides meet again.
     briefings: briefings::Briefings,
     me: ActorRef<DocumentsMsg>,
@@ -272,6 +280,10 @@ impl Actor for Documents {
             DocumentsMsg::Fetches => {
                 s.each_space(|sp| sp.sync.tick());
                 s.tick_briefings();
+                if s.disk_look == 0 {
+                    s.look_at_disk();
+                }
+                s.disk_look = s.disk_look.checked_sub(1).unwrap_or(DISK_LOOK);
             }
             DocumentsMsg::State => {
                 let wiring = s.wiring.clone();
@@ -284,6 +296,7 @@ impl Actor for Documents {
                 s.tell_progress();
                 s.tell_summaries();
             }
+            DocumentsMsg::Weigh => s.weigh(),
             DocumentsMsg::Retention => {
                 s.retention_tick();
                 me.send_after(RETENTION_TICK, || DocumentsMsg::Retention);
@@ -355,6 +368,7 @@ impl DocumentsState {
                     sp.sync.read(to, log, entries);
                 }
             }
+            Output::HeldBack(author, entries) => self.dropped(space, author, entries),
             Output::Durable(peer, logs) => self.peer_holds(space, peer, Some(&logs)),
             Output::Equal(peer) => {
                 self.briefings.briefer.equal(peer, space);

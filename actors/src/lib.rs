@@ -27,6 +27,7 @@ pub mod pen;
 pub mod people;
 pub mod presence;
 pub mod proto;
+pub mod quota;
 pub mod rates;
 pub mod retention;
 pub mod session;

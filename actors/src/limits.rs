@@ -279,6 +279,16 @@ pub const BACKUP_BLOCK_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of a backup that are written to the store in one commit.
 pub const RESTORE_BATCH: usize = 4 * 1024 * 1024;
 
+/// Without a setting: millions of bytes that one other device may make this one keep in one conversation. A message takes
+/// about 700 bytes: 700,000 of them, or one a minute for 16 months.
+pub const QUOTA_AUTHOR: u32 = 512;
+/// Without a setting: millions of bytes that all others together may make it keep in one conversation.
+pub const QUOTA_SPACE: u32 = 4_096;
+/// What these settings may be.
+pub const QUOTAS: std::ops::RangeInclusive<u32> = 1..=1_000_000;
+/// Seconds between two looks at how full the disk is.
+pub const DISK_LOOK: u32 = 5;
+
 // --- People
 
 /// Longest body of a message in bytes.

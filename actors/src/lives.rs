@@ -16,6 +16,7 @@ use crate::api::{ApiError, Compacted, Event};
 use crate::link::{BoxFuture, Transport};
 use crate::node::{Parts, Root, RootArgs, RootMsg, StartError};
 use crate::people::People;
+use crate::quota::Quota;
 use crate::tree::Spec;
 use crate::wiring::{Me, Wiring, started};
 
@@ -107,6 +108,7 @@ impl Life {
             wiring.events = events;
         }
         wiring.read_receipts = settings.0.read_receipts.into();
+        wiring.set_quota(Quota::of(&settings.0));
         let wiring = Arc::new(wiring);
         *wiring.keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(keep);
         if !troubles.is_empty() {

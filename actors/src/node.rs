@@ -19,6 +19,7 @@ use crate::link::Transport;
 use crate::lives::{Life, Order, Orders, Remake, live};
 use crate::presence::PresenceMsg;
 use crate::proto::session::{Control, clean_name};
+use crate::quota::Quota;
 use crate::sessions::SessionsMsg;
 use crate::settings::Settings;
 use crate::storage::WriterMode;
@@ -368,6 +369,9 @@ impl RootState {
             && name != self.spec.wiring.name()
         {
             self.renamed(name, settings.named);
+        }
+        if self.spec.wiring.set_quota(Quota::of(&settings)) {
+            self.spec.wiring.documents.cast(DocumentsMsg::Weigh);
         }
         self.settings = settings;
         self.take_read_receipts();

@@ -47,7 +47,11 @@ impl Rates {
             // A read of the store.
             Frame::Trace { .. } => SYNC_TRACE as usize,
             // All documents are looked through for each.
-            Frame::Digest(_) | Frame::Docs { .. } | Frame::Ranges { .. } | Frame::Listed { .. } => COMPARE_COST,
+            Frame::Digest(_)
+            | Frame::Docs { .. }
+            | Frame::Ranges { .. }
+            | Frame::Listed { .. }
+            | Frame::HeldBack(_) => COMPARE_COST,
             // A signature each.
             Frame::Note(Note::Told(told)) => told.len().max(1),
             _ => 1,

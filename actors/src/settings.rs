@@ -13,6 +13,8 @@
 //! | `scale` | size of the window's contents, 0.5 to 3.0 | `1.0` |
 //! | `details` | whether the window shows the details column where there is room | `true` |
 //! | `read_receipts` | whether others are told how far this device's person has read | `true` |
+//! | `quota_author` | millions of bytes that one other device may make this one keep in one conversation, 1 to 1,000,000 | `512` |
+//! | `quota_space` | millions of bytes that all others together may, in one conversation | `4096` |
 //!
 //! The file is at most 64 KiB. A bad one is reported with line and column and never written over.
 
@@ -25,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::data::{DataError, write_atomically};
-use crate::limits::{MAX_CONFIGURED, NAME_MAX};
+use crate::limits::{MAX_CONFIGURED, NAME_MAX, QUOTA_AUTHOR, QUOTA_SPACE, QUOTAS};
 
 /// Largest settings file in bytes.
 pub const SETTINGS_MAX: usize = 64 * 1024;
@@ -35,7 +37,7 @@ pub const SCALE: std::ops::RangeInclusive<f32> = 0.5..=3.0;
 const INTERFACE_MAX: usize = 256;
 
 /// Every key, with what it takes, in the order of the schema.
-pub const KEYS: [(&str, &str); 10] = [
+pub const KEYS: [(&str, &str); 12] = [
     ("name", "a display name of 1 to 64 bytes; empty for the host's or user's"),
     ("named", "true or false"),
     ("port", "a port from 1 to 65535; empty for any"),
@@ -46,6 +48,8 @@ pub const KEYS: [(&str, &str); 10] = [
     ("scale", "a number from 0.5 to 3.0"),
     ("details", "true or false"),
     ("read_receipts", "true or false"),
+    ("quota_author", "millions of bytes from 1 to 1000000"),
+    ("quota_space", "millions of bytes from 1 to 1000000"),
 ];
 
 /// Colours of the window.
@@ -94,6 +98,10 @@ pub struct Settings {
     pub details: bool,
     /// Whether others are told how far this device's person has read.
     pub read_receipts: bool,
+    /// Millions of bytes that one other device may make this one keep in one conversation.
+    pub quota_author: u32,
+    /// Millions of bytes that all others together may make it keep in one conversation.
+    pub quota_space: u32,
 }
 
 impl Default for Settings {
@@ -109,6 +117,8 @@ impl Default for Settings {
             scale: 1.0,
             details: true,
             read_receipts: true,
+            quota_author: QUOTA_AUTHOR,
+            quota_space: QUOTA_SPACE,
         }
     }
 }
@@ -289,7 +299,11 @@ impl Settings {
         if self.peers.len() > MAX_CONFIGURED || self.peers.iter().any(unusable) {
             return Some("peers");
         }
-        (!SCALE.contains(&self.scale)).then_some("scale")
+        if !SCALE.contains(&self.scale) {
+            return Some("scale");
+        }
+        let quotas = [("quota_author", self.quota_author), ("quota_space", self.quota_space)];
+        quotas.into_iter().find(|(_, mb)| !QUOTAS.contains(mb)).map(|(key, _)| key)
     }
 }
 
@@ -372,6 +386,8 @@ mod tests {
         }
         for (bad, key) in [
             ("{\"port\": 0}", "port"),
+            ("{\"quota_author\": 0}", "quota_author"),
+            ("{\"quota_space\": 1000001}", "quota_space"),
             ("{\"scale\": 0.1}", "scale"),
             ("{\"scale\": 1e30}", "scale"),
             ("{\"name\": \"\"}", "name"),
@@ -408,6 +424,8 @@ mod tests {
             ("scale", "2", serde_json::json!(2.0)),
             ("details", "false", serde_json::json!(false)),
             ("details", "", serde_json::json!(true)),
+            ("quota_author", "2000", serde_json::json!(2000)),
+            ("quota_author", "", serde_json::json!(512)),
         ] {
             s.set(key, text).unwrap_or_else(|e| panic!("{key} {text}: {e}"));
             assert_eq!(s.get(key).unwrap(), value, "{key}");
@@ -426,6 +444,10 @@ mod tests {
             ("interfaces", "[1]"),
             ("discovery", "1"),
             ("details", "open"),
+            ("quota_space", "0"),
+            ("quota_space", "-1"),
+            ("quota_space", "1e9"),
+            ("quota_space", "plenty"),
         ] {
             let error = s.set(key, text).unwrap_err();
             assert!(matches!(&error, SettingsError::Value { key: k, .. } if *k == key), "{key} {text}: {error}");

@@ -27,6 +27,7 @@ use cairn_crdt::sync::SpaceSync;
 use crate::limits::BATCH_BYTES;
 use crate::pen::{Pen, PenError};
 use crate::people::MEMBER_FOR_MS;
+use crate::quota::Usage;
 use crate::retention::Record;
 use crate::store::{Store, StoreError};
 use crate::wiring::Wiring;
@@ -113,6 +114,8 @@ pub struct Space {
     /// The time that what is too old is measured from, in milliseconds since 1970.
     reference: u64,
     segments: Segments,
+    /// What it takes on the disk.
+    pub usage: Usage,
 }
 
 impl Space {
@@ -158,12 +161,14 @@ impl Space {
             stamps: BTreeMap::new(),
             reference: 0,
             segments: Segments::default(),
+            usage: Usage::default(),
         };
         for (log, tip) in &tips {
             space.stamped(&log.device, tip.hlc);
         }
         space.set_reference(wiring);
         space.load_forks(wiring.store.as_ref())?;
+        space.usage = space.measure(wiring)?;
         space.load_gone(wiring)?;
         space.note_spans(&tips.iter().map(|(l, t)| (*l, t.seq, t.hlc)).collect::<Vec<_>>());
         for (log, _) in tips.iter().filter(|(l, _)| l.document.kind() == Kind::Profile) {

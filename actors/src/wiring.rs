@@ -11,7 +11,7 @@ use cairn_crdt::known::Known;
 use ractor::{ActorRef, Message};
 use tokio::sync::broadcast;
 
-use crate::api::{CatchUp, Compacted, Compaction, Event, InterfaceInfo, LinkState, Status};
+use crate::api::{CatchUp, Compacted, Compaction, Event, HeldBack, InterfaceInfo, LinkState, Status};
 use crate::discovery::DiscoveryMsg;
 use crate::documents::DocumentsMsg;
 use crate::endpoint::EndpointMsg;
@@ -22,7 +22,9 @@ use crate::people::People;
 use crate::presence::PresenceMsg;
 use crate::proto::agreed::{Clocks, Quorum};
 use crate::proto::clock::MeshTime;
+use crate::quota::Quota;
 use crate::sessions::SessionsMsg;
+use crate::settings::Settings;
 use crate::storage::{Committer, StorageMsg};
 use crate::store::{Store, Table, Write};
 
@@ -136,6 +138,12 @@ pub struct Wiring {
     pub catching_up: Mutex<Vec<CatchUp>>,
     /// When the store last gave room back by itself.
     pub compaction: Mutex<Option<Compaction>>,
+    /// What others may make this device keep.
+    quota: RwLock<Quota>,
+    /// What others write that is not kept here for now.
+    pub held_back: Mutex<Vec<HeldBack>>,
+    /// Entries that came and were not kept because of that.
+    pub dropped: AtomicU64,
     /// The person is away.
     pub away: AtomicBool,
     /// Others are told how far the person has read.
@@ -202,6 +210,9 @@ impl Wiring {
             newer: AtomicU64::new(0),
             catching_up: Mutex::default(),
             compaction: Mutex::default(),
+            quota: RwLock::new(Quota::of(&Settings::default())),
+            held_back: Mutex::default(),
+            dropped: AtomicU64::new(0),
             away: AtomicBool::new(false),
             read_receipts: AtomicBool::new(true),
             mesh: Mesh::default(),
@@ -267,6 +278,17 @@ impl Wiring {
         let at = self.env.now_ms();
         *self.compaction.lock().unwrap_or_else(PoisonError::into_inner) = Some(Compaction { at, room });
         self.emit(Event::Status(Box::new(self.status())));
+    }
+
+    /// What others may make this device keep, in bytes.
+    #[must_use]
+    pub fn quota(&self) -> Quota {
+        *self.quota.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets it; answers whether it is another than before.
+    pub fn set_quota(&self, quota: Quota) -> bool {
+        std::mem::replace(&mut *self.quota.write().unwrap_or_else(PoisonError::into_inner), quota) != quota
     }
 
     /// The way to the writer, while there is one.
@@ -354,6 +376,8 @@ impl Wiring {
             read_receipts: self.read_receipts.load(Ordering::Relaxed),
             catching_up: self.catching_up.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             compacted: *self.compaction.lock().unwrap_or_else(PoisonError::into_inner),
+            held_back: self.held_back.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            held_back_entries: self.dropped.load(Ordering::Relaxed),
             troubles: self.troubles.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect(),
         }
     }

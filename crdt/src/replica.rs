@@ -19,7 +19,9 @@ use crate::spans::Spans;
 
 mod forks;
 mod gone;
+mod held;
 pub use gone::lies_in;
+pub use held::HeldBack;
 
 /// Who may write to a space, as far as admission asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +113,8 @@ pub enum Admitted {
     Forked,
     /// Of a log that forked, the part that does not count.
     Lost,
+    /// There is no room for more of its author for now: neither taken nor anybody's fault.
+    HeldBack,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -135,6 +139,7 @@ pub struct Replica {
     hidden: BTreeMap<DocumentId, DocState>,
     gone: Spans,
     forks: BTreeMap<LogId, Fork>,
+    held_back: HeldBack,
     digest: Option<[u8; 32]>,
 }
 
@@ -149,6 +154,7 @@ impl Replica {
             hidden: BTreeMap::new(),
             gone: Spans::EMPTY,
             forks: BTreeMap::new(),
+            held_back: HeldBack::default(),
             digest: None,
         }
     }
@@ -212,6 +218,9 @@ impl Replica {
                 return Ok(Admitted::Forked);
             }
             return Ok(Admitted::Known);
+        }
+        if self.held_back.holds(&log.device) {
+            return Ok(Admitted::HeldBack);
         }
         if first.header().seq > tip.seq.saturating_add(1) && !planted(Fault::AcceptGap) {
             return Ok(Admitted::Gap);

@@ -362,7 +362,7 @@ pub enum ConfigVerb {
         /// Which
         key: Option<String>,
     },
-    /// Change a setting; a running node takes up name and read_receipts at once, the rest when it starts next
+    /// Change a setting; a running node takes up name, read_receipts and quotas at once, the rest when it starts next
     #[command(after_help = "\
 Settings:
   name        1 to 64 bytes; empty for the user's or machine's name
@@ -375,6 +375,8 @@ Settings:
   scale       0.5 to 3.0
   details     true or false: whether the window shows the details column
   read_receipts  true or false: whether others are told how far you have read
+  quota_author  1 to 1000000: millions of bytes that one other device may make this one keep in one conversation
+  quota_space   1 to 1000000: millions of bytes that all others together may
 
 Examples:
   cairn config set peers 10.1.0.7:27475,10.1.0.8:27475

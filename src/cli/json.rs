@@ -3,6 +3,7 @@
 
 mod briefing;
 mod catch_up;
+mod room;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -32,14 +33,9 @@ struct StatusLine<'a> {
     clock_offset_ms: Option<i64>,
     needs_newer: u64,
     catching_up: Vec<catch_up::CatchUpLine<'a>>,
-    compacted: Option<CompactionLine>,
-}
-
-#[derive(Serialize)]
-struct CompactionLine {
-    at: String,
-    before: u64,
-    after: u64,
+    compacted: Option<room::CompactionLine>,
+    held_back: Vec<room::HeldBackLine<'a>>,
+    held_back_entries: u64,
 }
 
 #[derive(Serialize)]
@@ -295,11 +291,9 @@ fn status_of(s: &Status, running: bool) -> StatusLine<'_> {
         clock_offset_ms: running.then_some(s.clock_offset_ms),
         needs_newer: s.needs_newer,
         catching_up: s.catching_up.iter().map(catch_up::body).collect(),
-        compacted: s.compacted.map(|c| CompactionLine {
-            at: rfc3339(c.at),
-            before: c.room.before,
-            after: c.room.after,
-        }),
+        compacted: s.compacted.as_ref().map(room::compaction),
+        held_back: s.held_back.iter().map(room::held_back).collect(),
+        held_back_entries: s.held_back_entries,
     }
 }
 

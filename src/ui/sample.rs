@@ -175,6 +175,8 @@ pub fn status() -> Status {
         read_receipts: true,
         catching_up: Vec::new(),
         compacted: None,
+        held_back: Vec::new(),
+        held_back_entries: 0,
         troubles: Vec::new(),
     }
 }

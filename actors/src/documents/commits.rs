@@ -135,6 +135,7 @@ impl DocumentsState {
             self.clock.observe(e.header().hlc, mesh);
         }
         self.look_for_ourselves(&entries);
+        self.takes(space, &entries);
         let mut writes: Vec<_> = entries.iter().map(|entry| Write::Append { entry: entry.clone(), received }).collect();
         writes.extend(self.register(space));
         self.commit(writes, Ticket::Entries { space, from: Some(from), live, entries, _permit: permit });
@@ -259,6 +260,7 @@ impl DocumentsState {
         {
             wiring.trouble("store_read", Some(e.to_string()));
         }
+        self.recount(space);
     }
 
     /// Entries are durable: acknowledges and passes them on, then applies and shows them.
@@ -266,6 +268,9 @@ impl DocumentsState {
         let wiring = self.wiring.clone();
         let Some(sp) = self.spaces.get_mut(&space) else { return };
         sp.sync.committed(from, live, entries);
+        if from.is_none() {
+            self.takes(space, entries);
+        }
         if let Some(from) = from.filter(|_| !live) {
             self.came(space, entries.len());
             self.fetched(space, from, entries);

@@ -71,6 +71,7 @@ impl DocumentsState {
         sp.sync.settled(from, &log);
         self.carry_out(space, None);
         self.refresh_gone(space);
+        self.recount(space);
         self.give_back(space, log.device);
         self.tell_fork(space, &log);
         self.say_again(space);

@@ -20,6 +20,7 @@ use crate::discovery::DiscoveryMsg;
 use crate::limits::{NETWORK_SILENCE, SESSIONS_MAX};
 use crate::own::Own;
 use crate::pen::PenError;
+use crate::quota::is_low;
 use crate::session::SessionInfo;
 use crate::sessions::SessionsMsg;
 use crate::space::{Space, SpaceKind};
@@ -101,11 +102,15 @@ impl DocumentsState {
             silences: 0,
             newer_told: BTreeSet::new(),
             marks: BTreeMap::new(),
+            disk_low: false,
+            disk_look: 0,
             briefings,
             me,
             wiring,
         };
         this.resume_briefings(&settled);
+        this.disk_low = is_low(this.wiring.store.free(), false);
+        this.weigh();
         Ok(this)
     }
 

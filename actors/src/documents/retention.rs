@@ -133,6 +133,7 @@ impl DocumentsState {
             return;
         }
         if let Some((what, before)) = told {
+            self.recount(space);
             self.tell_gone(space, what, before);
         }
         if let Some(reply) = reply {

@@ -113,6 +113,12 @@ impl Space {
         Ok(())
     }
 
+    /// What lost branches of others take here, by their logs.
+    pub fn kept_aside(&self) -> impl Iterator<Item = (LogId, u64)> {
+        let others = self.aside.iter().filter(|(log, _)| log.device != self.me);
+        others.map(|(log, parts)| (*log, parts.values().fold(0u64, |sum, len| sum.saturating_add(*len as u64))))
+    }
+
     /// Compares what may show a fork with what is stored.
     pub fn examine(&mut self, from: DeviceId, suspect: Suspect, store: &dyn Store) {
         let Some(log) = suspect.log() else { return };

@@ -174,7 +174,13 @@ fn what_was_committed_is_there_after_a_restart() {
         s.restart();
         assert_eq!(dump(s.store()), before);
         assert_eq!(s.store().spaces().unwrap(), [0, 1, 0xff].map(|n| SpaceId([n; 32])));
+        let sizes = s.store().sizes(&SpaceId([1; 32])).unwrap();
+        for (log, bytes) in &sizes {
+            let held = s.store().entries(&SpaceId([1; 32]), log, 1, ALL).unwrap();
+            assert_eq!(*bytes, held.iter().map(|e| super::stored_len(&e.entry)).sum::<u64>());
+        }
         let tips = s.store().tips(&SpaceId([1; 32])).unwrap();
+        assert!(!tips.is_empty() && tips.iter().map(|(log, _)| log).eq(sizes.iter().map(|(log, _)| log)));
         assert_eq!(tips, [(authors[1].log, authors[1].tip.unwrap()), (authors[0].log, authors[0].tip.unwrap())]);
         let entries = s.store().entries(&authors[0].space, &authors[0].log, 1, ALL).unwrap();
         assert_eq!(entries.iter().map(|e| e.received).collect::<Vec<_>>(), (1..=12).collect::<Vec<_>>());

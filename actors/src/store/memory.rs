@@ -21,6 +21,7 @@ struct Shared {
     /// Commits that will fail, and how.
     failing: Option<(u64, StoreError)>,
     full: bool,
+    free: Option<u64>,
     commits: u64,
 }
 
@@ -46,7 +47,7 @@ impl MemoryStore {
     }
 
     fn on(disk: Disk) -> Self {
-        Self { shared: Arc::new(Mutex::new(Shared { disk, failing: None, full: false, commits: 0 })) }
+        Self { shared: Arc::new(Mutex::new(Shared { disk, failing: None, full: false, free: None, commits: 0 })) }
     }
 
     /// A copy that holds exactly what was committed, as a machine finds it after a power cut. The old handle, and
@@ -64,6 +65,11 @@ impl MemoryStore {
     /// Fills the disk or makes room: while it is full every commit fails with [`StoreError::Full`].
     pub fn set_full(&self, full: bool) {
         self.lock().full = full;
+    }
+
+    /// Sets how many bytes the disk says to have left.
+    pub fn set_free(&self, free: Option<u64>) {
+        self.lock().free = free;
     }
 
     /// Commits that were kept so far.
@@ -183,6 +189,18 @@ impl Store for MemoryStore {
         let shared = self.lock();
         let of_space = shared.disk.logs.iter().filter(|((of, _), _)| of == space);
         Ok(of_space.filter_map(|((_, log), entries)| Some((*log, tip_of(entries)?))).collect())
+    }
+
+    fn sizes(&self, space: &SpaceId) -> Result<Vec<(LogId, u64)>, StoreError> {
+        let shared = self.lock();
+        let of_space = shared.disk.logs.iter().filter(|((of, _), _)| of == space);
+        let size =
+            |entries: &[Stored]| entries.iter().map(|s| super::stored_len(&s.entry)).fold(0, u64::saturating_add);
+        Ok(of_space.map(|((_, log), entries)| (*log, size(entries))).filter(|(_, bytes)| *bytes > 0).collect())
+    }
+
+    fn free(&self) -> Option<u64> {
+        self.lock().free
     }
 
     fn entries(&self, space: &SpaceId, log: &LogId, from: u64, max_bytes: usize) -> Result<Vec<Stored>, StoreError> {

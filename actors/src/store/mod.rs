@@ -246,6 +246,15 @@ pub trait Store: Send + Sync + 'static {
     fn room(&self) -> Result<Room, StoreError> {
         Ok(Room::default())
     }
+    /// What each log of a space takes in bytes, ascending.
+    ///
+    /// # Errors
+    /// [`StoreError`] where reading fails.
+    fn sizes(&self, space: &SpaceId) -> Result<Vec<(LogId, u64)>, StoreError>;
+    /// Bytes that are left on the medium, where that is known.
+    fn free(&self) -> Option<u64> {
+        None
+    }
     /// Puts the store in order while nothing else is to be done: what was laid aside for quick commits goes where it
     /// belongs. Called now and then by whoever commits. Blocks as a commit does.
     ///
@@ -282,7 +291,7 @@ pub(crate) fn encoded_len(entry: &Entry) -> usize {
 }
 
 /// What an entry takes in the store: the lengths of its row and of its payload.
-fn stored_len(entry: &Entry) -> u64 {
+pub(crate) fn stored_len(entry: &Entry) -> u64 {
     // Instead of the flag: when received, has payload, check.
     encoded_len(entry).saturating_add(16) as u64
 }

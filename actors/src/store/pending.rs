@@ -95,6 +95,14 @@ impl Pending {
         (!tips.is_empty()).then_some(tips)
     }
 
+    /// What was added to logs of a space, in bytes; `None` where nothing was.
+    pub(super) fn sizes(&self, space: &SpaceId) -> Option<Vec<(LogId, u64)>> {
+        let of_space = self.logs.range((*space, FIRST_LOG)..).take_while(|((of, _), _)| of == space);
+        let added = |added: &[Stored]| added.iter().map(|s| super::stored_len(&s.entry)).fold(0, u64::saturating_add);
+        let sizes: Vec<_> = of_space.map(|((_, log), entries)| (*log, added(entries))).collect();
+        (!sizes.is_empty()).then_some(sizes)
+    }
+
     /// Changed rows of a table whose keys begin with a prefix, ascending; `None` where there are none.
     pub(super) fn rows(&self, table: Table, prefix: &[u8]) -> Option<Vec<Change>> {
         let from = self.small.range((table, prefix.to_vec())..);

@@ -10,7 +10,7 @@
 //! came after the decisive write, is looked up; the caller is told the truth.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -361,6 +361,32 @@ impl Store for RedbStore {
             tracing::warn!(%error, "the journal could not be written anew");
         }
         Ok(gained)
+    }
+
+    fn sizes(&self, space: &SpaceId) -> Result<Vec<(LogId, u64)>, StoreError> {
+        let (first, last) = tables::log_range(space);
+        self.read(
+            |pending| pending.sizes(space),
+            |txn, over| {
+                let mut sizes: BTreeMap<LogId, u64> = BTreeMap::new();
+                let mut before = None;
+                for row in txn.open_table(LOGS)?.range::<&[u8; tables::LOG_KEY]>(&first..=&last)? {
+                    let (key, value) = row?;
+                    ascending(&mut before, *key.value())?;
+                    let (_, log) = tables::log_of(key.value()).map_err(Fault::undecodable("a log"))?;
+                    sizes.insert(log, row_of(key.value(), value.value())?.bytes);
+                }
+                for (log, bytes) in over.into_iter().flatten() {
+                    let size = sizes.entry(*log).or_default();
+                    *size = size.saturating_add(*bytes);
+                }
+                Ok(sizes.into_iter().collect())
+            },
+        )
+    }
+
+    fn free(&self) -> Option<u64> {
+        fs4::available_space(self.medium.path().parent()?).ok()
     }
 
     fn room(&self) -> Result<Room, StoreError> {

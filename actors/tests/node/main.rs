@@ -14,6 +14,7 @@ mod lan;
 mod mesh;
 mod newer;
 mod peers;
+mod quota;
 mod reading;
 mod real;
 mod restart;

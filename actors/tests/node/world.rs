@@ -67,7 +67,17 @@ impl Sim {
             Some(old) => lan.attach_at(key.id(), old.addr),
             None => lan.attach(key.id()),
         };
-        Self::start_as(lan, (seed, clock, known), store, at, None).await
+        Self::start_as(lan, (seed, clock, known), store, at, None, Settings::default()).await
+    }
+
+    /// A node with settings of its own; `before`: what it was before.
+    pub async fn start_set(lan: &Switch, seed: u16, settings: Settings, before: Option<Crashed>) -> Self {
+        let build = (seed, Clock::default(), Known::this_build());
+        let (store, at) = match before {
+            Some(old) => (old.store, lan.attach_at(key_of(seed).id(), old.at.addr)),
+            None => (MemoryStore::new(), lan.attach(key_of(seed).id())),
+        };
+        Self::start_as(lan, build, store, at, None, settings).await
     }
 
     /// A new start, or one that goes on from a snapshot.
@@ -77,6 +87,7 @@ impl Sim {
         store: MemoryStore,
         at: Attached,
         resumed: Option<Incarnation>,
+        settings: Settings,
     ) -> Self {
         let key = key_of(seed);
         let (io, epoch) = (at.beacons.clone(), tokio::time::Instant::now());
@@ -95,7 +106,7 @@ impl Sim {
             first: Vec::new(),
             writer: WriterMode::Inline,
             transport: at.transport.clone(),
-            settings: (Settings::default(), None),
+            settings: (settings, None),
             name: format!("node {seed}"),
             data: "memory".into(),
             discovery: Box::new(move |w| discovery_args(w, io.clone(), epoch, vec![], true)),
@@ -143,14 +154,14 @@ impl Sim {
         lan.kill(addr);
         drop(self);
         let build = (seed, clock, Known::this_build());
-        Self::start_as(lan, build, snapshot, lan.attach_at(id, addr), Some(start)).await
+        Self::start_as(lan, build, snapshot, lan.attach_at(id, addr), Some(start), Settings::default()).await
     }
 
     /// Lets a snapshot of this node go on as the same start on another machine, while this one goes on too.
     pub async fn resume_beside(&self, lan: &Switch, snapshot: MemoryStore) -> Self {
         let start = self.incarnation().await;
         let build = (self.seed, self.clock, Known::this_build());
-        Self::start_as(lan, build, snapshot, lan.attach(self.id), Some(start)).await
+        Self::start_as(lan, build, snapshot, lan.attach(self.id), Some(start), Settings::default()).await
     }
 
     /// How its clock is wrong.

@@ -85,7 +85,12 @@ impl World {
             }),
             Frame::Fork(proof) => self.reference(m).fork(&proof.log()).is_some(),
             // Fingerprints are hashes over what lists say in full.
-            Frame::Ranges { .. } | Frame::Served(_) | Frame::Window(_) | Frame::Note(_) | Frame::Trace { .. } => true,
+            Frame::Ranges { .. }
+            | Frame::Served(_)
+            | Frame::Window(_)
+            | Frame::HeldBack(_)
+            | Frame::Note(_)
+            | Frame::Trace { .. } => true,
             Frame::Lost(_) | Frame::Said { .. } | Frame::Coming(_) => true,
         };
         if !truthful {

@@ -266,6 +266,8 @@ impl World {
             Output::Examine { from, suspect } => self.examine(m, from, suspect),
             Output::Forked { from, log, cut } => self.forked(m, from, log, cut),
             Output::Trace { to, log, from } => self.show_branch(m, to, log, from),
+            // Here every disk has room or is full.
+            Output::HeldBack(..) => {}
             Output::Durable(peer, logs) => self.check_holds(m, peer, &logs),
             Output::Equal(peer) => self.check_equal(m, peer),
             Output::Blame(peer, why) => self.blamed(m, peer, why),

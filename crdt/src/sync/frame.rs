@@ -1,6 +1,7 @@
 //! The frames of replication, as bytes: one type byte, then canonical fields. The space is named outside the frame, by
 //! a tag that only a co-member of this session recognises.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::codec::{DecodeError, Reader, Writer};
@@ -8,6 +9,7 @@ use crate::entry::{Entry, SignedHeader};
 use crate::fork::{MAX_BRANCH, Proof, ProofError, read_headers};
 use crate::ids::{DeviceId, DocumentId, EntryHash, Incarnation, LogId};
 use crate::ledger::note::Note;
+use crate::replica::HeldBack;
 use crate::spans::Spans;
 
 /// Most documents in one frame.
@@ -21,6 +23,9 @@ pub const MAX_RANGES: usize = 256;
 
 /// Most stretches of time in one frame.
 pub const MAX_SPANS: usize = 64;
+
+/// Most authors in one frame whose entries are held back; what others than these send is dropped where it comes.
+pub const MAX_HELD: usize = 256;
 
 /// A log's durable end as told to a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +108,8 @@ pub enum Frame {
     Durable(Vec<(LogId, u64)>),
     /// "What is about these times is gone here: leave it out."
     Window(Spans),
+    /// "Send me no entries of these authors for now."
+    HeldBack(HeldBack),
     /// "I hold another branch of this log: show me yours from here on."
     Trace {
         /// The log.
@@ -185,6 +192,16 @@ impl Frame {
                 w.u8(24).u32(spans.len() as u32);
                 for (from, upto) in spans.iter() {
                     w.u64(from).u64(upto);
+                }
+            }
+            Self::HeldBack(held) => {
+                w.u8(10).u8(u8::from(held.all_but.is_some()));
+                if let Some(but) = &held.all_but {
+                    w.bytes(&but.0);
+                }
+                w.u32(held.authors.len() as u32);
+                for author in &held.authors {
+                    w.bytes(&author.0);
                 }
             }
             Self::Trace { log, from } => {
@@ -279,6 +296,19 @@ impl Frame {
                 Self::Listed { from, upto, ask, docs }
             }
             9 => Self::Coming(r.u64()?),
+            10 => {
+                let all_but = flag(&mut r)?.then(|| r.array()).transpose()?.map(DeviceId);
+                let n = count(&mut r, MAX_HELD, 32, "number of authors")?;
+                let mut authors = BTreeSet::new();
+                for _ in 0..n {
+                    let author = DeviceId(r.array()?);
+                    if authors.last().is_some_and(|last| *last >= author) {
+                        return Err(DecodeError::Invalid("order of authors"));
+                    }
+                    authors.insert(author);
+                }
+                Self::HeldBack(HeldBack { all_but, authors })
+            }
             24 => {
                 let n = count(&mut r, MAX_SPANS, 16, "number of stretches of time")?;
                 let mut list: Vec<(u64, u64)> = Vec::with_capacity(n);

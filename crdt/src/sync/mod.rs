@@ -12,13 +12,16 @@
 //! 6. A run that does not follow what is here, though its author signed it, shows a fork: the place is looked for and
 //!    proven, and all decide alike which branch counts (`branches`).
 //! 7. Whoever is asked for many entries says how many are still to come, so that people see it (`coming`).
-//! 8. A peer that offers documents and then brings nothing holds nobody up: every peer has its own places for fetches,
+//! 8. Whose entries there is no room for is told, and a document of which nothing comes is asked for ever more rarely
+//!    (`held`).
+//! 9. A peer that offers documents and then brings nothing holds nobody up: every peer has its own places for fetches,
 //!    and what it does not bring in `fetch::PATIENCE` seconds is fetched from another.
 
 mod branches;
 mod coming;
 mod fetch;
 pub mod frame;
+mod held;
 mod ranges;
 mod serve;
 mod window;
@@ -29,7 +32,7 @@ use std::sync::Arc;
 use crate::entry::Entry;
 use crate::ids::{DeviceId, DocumentId, LogId};
 use crate::planted::{Fault, planted};
-use crate::replica::{Admitted, Rejection, Replica, counts};
+use crate::replica::{Admitted, HeldBack, Rejection, Replica, counts};
 use crate::spans::Spans;
 use branches::Branches;
 pub use branches::Suspect;
@@ -37,14 +40,12 @@ pub use coming::ANNOUNCED;
 use coming::Coming;
 use fetch::{Fetch, ends};
 use frame::{Frame, LogEnd, MAX_DOCS};
-use serve::Packed;
+use held::Offer;
+use serve::{Packed, parts};
 use window::First;
 
 /// Documents that one peer may have asked for and not yet got.
 const SERVES: usize = 1_024;
-
-/// Bytes of entries in one live frame, if they are several.
-const PUSH_BYTES: usize = 256 * 1024;
 
 /// What the caller must do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +101,8 @@ pub enum Output {
         /// First sequence number.
         from: u64,
     },
+    /// Entries of an author came for which there is no room, so many; they were not taken.
+    HeldBack(DeviceId, usize),
     /// A peer holds these logs durably up to there.
     Durable(DeviceId, Vec<(LogId, u64)>),
     /// A peer holds everything that we hold.
@@ -143,6 +146,10 @@ struct PeerSync {
     strikes: u32,
     /// What is gone there.
     window: Spans,
+    /// Whose entries it does not take.
+    held_back: HeldBack,
+    /// Documents that it offered.
+    offers: BTreeMap<DocumentId, Offer>,
     /// How far the control log has come with it.
     first: First,
     /// Our digest went to it since it last told its own.
@@ -220,6 +227,9 @@ impl SpaceSync {
         self.peers.insert(peer, PeerSync::default());
         if !self.replica.gone().is_empty() {
             self.send_window(peer);
+        }
+        if !self.replica.held_back().is_empty() {
+            self.tell_held_back(peer);
         }
         self.send_digest(peer);
     }
@@ -309,6 +319,7 @@ impl SpaceSync {
             Frame::Coming(entries) => self.told_coming(peer, entries),
             Frame::Durable(logs) => self.out.push(Output::Durable(peer, logs)),
             Frame::Window(spans) => self.take_window(peer, spans),
+            Frame::HeldBack(held) => self.take_held_back(peer, held),
             Frame::Trace { log, from } => self.asked_trace(peer, log, from),
             Frame::Branch { log, headers } => self.take_branch(peer, log, headers),
             Frame::Fork(proof) => self.take_proof(peer, proof),
@@ -350,8 +361,9 @@ impl SpaceSync {
             .peers
             .iter()
             .filter(|(id, p)| {
-                let author_of_all = entries.iter().all(|e| e.header().log.device == **id);
-                Some(**id) != from && !author_of_all && !p.behind && !seen.is_some_and(|s| s.contains(id))
+                let unwanted = |author| author == **id || p.held_back.holds(&author);
+                let unwanted_all = entries.iter().all(|e| unwanted(e.header().log.device));
+                Some(**id) != from && !unwanted_all && !p.behind && !seen.is_some_and(|s| s.contains(id))
             })
             .map(|(id, _)| *id)
             .take(most)
@@ -439,6 +451,7 @@ impl SpaceSync {
             if !counts(&document)
                 || self.replica.is_gone(&document)
                 || theirs == self.replica.document_digest(&document)
+                || self.passes_over(peer, document, theirs)
             {
                 continue;
             }
@@ -460,7 +473,9 @@ impl SpaceSync {
                 }
             }
             // Others may lack what was just fetched and not know it: let them compare.
-            if self.gained.remove(&document) && !planted(Fault::NoCompareAfterFetch) {
+            let gained = self.gained.remove(&document);
+            self.offer_served(peer, &document, gained);
+            if gained && !planted(Fault::NoCompareAfterFetch) {
                 if let Some(p) = self.peers.get_mut(&peer) {
                     p.strikes = 0;
                 }
@@ -479,7 +494,7 @@ impl SpaceSync {
             peer,
             logs.iter().map(|l| (LogId { document, device: l.device, incarnation: l.incarnation }, l.seq)).collect(),
         ));
-        let lacking: VecDeque<_> = self
+        let mut lacking: VecDeque<_> = self
             .replica
             .frontier(&document)
             .filter_map(|(log, tip)| {
@@ -495,6 +510,7 @@ impl SpaceSync {
             })
             .collect();
         let Some(p) = self.peers.get_mut(&peer) else { return };
+        held::taken(&mut lacking, &p.held_back);
         p.serving.retain(|(d, _)| *d != document);
         if p.serving.len() < SERVES {
             p.serving.push_back((document, lacking));
@@ -514,8 +530,16 @@ impl SpaceSync {
             if matches!(came, Ok(Admitted::New(_) | Admitted::Known)) {
                 self.progress(peer, run, matches!(came, Ok(Admitted::New(_))));
             }
+            if let (Ok(Admitted::Gap | Admitted::Forked | Admitted::Lost), Some(e)) = (&came, run.first()) {
+                self.forget_offer(peer, &e.header().log.document);
+            }
             match came {
                 Ok(Admitted::New(new)) => fresh.extend(new),
+                Ok(Admitted::HeldBack) => {
+                    run.first()
+                        .into_iter()
+                        .for_each(|e| self.out.push(Output::HeldBack(e.header().log.device, run.len())));
+                }
                 Ok(Admitted::Known | Admitted::Gone) => {}
                 Ok(Admitted::Gap) => gap = true,
                 // The author's fault, not the messenger's: the rest may be good.
@@ -549,23 +573,6 @@ impl SpaceSync {
             self.out.push(Output::Commit { from: peer, live, entries: fresh });
         }
     }
-}
-
-/// Splits entries so that none of the parts is longer than [`PUSH_BYTES`], unless it is one entry.
-fn parts(entries: &[Arc<Entry>]) -> Vec<&[Arc<Entry>]> {
-    let (mut out, mut from, mut bytes) = (Vec::new(), 0, 0usize);
-    for (at, e) in entries.iter().enumerate() {
-        // At most: header and signature, length and flag, payload.
-        let lists = e.header().deps.len().saturating_mul(88).saturating_add(e.header().control_heads.len() * 32);
-        let len = e.payload.as_ref().map_or(0, Vec::len).saturating_add(lists).saturating_add(400);
-        if bytes.saturating_add(len) > PUSH_BYTES && at > from {
-            out.extend(entries.get(from..at));
-            (from, bytes) = (at, 0);
-        }
-        bytes = bytes.saturating_add(len);
-    }
-    out.extend(entries.get(from..).filter(|rest| !rest.is_empty()));
-    out
 }
 
 /// Splits entries into runs: consecutive entries of one log.

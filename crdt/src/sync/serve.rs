@@ -13,6 +13,9 @@ pub(super) const PACK_BYTES: usize = 192 * 1024;
 /// Entries at which a batch is sent; a read of 64 KiB brings no more than as many again.
 const PACK_ENTRIES: usize = MAX_ENTRIES / 2;
 
+/// Bytes of entries in one live frame, if they are several.
+const PUSH_BYTES: usize = 256 * 1024;
+
 /// A batch in the making.
 #[derive(Debug, Default)]
 pub(super) struct Packed {
@@ -79,4 +82,21 @@ impl SpaceSync {
         }
         self.out.extend(ends.into_iter().map(|document| Output::Send(peer, Frame::Served(document))));
     }
+}
+
+/// Splits entries so that none of the parts is longer than [`PUSH_BYTES`], unless it is one entry.
+pub(super) fn parts(entries: &[Arc<Entry>]) -> Vec<&[Arc<Entry>]> {
+    let (mut out, mut from, mut bytes) = (Vec::new(), 0, 0usize);
+    for (at, e) in entries.iter().enumerate() {
+        // At most: header and signature, length and flag, payload.
+        let lists = e.header().deps.len().saturating_mul(88).saturating_add(e.header().control_heads.len() * 32);
+        let len = e.payload.as_ref().map_or(0, Vec::len).saturating_add(lists).saturating_add(400);
+        if bytes.saturating_add(len) > PUSH_BYTES && at > from {
+            out.extend(entries.get(from..at));
+            (from, bytes) = (at, 0);
+        }
+        bytes = bytes.saturating_add(len);
+    }
+    out.extend(entries.get(from..).filter(|rest| !rest.is_empty()));
+    out
 }

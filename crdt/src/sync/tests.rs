@@ -10,6 +10,7 @@ mod coming;
 mod disk;
 mod forks;
 mod gone;
+mod held;
 mod lost;
 mod ranges;
 
@@ -79,6 +80,8 @@ struct Node {
     sync: SpaceSync,
     disk: BTreeMap<LogId, Vec<Arc<Entry>>>,
     taken: usize,
+    /// Entries that came for which there was no room.
+    refused: usize,
     /// Bytes read at once.
     batch: usize,
 }
@@ -97,7 +100,7 @@ impl Cluster {
             .map(|i| {
                 let writer = Writer::new(i);
                 let sync = SpaceSync::new(Replica::new(space(), Access::Commons));
-                (writer.key.id(), Node { writer, sync, disk: BTreeMap::new(), taken: 0, batch: 3_000 })
+                (writer.key.id(), Node { writer, sync, disk: BTreeMap::new(), taken: 0, refused: 0, batch: 3_000 })
             })
             .collect();
         Self { nodes, wire: BTreeMap::new(), rng: ChaCha8Rng::seed_from_u64(seed), bytes: 0, frames: 0 }
@@ -204,6 +207,7 @@ impl Cluster {
                         let batch: Vec<_> = n.disk[&log][from as usize - 1..].iter().take(40).cloned().collect();
                         n.sync.traced(to, log, &batch);
                     }
+                    Output::HeldBack(_, entries) => n.refused += entries,
                     Output::Durable(..) | Output::Equal(_) => {}
                     Output::Blame(p, why) => panic!("{p:?} blamed: {why}"),
                 }
@@ -224,17 +228,25 @@ impl Cluster {
     /// Delivers frames in a seeded order until the network is quiet.
     fn settle(&mut self) {
         for _ in 0..2_000_000 {
-            let busy: Vec<_> = self.wire.iter().filter(|(_, q)| !q.is_empty()).map(|(k, _)| *k).collect();
-            if busy.is_empty() {
+            if !self.deliver_one() {
                 return;
             }
-            let (from, to) = busy[self.rng.random_range(0..busy.len())];
-            let bytes = self.wire.get_mut(&(from, to)).unwrap().pop_front().unwrap();
-            let frame = Frame::decode(&bytes).unwrap();
-            self.nodes.get_mut(&to).unwrap().sync.received(from, frame);
-            self.step_outputs(to);
         }
         panic!("the network never became quiet");
+    }
+
+    /// Delivers one frame; answers whether there was any.
+    fn deliver_one(&mut self) -> bool {
+        let busy: Vec<_> = self.wire.iter().filter(|(_, q)| !q.is_empty()).map(|(k, _)| *k).collect();
+        if busy.is_empty() {
+            return false;
+        }
+        let (from, to) = busy[self.rng.random_range(0..busy.len())];
+        let bytes = self.wire.get_mut(&(from, to)).unwrap().pop_front().unwrap();
+        let frame = Frame::decode(&bytes).unwrap();
+        self.nodes.get_mut(&to).unwrap().sync.received(from, frame);
+        self.step_outputs(to);
+        true
     }
 
     fn assert_equal(&mut self) {

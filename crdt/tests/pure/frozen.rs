@@ -18,7 +18,7 @@ use cairn_crdt::kinds::profile::{Profile, set_name};
 use cairn_crdt::kinds::read_marks::{ReadMarks, set_mark};
 use cairn_crdt::ledger::note::{Note, Told};
 use cairn_crdt::period::DAY_MS;
-use cairn_crdt::replica::Access;
+use cairn_crdt::replica::{Access, HeldBack};
 use cairn_crdt::spans::Spans;
 use cairn_crdt::statement::{Signed, Statement};
 use cairn_crdt::sync::frame::{Frame, LogEnd, Range};
@@ -151,6 +151,10 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ("frame/entries", Frame::Entries { live: true, entries: messages().map(Arc::new).to_vec() }),
         ("frame/served", Frame::Served(b)),
         ("frame/coming", Frame::Coming(100_000)),
+        (
+            "frame/held_back",
+            Frame::HeldBack(HeldBack { all_but: Some(DeviceId([6; 32])), authors: [DeviceId([7; 32])].into() }),
+        ),
         ("frame/window", Frame::Window(Spans::one(0, 28 * DAY_MS))),
         ("note/digest", Frame::Note(Note::Digest([1; 32]))),
         ("note/vector", Frame::Note(Note::Vector { ask: true, all: vec![(key().id(), 7)] })),

@@ -165,7 +165,7 @@ impl Two {
                                 let all = self.disk[at][&log][from as usize - 1..].to_vec();
                                 self.sides[at].read(to, log, all);
                             }
-                            Output::Durable(..) | Output::Equal(_) => {}
+                            Output::Durable(..) | Output::Equal(_) | Output::HeldBack(..) => {}
                             o @ (Output::Examine { .. } | Output::Forked { .. } | Output::Trace { .. }) => {
                                 panic!("nothing forked here: {o:?}")
                             }

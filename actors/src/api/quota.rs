@@ -1,0 +1,37 @@
+//! Want of room as plain data: whose entries are not kept here for now, and why.
+
+use cairn_crdt::ids::{DeviceId, SpaceId};
+use serde::{Deserialize, Serialize};
+
+/// Why entries are not taken for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhyHeld {
+    /// Their author has used up its share of the conversation.
+    Author,
+    /// All others together have used up the conversation's share of the disk.
+    Conversation,
+    /// Devices that were never written to from here have used up the share that all of them have.
+    Strangers,
+    /// The disk is nearly full.
+    Disk,
+}
+
+/// Entries that are not taken for now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldBack {
+    /// Why.
+    pub why: WhyHeld,
+    /// Where; `None`: everywhere.
+    pub conversation: Option<SpaceId>,
+    /// Whose; `None`: everybody's but this device's own.
+    pub author: Option<DeviceId>,
+    /// Its name as shown.
+    pub author_name: Option<String>,
+    /// Bytes that are kept already.
+    pub bytes: u64,
+    /// Bytes that may be; where the disk is nearly full, those that are to stay free.
+    pub limit: u64,
+    /// That in one sentence.
+    pub sentence: String,
+}

@@ -1,0 +1,156 @@
+//! Want of room: what others make this device keep is weighed against its shares, and whoever is over one is held back
+//! in replication until there is room again.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use cairn_crdt::entry::Entry;
+use cairn_crdt::ids::{DeviceId, SpaceId};
+
+use super::DocumentsState;
+use super::commits::Ticket;
+use crate::api::{Event, HeldBack, WhyHeld};
+use crate::limits::DISK_LOW;
+use crate::quota::{Held, Usage, is_low, judge, sentence};
+use crate::space::{Space, SpaceKind};
+use crate::store::{StoreError, stored_len};
+use crate::wiring::Wiring;
+
+impl DocumentsState {
+    /// Looks how full the disk is; where that changed, everything is weighed.
+    pub(super) fn look_at_disk(&mut self) {
+        let low = is_low(self.wiring.store.free(), self.disk_low);
+        if std::mem::replace(&mut self.disk_low, low) != low {
+            self.weigh();
+        }
+    }
+
+    /// Entries of others go to the disk, or our own are there: they count from now on.
+    pub(super) fn takes(&mut self, space: SpaceId, entries: &[Arc<Entry>]) {
+        let (me, quota) = (self.wiring.me, self.wiring.quota());
+        let Some(sp) = self.spaces.get_mut(&space) else { return };
+        let mut over = is_strangers(sp);
+        for e in entries {
+            let author = e.header().log.device;
+            sp.usage.add(&me, &author, stored_len(e));
+            over |= sp.usage.author(&author) >= quota.author;
+        }
+        if over || sp.usage.others >= quota.space {
+            self.weigh();
+        }
+    }
+
+    /// What a space takes may be less by now: counts it anew.
+    pub(super) fn recount(&mut self, space: SpaceId) {
+        let wiring = self.wiring.clone();
+        let Some(sp) = self.spaces.get_mut(&space) else { return };
+        let mut usage = match sp.measure(&wiring) {
+            Ok(usage) => usage,
+            Err(e) => return wiring.trouble("store_read", Some(e.to_string())),
+        };
+        // What is still on its way to the disk.
+        for ticket in self.tickets.values() {
+            if let Ticket::Entries { space: of, from: Some(_), entries, .. } = ticket
+                && *of == space
+            {
+                entries.iter().for_each(|e| usage.add(&wiring.me, &e.header().log.device, stored_len(e)));
+            }
+        }
+        sp.usage = usage;
+        self.weigh();
+    }
+
+    /// Weighs every space, holds back whoever is over a share, and tells of it where it is news.
+    pub(super) fn weigh(&mut self) {
+        let (wiring, low) = (self.wiring.clone(), self.disk_low);
+        let quota = wiring.quota();
+        let strangers = self.spaces.values().filter(|sp| is_strangers(sp));
+        let strangers = strangers.fold(0u64, |sum, sp| sum.saturating_add(sp.usage.others));
+        let mut told: Vec<HeldBack> = Vec::new();
+        if low {
+            told.push(tell(&wiring, None, WhyHeld::Disk, None, 0, DISK_LOW));
+        }
+        let mut changed = Vec::new();
+        for (id, sp) in &mut self.spaces {
+            let pool = is_strangers(sp).then_some(strangers);
+            let Held { held, why } = judge(wiring.me, &sp.usage, &quota, pool, low);
+            for (why, author, bytes, limit) in why {
+                let one = tell(&wiring, Some(sp), why, author, bytes, limit);
+                if !told.contains(&one) {
+                    told.push(one);
+                }
+            }
+            if held != *sp.sync.replica().held_back() {
+                sp.sync.set_held_back(held);
+                changed.push(*id);
+            }
+        }
+        for id in changed {
+            self.carry_out(id, None);
+        }
+        self.publish(told);
+    }
+
+    /// Makes what is held back known, if it is another than before.
+    fn publish(&self, told: Vec<HeldBack>) {
+        let same = |a: &HeldBack, b: &HeldBack| (a.why, a.conversation, a.author) == (b.why, b.conversation, b.author);
+        let before = {
+            let mut shown = self.wiring.held_back.lock().unwrap_or_else(PoisonError::into_inner);
+            if *shown == told {
+                return;
+            }
+            std::mem::replace(&mut *shown, told.clone())
+        };
+        for new in told.iter().filter(|new| !before.iter().any(|old| same(old, new))) {
+            tracing::warn!(why = ?new.why, "{}", new.sentence);
+            match &new.author {
+                Some(author) => self.wiring.notice_about(author, "held_back", new.sentence.clone()),
+                None => self.wiring.notice("held_back", new.sentence.clone()),
+            }
+        }
+        let sentences: Vec<_> = told.into_iter().map(|h| h.sentence).collect();
+        self.wiring.trouble("held_back", (!sentences.is_empty()).then(|| sentences.join(" ")));
+        self.wiring.emit(Event::Status(Box::new(self.wiring.status())));
+    }
+
+    /// Entries came that were held back.
+    pub(super) fn dropped(&self, space: SpaceId, author: DeviceId, entries: usize) {
+        tracing::debug!(author = %author.short(), space = %space.short(), entries, "there is no room for more of it");
+        self.wiring.dropped.fetch_add(entries as u64, Ordering::Relaxed);
+    }
+}
+
+/// Whether a space is a direct one that was never written to from here.
+fn is_strangers(sp: &Space) -> bool {
+    matches!(sp.kind, SpaceKind::Direct(_)) && sp.usage.own == 0
+}
+
+fn tell(
+    wiring: &Wiring,
+    sp: Option<&Space>,
+    why: WhyHeld,
+    author: Option<DeviceId>,
+    bytes: u64,
+    limit: u64,
+) -> HeldBack {
+    let place = match sp.map(|sp| sp.kind) {
+        Some(SpaceKind::Direct(peer)) => format!("the chat with {}", wiring.name_of(&peer)),
+        _ => "the Everyone room".into(),
+    };
+    let author_name = author.map(|author| wiring.name_of(&author));
+    let sentence = sentence(why, &place, author_name.as_deref().unwrap_or_default(), bytes, limit);
+    // All that strangers send is one thing.
+    let conversation = sp.map(|sp| sp.id).filter(|_| why != WhyHeld::Strangers);
+    HeldBack { why, conversation, author, author_name, bytes, limit, sentence }
+}
+
+impl Space {
+    /// What it takes, as the store says.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store cannot be read.
+    pub fn measure(&self, wiring: &Wiring) -> Result<Usage, StoreError> {
+        let sizes = wiring.store.sizes(&self.id)?;
+        Ok(Usage::of(&wiring.me, sizes.into_iter().chain(self.kept_aside())))
+    }
+}
