@@ -543,3 +543,8 @@ impl ApiError {
         Self { code: code.into(), message: message.into(), candidates: Vec::new() }
     }
 }
+
+/// A number of things as it is told.
+pub(crate) fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}

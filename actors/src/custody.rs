@@ -8,8 +8,7 @@ use cairn_crdt::hlc::Hlc;
 use cairn_crdt::ids::{DeviceId, DocumentId, Kind, LogId};
 use cairn_crdt::period::period_of;
 
-use crate::api::{Custody, DocumentCustody, Holder, PeerState};
-use crate::documents::show::count;
+use crate::api::{Custody, DocumentCustody, Holder, PeerState, count};
 use crate::limits::{CUSTODY_LISTED, CUSTODY_READS};
 use crate::space::Space;
 use crate::wiring::Wiring;

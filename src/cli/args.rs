@@ -162,7 +162,9 @@ Example:
     /// Who holds a conversation up to where, and when each was last seen
     #[command(after_help = "\
 By what devices acknowledged and stated, also to others who passed it on. It asks nobody, so it tells of those who are
-away too. Without CONV a line a conversation; with it a line a device. `member` are those it is meant for: in a room the
+away too.
+
+Without CONV there is a line a conversation, with it a line a device. `member` are those it is meant for: in a room the
 devices seen in the last 24 hours, this one among them.
 
 Examples:
@@ -171,7 +173,7 @@ Examples:
   cairn custody everyone --documents          a line a part of the history
   cairn --json custody everyone | jq -r 'select(.member and (.complete | not)) | .name'")]
     Custody {
-        /// Which conversation (see `cairn say --help`) [default: all, a line each]
+        /// Which conversation (see `cairn say --help`); without it all, a line each
         #[arg(value_name = "CONV")]
         conversation: Option<ConvRef>,
         /// Only this document, from `--documents`

@@ -64,13 +64,18 @@ impl DocumentsState {
         let Decision { space, log, from, cut } = decision;
         let wiring = self.wiring.clone();
         let Some(sp) = self.spaces.get_mut(&space) else { return };
+        let kept = sp.keep();
         let read = sp.agree_with_store(&log, wiring.store.as_ref());
         if let Err(e) = read.and_then(|()| if cut { sp.read_anew(&log, &wiring) } else { Ok(()) }) {
             wiring.trouble("store_read", Some(e.to_string()));
         }
         sp.sync.settled(from, &log);
+        let lost = sp.keep() != kept;
         self.carry_out(space, None);
         self.refresh_gone(space);
+        if lost {
+            self.setting_lost(space, &log.device);
+        }
         self.recount(space);
         self.give_back(space, log.device);
         self.tell_fork(space, &log);

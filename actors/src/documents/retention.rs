@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cairn_crdt::entry::Entry;
-use cairn_crdt::ids::SpaceId;
+use cairn_crdt::ids::{DeviceId, SpaceId};
 use cairn_crdt::kinds::control::{Operation, Setting, is_keep};
 use cairn_crdt::spans::Spans;
 
@@ -206,6 +206,24 @@ impl DocumentsState {
             };
             self.wiring.notice_about(&setting.by, "retention_set", sentence);
         }
+    }
+
+    /// How long messages are kept was set on a branch that does not count. It is not said again: whoever set it may not
+    /// want it any more, and what counts by now may be younger. So the setting before it counts again, on both sides, and
+    /// people are told.
+    pub(super) fn setting_lost(&mut self, id: SpaceId, by: &DeviceId) {
+        let wiring = self.wiring.clone();
+        let Some(sp) = self.spaces.get_mut(&id) else { return };
+        sp.dirty = true;
+        let kept = retention::words(sp.keep());
+        self.tell_retention(id);
+        let who = if *by == wiring.me { "This device".into() } else { wiring.name_of(by) };
+        let sentence = format!(
+            "{who} wrote twice at one place, and what does not count of that said how long messages between you are \
+             kept. They are kept for {kept} now, on both sides. If that is not right, set it again: nothing is removed \
+             within a week."
+        );
+        self.wiring.notice("retention_lost", sentence);
     }
 
     /// Writes a control entry and sends it to the disk.

@@ -8,7 +8,7 @@ use cairn_crdt::network::Standing;
 use super::DocumentsState;
 use crate::api::{
     Badge, Conversation, ConversationKind, DeliveryState, Event, Member, Message, Network, NetworkState, Page,
-    PeerState, Preview, Receipt,
+    PeerState, Preview, Receipt, count,
 };
 use crate::space::{Space, SpaceKind};
 use crate::wiring::Wiring;
@@ -17,10 +17,6 @@ use crate::wiring::Wiring;
 const PREVIEW: usize = 200;
 /// More messages than this whose delivery changed are told as "all".
 const TOLD_ONE_BY_ONE: usize = 16;
-
-pub(crate) fn count(n: usize) -> u32 {
-    u32::try_from(n).unwrap_or(u32::MAX)
-}
 
 /// A message as shown.
 pub(crate) fn message(sp: &Space, m: &MessageView<'_>, members: &[DeviceId], wiring: &Wiring) -> Message {

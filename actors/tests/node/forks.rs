@@ -181,3 +181,50 @@ async fn a_fork_that_could_not_be_stored_is_decided_later() {
     }
     everybody_shows(&nodes, 5, &["first life", "second life"]).await;
 }
+
+/// How long messages are kept is set in both lives. One of the two counts, the same on both sides, and whoever followed
+/// the other is told that it does not any more.
+#[tokio::test(start_paused = true)]
+async fn a_setting_on_a_lost_branch_gives_way_on_both_sides_and_people_are_told() {
+    const DAY: u64 = 86_400;
+    let mut counted = BTreeSet::new();
+    for seed in 0..8 {
+        let (lan, mut nodes, _) = office(360 + seed).await;
+        let chat = SpaceId::direct(&nodes[0].id.principal(), &nodes[1].id.principal());
+        let kept_for = async |n: &Sim| n.handle().retention(chat).await.unwrap().keep;
+        nodes[0].handle().set_retention(chat, Some(90 * DAY)).await.unwrap();
+        until(SOON, "both follow", async || kept_for(&nodes[1]).await == Some(90 * DAY)).await;
+        let snapshot = nodes[0].store.crash();
+        nodes[0].handle().set_retention(chat, Some(365 * DAY)).await.unwrap();
+        until(SOON, "both follow again", async || kept_for(&nodes[1]).await == Some(365 * DAY)).await;
+        let mut events = nodes[1].handle().subscribe();
+        let back = nodes.remove(0).set_back(&lan, snapshot).await;
+        let mut own = back.handle().subscribe();
+        back.handle().set_retention(chat, Some(28 * DAY)).await.unwrap();
+        nodes.insert(0, back);
+        until(LATER, "both know of the fork and agree", async || {
+            kept(&nodes[0].store).0 == 1
+                && kept(&nodes[1].store).0 == 1
+                && kept_for(&nodes[0]).await == kept_for(&nodes[1]).await
+        })
+        .await;
+        let now = kept_for(&nodes[0]).await;
+        let lost = |all: Vec<Event>| {
+            let told = |e: &&Event| matches!(e, Event::Notice { code, .. } if code == "retention_lost");
+            all.iter().filter(told).count()
+        };
+        let there = lost(std::iter::from_fn(|| events.try_recv().ok()).collect());
+        let here = lost(std::iter::from_fn(|| own.try_recv().ok()).collect());
+        let first = now == Some(365 * DAY);
+        assert!(first || now == Some(28 * DAY), "{now:?}");
+        assert_eq!((here, there), if first { (1, 0) } else { (0, 1) }, "who followed the other one is told");
+        counted.insert(now);
+        // Set again, it counts, and lasts.
+        nodes[1].handle().set_retention(chat, Some(180 * DAY)).await.unwrap();
+        until(SOON, "both follow what is set again", async || kept_for(&nodes[0]).await == Some(180 * DAY)).await;
+        let n = nodes.remove(1).crash_and_restart(&lan).await;
+        assert_eq!(kept_for(&n).await, Some(180 * DAY));
+        nodes.insert(1, n);
+    }
+    assert_eq!(counted.len(), 2, "either life counted in some of the runs");
+}
