@@ -68,7 +68,7 @@ impl Side {
                         self.sync.read(to, log, entries);
                     }
                     Output::Equal(_) => self.equal = true,
-                    Output::Push(..) | Output::Durable(..) => {}
+                    Output::Push(..) | Output::Durable(..) | Output::HeldBack(..) => {}
                     // Every log here has one branch.
                     Output::Examine { .. } | Output::Forked { .. } | Output::Trace { .. } => {}
                     Output::Blame(_, why) => return Err(why.to_string().into()),
