@@ -222,11 +222,14 @@ fn a_demotion_beats_a_concurrent_raise_and_of_two_raises_the_higher_holds() {
 #[test]
 fn a_raise_is_worth_nothing_without_an_add_that_it_follows() {
     // C adds D, whom B makes an admin. A removes C, so D was never in; then A takes D in, as a member.
-    let m = group(&with(
+    let mut ops = with(
         &[Admin, Admin],
         &[(2, &[2], add(3, Member)), (1, &[3], set(3, Admin)), (0, &[2], remove(2)), (0, &[4, 5], add(3, Member))],
-    ));
-    assert_eq!(who(&m), "A* B* D");
+    );
+    assert_eq!(who(&group(&ops)), "A* B* D");
+    // Nor when something else is heard of later.
+    ops.push(op(7, 1, &[2], add(4, Member)));
+    assert_eq!(who(&group(&ops)), "A* B* D E");
 }
 
 #[test]
