@@ -52,7 +52,7 @@ pub enum Output {
         /// The datagram.
         beacon: Vec<u8>,
     },
-    /// Dial now. The result comes back by [`Discovery::dial_ended`] with the same two values.
+    /// Dial now. The result comes back by [`super::Discovery::dial_ended`] with the same two values.
     Dial {
         /// Where.
         addr: SocketAddr,
