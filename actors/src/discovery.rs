@@ -52,14 +52,12 @@ pub enum DiscoveryMsg {
         /// Who is there, or why nobody is.
         result: Result<DeviceId, DialFault>,
     },
-    /// A session says where another device is reached.
+    /// A session says where other devices are reached.
     Learned {
         /// Whose session.
         teller: DeviceId,
-        /// Who.
-        device: DeviceId,
-        /// Where.
-        addr: SocketAddr,
+        /// Who, and where: all that one frame named, since each message here looks at every dial that waits.
+        others: Vec<(DeviceId, SocketAddr)>,
     },
     /// Our network, and whether it is settled.
     SetNetwork(Option<(NetworkId, bool)>),
@@ -216,7 +214,11 @@ impl Actor for DiscoveryActor {
             DiscoveryMsg::DialEnded { addr, device, result } => {
                 state.machine.dial_ended(addr, device, result, now);
             }
-            DiscoveryMsg::Learned { teller, device, addr } => state.machine.learned(teller, device, addr, now),
+            DiscoveryMsg::Learned { teller, others } => {
+                for (device, addr) in others {
+                    state.machine.learned(teller, device, addr, now);
+                }
+            }
             DiscoveryMsg::SetNetwork(network) => state.machine.set_network(network, now),
             DiscoveryMsg::Goodbye => state.machine.goodbye(now, &mut out),
         }

@@ -249,12 +249,13 @@ impl SessionState {
             }
             Control::Neighbours { up, down } => {
                 // Peer exchange: where configured peers stand in for beacons, others are found through them.
-                for n in up.iter().filter(|n| n.device != self.wiring.me) {
+                let others = up.iter().filter(|n| n.device != self.wiring.me).filter_map(|n| {
                     // Judged again here: the peer may say what an honest one would not.
-                    if let Some(addr) = n.address.and_then(|a| Neighbour::new(n.device, a).address) {
-                        let device = n.device;
-                        self.wiring.discovery.cast(DiscoveryMsg::Learned { teller: peer, device, addr });
-                    }
+                    Some((n.device, n.address.and_then(|a| Neighbour::new(n.device, a).address)?))
+                });
+                let others: Vec<_> = others.collect();
+                if !others.is_empty() {
+                    self.wiring.discovery.cast(DiscoveryMsg::Learned { teller: peer, others });
                 }
                 let up = up.into_iter().map(|n| n.device).collect();
                 self.wiring.documents.cast(DocumentsMsg::Neighbours { peer, serial: self.serial, up, down });
