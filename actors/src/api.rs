@@ -492,7 +492,8 @@ pub enum Event {
         /// It reaches up to this time.
         before: u64,
     },
-    /// A device wrote twice at one place of a log: everybody keeps the same branch.
+    /// A device wrote twice at one place of a log, or stated two things that cannot both be true: everybody keeps the
+    /// same branch, and goes by the same statement.
     Forked {
         /// Where.
         conversation: SpaceId,

@@ -178,6 +178,8 @@ pub struct DocumentsState {
     newer_told: BTreeSet<SpaceId>,
     /// Read marks not yet written.
     marks: BTreeMap<SpaceId, cairn_crdt::kinds::order::OrderKey>,
+    /// Starts that contradict themselves, of which people are to be told.
+    accused: forks::Accused,
     /// The disk is nearly full.
     disk_low: bool,
     /// Seconds until it is looked at again.
@@ -280,6 +282,7 @@ impl Actor for Documents {
             DocumentsMsg::Fetches => {
                 s.each_space(|sp| sp.sync.tick());
                 s.tick_briefings();
+                s.tell_accused();
                 if s.disk_look == 0 {
                     s.look_at_disk();
                 }

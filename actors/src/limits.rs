@@ -243,6 +243,9 @@ pub const BRIEFINGS_KEPT: usize = 20;
 pub const LOST_PART: usize = 256 * 1024;
 /// Bytes of lost branches that are kept of one log of another device, until it has said them again.
 pub const LOST_BYTES: usize = 4 * 1024 * 1024;
+/// Seconds after which people are told of a device that contradicts itself in what it states, unless by then a log of the
+/// same start has turned out to fork, which tells more.
+pub const CONTRADICTION_TOLD: u32 = 10;
 
 // --- Store
 

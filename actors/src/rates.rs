@@ -42,8 +42,8 @@ impl Rates {
                 let first = entries.iter().filter(|e| e.header().seq == 1).count();
                 entries.len().saturating_add(first.saturating_mul(SYNC_NEW_LOG as usize))
             }
-            // Signatures of two branches, and a decision to store.
-            Frame::Fork(_) | Frame::Lost(_) => SYNC_NEW_LOG as usize,
+            // Two signatures, and a decision to store.
+            Frame::Fork(_) | Frame::Lost(_) | Frame::Note(Note::Contradiction(_)) => SYNC_NEW_LOG as usize,
             // A read of the store.
             Frame::Trace { .. } => SYNC_TRACE as usize,
             // All documents are looked through for each.

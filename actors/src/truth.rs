@@ -8,6 +8,7 @@ use cairn_crdt::frontier::{End, NodeHash, Tree};
 use cairn_crdt::hlc::Hlc;
 use cairn_crdt::ids::{DeviceId, Incarnation, LogId, MessageId, SpaceId};
 use cairn_crdt::kinds::order::OrderKey;
+use cairn_crdt::ledger::contradiction::Contradiction;
 use cairn_crdt::replica::counts;
 
 use crate::space::{Space, SpaceKind};
@@ -25,6 +26,9 @@ fn late_key(space: &SpaceId, entry: Option<(LogId, u64)>) -> Vec<u8> {
     let entry = entry.map(|(log, seq)| [&log.to_bytes()[..], &seq.to_be_bytes()].concat());
     [LATE, &space.0, &entry.unwrap_or_default()].concat()
 }
+
+/// Length of a key of [`Table::Forks`] that holds two statements: space, device, start.
+const CONTRADICTION_KEY: usize = 32 + 32 + 16;
 
 /// Our statement is made again after so many milliseconds, so that others know that we were here.
 pub const REFRESH_MS: u64 = 3_600_000;
@@ -55,7 +59,21 @@ impl Space {
             self.ledger.restore(signed, Hlc(u64::from_be_bytes(*safe)), tree);
         }
         self.kept_nodes = nodes.into_keys().collect();
+        // Of each start that contradicts itself the two statements are kept; rows of logs that forked have longer keys.
+        for (key, value) in wiring.store.scan(Table::Forks, &self.id.0)? {
+            if key.len() == CONTRADICTION_KEY
+                && let Some(pair) = Contradiction::stored(&value, &self.id)
+            {
+                self.ledger.restore_contradiction(pair);
+            }
+        }
         Ok(())
+    }
+
+    /// What keeps that a start contradicts itself.
+    pub(crate) fn contradiction_write(&self, pair: &Contradiction) -> Write {
+        let key = [&self.id.0[..], &pair.device().0, &pair.start().0].concat();
+        Write::Put(Table::Forks, key, pair.encode())
     }
 
     /// Takes what became durable into our own frontier.

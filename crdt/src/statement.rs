@@ -3,13 +3,16 @@
 //! will not write any more (its floor) and how far its person has read.
 //!
 //! Only the latest counts. The counter grows over all starts of a device, so an old statement never stands over a newer
-//! one; a device that was restored from a backup learns from others how far it had counted.
+//! one; a device that was restored from a backup learns from others how far it had counted. Of two that bear one number
+//! the one with the lower hash counts, so that all end with the same.
+
+use std::cmp::Reverse;
 
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::frontier::NodeHash;
 use crate::hlc::Hlc;
 use crate::identity::{DeviceKey, verify};
-use crate::ids::{DeviceId, Incarnation, MessageId, SpaceId};
+use crate::ids::{DeviceId, Incarnation, MessageId, SpaceId, domain_hash};
 use crate::kinds::order::OrderKey;
 
 const DOMAIN: &str = "cairn 2026 statement";
@@ -34,6 +37,23 @@ pub struct Statement {
     pub read: Option<OrderKey>,
 }
 
+impl Statement {
+    /// Of two statements of one device the one that ranks higher counts: it bears the higher number or, where they bear
+    /// one, has the lower hash. Two that rank the same say the same.
+    #[must_use]
+    pub fn rank(&self) -> (u64, Reverse<[u8; 32]>) {
+        (self.counter, Reverse(self.hash()))
+    }
+
+    /// A hash of what it says, whatever the signature.
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        let mut w = Writer::with_capacity(Signed::MAX);
+        write(self, &mut w);
+        domain_hash("cairn 2026 what a statement says", &[&w.finish()])
+    }
+}
+
 /// Why a statement was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StatementError {
@@ -49,9 +69,6 @@ pub enum StatementError {
     /// A newer one is known: a replay, or merely late.
     #[error("a statement that is no newer than the one that is known")]
     Old,
-    /// The same start of the device takes back a floor that it stated.
-    #[error("a statement that takes back what its device promised")]
-    RolledBack,
     /// No room for another device.
     #[error("statements of too many devices")]
     TooMany,

@@ -1,17 +1,23 @@
 //! Forks in the running node: what shows one is looked at, what is decided is stored and told, and what this device
-//! lost by one it says again.
+//! lost by one it says again. And starts that contradict themselves in what they state.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cairn_crdt::entry::Entry;
-use cairn_crdt::ids::{DeviceId, EntryHash, LogId, SpaceId};
+use cairn_crdt::ids::{DeviceId, EntryHash, Incarnation, LogId, SpaceId};
+use cairn_crdt::ledger::contradiction::Contradiction;
 use cairn_crdt::sync::Suspect;
 use cairn_crdt::sync::frame::Frame;
 
 use super::DocumentsState;
 use super::commits::Ticket;
 use crate::api::Event;
+use crate::limits::{CONTRADICTION_TOLD, OFFENDERS_TOLD};
 use crate::sessions::SessionsMsg;
+
+/// Starts that contradict themselves and of which people are not told yet: where, and in how many seconds they are.
+pub(super) type Accused = BTreeMap<(DeviceId, Incarnation), (SpaceId, u32)>;
 
 /// A decision about a log that forked, on its way to the disk.
 #[derive(Debug)]
@@ -104,6 +110,48 @@ impl DocumentsState {
             self.wiring.notice_about(&log.device, "forked", sentence.clone());
         }
         self.wiring.emit(Event::Forked { conversation: space, device: log.device, mine, sentence });
+    }
+
+    /// A start of a device contradicts itself in what it states: keeps that. People are told of one of another device a
+    /// little later, since mostly a log of that start forked too, which says it better.
+    pub(super) fn contradicted(&mut self, space: SpaceId, pair: Contradiction) {
+        let (device, start) = (pair.device(), pair.start());
+        let write = self.spaces.get(&space).map(|sp| sp.contradiction_write(&pair));
+        self.commit_small(write.into_iter().collect());
+        if device == self.wiring.me {
+            if start == self.wiring.pen() {
+                self.go_on_elsewhere();
+            }
+            return;
+        }
+        let elsewhere = |(id, sp): (&SpaceId, &crate::space::Space)| {
+            *id != space && sp.ledger.contradictions().any(|p| (p.device(), p.start()) == (device, start))
+        };
+        if self.accused.len() < OFFENDERS_TOLD && !self.spaces.iter().any(elsewhere) {
+            self.accused.insert((device, start), (space, CONTRADICTION_TOLD));
+        }
+    }
+
+    /// A second has passed: tells of starts that contradict themselves where nothing tells more.
+    pub(super) fn tell_accused(&mut self) {
+        for (_, seconds) in self.accused.values_mut() {
+            *seconds = seconds.saturating_sub(1);
+        }
+        let due: Vec<_> = self.accused.extract_if(.., |_, (_, seconds)| *seconds == 0).collect();
+        for ((device, start), (conversation, _)) in due {
+            let of_it = |log: &LogId| (log.device, log.incarnation) == (device, start);
+            if self.spaces.values().any(|sp| sp.sync.replica().forks().any(|(log, _)| of_it(log))) {
+                continue;
+            }
+            let name = self.wiring.name_of(&device);
+            let sentence = format!(
+                "{name} stated two things that cannot both be true, as a device does that was set back to a snapshot or \
+                 runs twice. Everybody goes by the same one. If {name} restored or copied nothing, do not trust what it \
+                 says to hold or to have read."
+            );
+            self.wiring.notice_about(&device, "forked", sentence.clone());
+            self.wiring.emit(Event::Forked { conversation, device, mine: false, sentence });
+        }
     }
 
     /// This device ran elsewhere under the start that it writes as: it goes on in logs of a new one, which nobody

@@ -102,6 +102,7 @@ impl DocumentsState {
             silences: 0,
             newer_told: BTreeSet::new(),
             marks: BTreeMap::new(),
+            accused: BTreeMap::new(),
             disk_low: false,
             disk_look: 0,
             briefings,

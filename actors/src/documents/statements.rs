@@ -129,7 +129,12 @@ impl DocumentsState {
                     self.wiring.sessions.cast(SessionsMsg::Misbehaved { peer, why: why.to_string() });
                 }
                 Output::Refused(peer, why) => tracing::debug!(peer = %peer.short(), %why, "a statement was not taken"),
+                Output::Contradicted(pair) => self.contradicted(space, *pair),
                 Output::Elsewhere(floor, stated_by) => {
+                    // What we write as stated what we do not know: nothing is written under it any more.
+                    if stated_by == self.wiring.pen() {
+                        self.go_on_elsewhere();
+                    }
                     let wiring = self.wiring.clone();
                     let late = self.spaces.get_mut(&space).map(|sp| sp.floor_elsewhere(floor, stated_by, &wiring));
                     self.commit_small(late.unwrap_or_default());

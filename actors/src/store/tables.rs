@@ -12,6 +12,7 @@
 //! | `statements` | space 32 · device 32 | owner's: the latest signed statement |
 //! | `forks` | space 32 · log 66 | owner's: the proofs of a fork, one or two |
 //! | `forks` | space 32 · log 66 · first entry's hash 32 | owner's: entries of a branch that does not count |
+//! | `forks` | space 32 · device 32 · incarnation 16 | owner's: two statements of that start that contradict each other |
 //! | `retired` | space 32 | owner's: what is gone of the space, and since when |
 //! | `briefings` | id | owner's: the record |
 //! | `journal` | text | `id`: 16 random bytes by which a journal belongs to this store; `emptied`: u64, the generation of the journal up to which all is in this file, 0 where it is absent |

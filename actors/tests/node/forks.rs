@@ -36,8 +36,8 @@ async fn troubles(node: &Sim) -> String {
 /// What a node keeps of forks: proofs, and parts of lost branches.
 fn kept(store: &MemoryStore) -> (usize, usize) {
     let rows = store.scan(Table::Forks, &[]).unwrap();
-    let proofs = rows.iter().filter(|(key, _)| key.len() == 32 + LogId::LEN).count();
-    (proofs, rows.len() - proofs)
+    let of = |length: usize| rows.iter().filter(|(key, _)| key.len() == length).count();
+    (of(32 + LogId::LEN), of(32 + LogId::LEN + 32))
 }
 
 /// How many entries a node holds of the log that a start of another wrote to its room.

@@ -6,9 +6,13 @@
 //!    needs nothing where somebody else (itself, mostly) holds just the same, and asks for nodes where all else fails.
 //! 2. At the next tick a statement goes on to those peers that neither its device nor whoever brought it can see, so
 //!    that a device learns of one that it never met. A session begins with a hash over the statements known.
-//! 3. A device speaks for itself alone: what is not signed by it, is older than what is known, or takes back a floor, is
-//!    refused. Only what is signed badly is its messenger's fault.
+//! 3. A device speaks for itself alone: what is not signed by it or is older than what is known is refused. Only what is
+//!    signed badly is its messenger's fault.
+//! 4. Two statements of one start that contradict each other are proof that it lies or runs twice ([`contradiction`]).
+//!    Whoever sees both puts them together and tells everybody; of the two the same one counts everywhere. What is
+//!    compared covers what statements say and whose contradictions are known, so all end with the same.
 
+pub mod contradiction;
 pub mod note;
 mod take;
 
@@ -21,7 +25,8 @@ use crate::ids::{DeviceId, Incarnation, LogId, SpaceId, domain_hash};
 use crate::kinds::order::OrderKey;
 use crate::replica::{Access, Replica};
 use crate::statement::{Signed, Statement, StatementError};
-use note::{MAX_CHANGES, MAX_TOLD, MAX_VECTOR, Note, Told};
+use contradiction::{CONTRADICTIONS, Contradiction};
+use note::{Line, MAX_CHANGES, MAX_TOLD, MAX_VECTOR, Note, Told};
 
 /// Most devices whose statements are kept in a space.
 pub const MAX_STATEMENTS: usize = 4_096;
@@ -42,12 +47,18 @@ pub enum Output {
     /// Others know a later statement of our own device than this node does: it was restored from a backup, or runs
     /// elsewhere too. Nothing may be written below this floor, which that start of it stated.
     Elsewhere(Hlc, Incarnation),
+    /// A start of a device contradicts itself: to be stored, and people told.
+    Contradicted(Box<Contradiction>),
 }
 
 /// What is known of one device.
 #[derive(Debug)]
 struct Known {
     signed: Signed,
+    /// A hash of what it says.
+    hash: [u8; 32],
+    /// Starts of it that contradict themselves, at most [`CONTRADICTIONS`].
+    pairs: BTreeMap<Incarnation, Contradiction>,
     /// Its frontier, as of the last statement whose root could be rebuilt.
     tree: Tree,
     /// Changes told since then.
@@ -67,6 +78,41 @@ struct Known {
     safe: Hlc,
     /// Floors stated, each with the tips of the device's own logs that go with it.
     waiting: Vec<(Hlc, Vec<(LogId, u64)>)>,
+}
+
+impl Known {
+    fn new(signed: Signed, from: DeviceId, arrived: u64) -> Self {
+        Self {
+            signed,
+            hash: signed.statement.hash(),
+            pairs: BTreeMap::new(),
+            tree: Tree::default(),
+            pending: Vec::new(),
+            unknown: None,
+            vain: 0,
+            from,
+            fresh: None,
+            unsaved: false,
+            arrived,
+            safe: Hlc(0),
+            waiting: Vec::new(),
+        }
+    }
+
+    /// Whether another pair of this start says nothing new: of who has contradicted itself often enough any does.
+    fn knows(&self, start: &Incarnation) -> bool {
+        self.pairs.len() >= CONTRADICTIONS || self.pairs.contains_key(start)
+    }
+
+    /// What is known, in short. Of who has contradicted itself often enough it does not matter in which starts.
+    fn print(&self) -> [u8; 32] {
+        if self.pairs.is_empty() {
+            return self.hash;
+        }
+        let named = self.pairs.len() < CONTRADICTIONS;
+        let starts: Vec<u8> = self.pairs.keys().filter(|_| named).flat_map(|start| start.0).collect();
+        domain_hash("cairn 2026 statement and contradictions", &[&self.hash, &starts])
+    }
 }
 
 /// A statement of our own on its way to the disk.
@@ -153,20 +199,24 @@ impl Ledger {
         }
         self.arrivals += 1;
         let unknown = tree.as_ref().is_none_or(|t| t.root() != signed.statement.root).then_some(0);
-        let known = Known {
-            signed,
-            unknown,
-            tree: tree.unwrap_or_default(),
-            pending: Vec::new(),
-            vain: 0,
-            from: device,
-            fresh: None,
-            unsaved: false,
-            arrived: self.arrivals,
-            safe,
-            waiting: Vec::new(),
-        };
-        self.all.insert(device, known);
+        let pairs = self.all.remove(&device).map(|k| k.pairs).unwrap_or_default();
+        let known = Known::new(signed, device, self.arrivals);
+        self.all.insert(device, Known { unknown, tree: tree.unwrap_or_default(), safe, pairs, ..known });
+    }
+
+    /// Takes a contradiction from the store, after the statements.
+    pub fn restore_contradiction(&mut self, pair: Contradiction) {
+        if !self.all.contains_key(&pair.device()) {
+            self.restore(*pair.counts(), Hlc(0), None);
+        }
+        if let Some(k) = self.all.get_mut(&pair.device()).filter(|k| !k.knows(&pair.start())) {
+            k.pairs.insert(pair.start(), pair);
+        }
+    }
+
+    /// The contradictions that are known.
+    pub fn contradictions(&self) -> impl Iterator<Item = &Contradiction> {
+        self.all.values().flat_map(|k| k.pairs.values())
     }
 
     /// The nodes of every frontier here.
@@ -285,16 +335,20 @@ impl Ledger {
     }
 
     fn digest(&self) -> [u8; 32] {
-        let mut bytes = Vec::with_capacity(self.all.len() * 40);
+        let mut bytes = Vec::with_capacity(self.all.len() * 64);
         for (device, k) in &self.all {
             bytes.extend_from_slice(&device.0);
-            bytes.extend_from_slice(&k.signed.statement.counter.to_be_bytes());
+            bytes.extend_from_slice(&k.print());
         }
         domain_hash("cairn 2026 statements known", &[&bytes])
     }
 
-    fn vector(&self) -> Vec<(DeviceId, u64)> {
-        self.all.iter().map(|(d, k)| (*d, k.signed.statement.counter)).take(MAX_VECTOR).collect()
+    fn vector(&self) -> Vec<Line> {
+        let line = |(d, k): (&DeviceId, &Known)| {
+            let counter = k.signed.statement.counter;
+            Line { device: *d, counter, print: k.print() }
+        };
+        self.all.iter().map(line).take(MAX_VECTOR).collect()
     }
 
     /// Half a second has passed: passes on what is new, looks again for frontiers and entries that were missing.

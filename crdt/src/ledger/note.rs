@@ -1,5 +1,6 @@
-//! What ledgers say to each other, as bytes. The type bytes 16 to 20 are those of frames of replication.
+//! What ledgers say to each other, as bytes. The type bytes 16 to 21 are those of frames of replication.
 
+use super::contradiction::Contradiction;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::frontier::{End, MAX_NODE, NodeHash};
 use crate::ids::DeviceId;
@@ -28,12 +29,12 @@ pub struct Told {
 pub enum Note {
     /// A hash over the statements known. Where it differs, one side answers with a vector.
     Digest([u8; 32]),
-    /// The devices whose statements are known, ascending, each with its counter.
+    /// The devices whose statements are known, ascending.
     Vector {
         /// Whether the receiver should answer with its own where this side knows more.
         ask: bool,
-        /// Devices and counters.
-        all: Vec<(DeviceId, u64)>,
+        /// What is known of them.
+        all: Vec<Line>,
     },
     /// Statements.
     Told(Vec<Told>),
@@ -41,11 +42,24 @@ pub enum Note {
     AskNodes(Vec<NodeHash>),
     /// Those of them that are known.
     Nodes(Vec<Vec<u8>>),
+    /// "This start of a device said two things that cannot both be true."
+    Contradiction(Box<Contradiction>),
+}
+
+/// What is known of a device, in short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line {
+    /// Who.
+    pub device: DeviceId,
+    /// The number of its latest statement.
+    pub counter: u64,
+    /// A hash over that statement and the starts of the device that are known to contradict themselves.
+    pub print: [u8; 32],
 }
 
 impl Note {
     /// The first and the last type byte.
-    pub const TYPES: std::ops::RangeInclusive<u8> = 16..=20;
+    pub const TYPES: std::ops::RangeInclusive<u8> = 16..=21;
 
     /// Appends type byte and fields.
     pub fn write(&self, w: &mut Writer) {
@@ -55,8 +69,8 @@ impl Note {
             }
             Self::Vector { ask, all } => {
                 w.u8(17).u8(u8::from(*ask)).u32(all.len() as u32);
-                for (device, counter) in all {
-                    w.bytes(&device.0).u64(*counter);
+                for line in all {
+                    w.bytes(&line.device.0).u64(line.counter).bytes(&line.print);
                 }
             }
             Self::Told(told) => {
@@ -78,6 +92,10 @@ impl Note {
                     w.u16(node.len() as u16).bytes(node);
                 }
             }
+            Self::Contradiction(pair) => {
+                w.u8(21);
+                pair.write(w);
+            }
         }
     }
 
@@ -95,16 +113,16 @@ impl Note {
                     _ => return Err(DecodeError::Invalid("flag")),
                 };
                 let n = r.u32()? as usize;
-                if n > MAX_VECTOR || n.saturating_mul(40) > r.remaining() {
+                if n > MAX_VECTOR || n.saturating_mul(72) > r.remaining() {
                     return Err(DecodeError::Invalid("number of devices"));
                 }
-                let mut all: Vec<(DeviceId, u64)> = Vec::with_capacity(n);
+                let mut all: Vec<Line> = Vec::with_capacity(n);
                 for _ in 0..n {
-                    let device = DeviceId(r.array()?);
-                    if all.last().is_some_and(|(last, _)| *last >= device) {
+                    let line = Line { device: DeviceId(r.array()?), counter: r.u64()?, print: r.array()? };
+                    if all.last().is_some_and(|last| last.device >= line.device) {
                         return Err(DecodeError::Invalid("order of devices"));
                     }
-                    all.push((device, r.u64()?));
+                    all.push(line);
                 }
                 Self::Vector { ask, all }
             }
@@ -130,6 +148,7 @@ impl Note {
                 }
                 Self::Nodes(nodes)
             }
+            21 => Self::Contradiction(Box::new(Contradiction::read(r)?)),
             _ => return Err(DecodeError::Invalid("frame type")),
         })
     }

@@ -1,9 +1,9 @@
-//! What others say: statements judged, their frontiers rebuilt, floors that wait for entries.
+//! What others say: statements judged and held against each other, their frontiers rebuilt, floors that wait for entries.
 
-use super::note::{MAX_CHANGES, MAX_NODES, MAX_TOLD, Note, Told};
+use super::contradiction::Contradiction;
+use super::note::{Line, MAX_CHANGES, MAX_NODES, MAX_TOLD, Note, Told};
 use super::{Fetch, Known, Ledger, MAX_STATEMENTS, Output, RESTATE, WAITING};
-use crate::frontier::{Assembly, MAX_ENDS, MAX_NODE, NodeHash, Tree};
-use crate::hlc::Hlc;
+use crate::frontier::{Assembly, End, MAX_ENDS, MAX_NODE, NodeHash, Tree};
 use crate::ids::{DeviceId, LogId};
 use crate::replica::Replica;
 use crate::statement::{Signed, Statement, StatementError};
@@ -44,19 +44,31 @@ impl Ledger {
                 self.out.push(Output::Send(vec![peer], Note::Nodes(nodes)));
             }
             Note::Nodes(nodes) => self.nodes(peer, &nodes),
+            Note::Contradiction(pair) => {
+                if let Err(why) = self.take_contradiction(peer, *pair) {
+                    self.out.push(Output::Refused(peer, why));
+                }
+            }
         }
     }
 
-    fn compare_vector(&mut self, peer: DeviceId, ask: bool, theirs: &[(DeviceId, u64)]) {
-        let counter = |d: &DeviceId| theirs.binary_search_by(|(t, _)| t.cmp(d)).ok().and_then(|i| theirs.get(i));
-        // The peer's own at the same count too: a start that was brought back counts over again what an earlier one said.
-        let least = |d: &DeviceId, k: &Known| k.signed.statement.counter.saturating_add(u64::from(*d == peer));
-        let newer = self.all.iter().filter(|(d, k)| counter(d).is_none_or(|(_, c)| *c < least(d, k)));
-        let told: Vec<_> = newer.map(|(_, k)| Told { signed: k.signed, changes: Vec::new() }).collect();
+    /// Tells a peer what it lacks by its vector. Of one count two different statements may be known: then both sides
+    /// tell theirs, as a start that was brought back counts over again what an earlier one said.
+    fn compare_vector(&mut self, peer: DeviceId, ask: bool, theirs: &[Line]) {
+        let line = |d: &DeviceId| theirs.binary_search_by(|t| t.device.cmp(d)).ok().and_then(|i| theirs.get(i));
+        let counter = |k: &Known| k.signed.statement.counter;
+        let news = |k: &Known, t: &Line| t.counter < counter(k) || (t.counter == counter(k) && t.print != k.print());
+        let newer: Vec<_> = self.all.iter().filter(|(d, k)| line(d).is_none_or(|t| news(k, t))).collect();
+        let told: Vec<_> = newer.iter().map(|(_, k)| Told { signed: k.signed, changes: Vec::new() }).collect();
+        let pairs: Vec<_> = newer.iter().flat_map(|(_, k)| k.pairs.values()).copied().collect();
         for part in told.chunks(MAX_TOLD) {
             self.out.push(Output::Send(vec![peer], Note::Told(part.to_vec())));
         }
-        let lacks = |(d, c): &(DeviceId, u64)| self.all.get(d).is_none_or(|k| k.signed.statement.counter < *c);
+        for pair in pairs {
+            self.out.push(Output::Send(vec![peer], Note::Contradiction(Box::new(pair))));
+        }
+        let same = |k: &Known, t: &Line| counter(k) == t.counter && k.print() == t.print;
+        let lacks = |t: &Line| self.all.get(&t.device).is_none_or(|k| counter(k) <= t.counter && !same(k, t));
         if ask && theirs.iter().any(lacks) {
             let all = self.vector();
             self.out.push(Output::Send(vec![peer], Note::Vector { ask: false, all }));
@@ -70,24 +82,42 @@ impl Ledger {
         if !self.access.admits(&new.device) {
             return Err(StatementError::NotAMember);
         }
-        let known = self.all.get(&new.device).map(|k| &k.signed.statement);
-        let counter = if new.device == self.me { self.counter } else { known.map_or(0, |k| k.counter) };
-        // What an earlier start of our own promised binds this one too, though this one has counted on past it meanwhile.
-        let bound =
-            new.device == self.me && known.is_some_and(|k| k.incarnation != new.incarnation && k.floor < new.floor);
-        if new.counter <= counter && !bound {
+        let known = self.all.get(&new.device);
+        let pair = known.filter(|k| !k.knows(&new.incarnation)).and_then(|k| Contradiction::of(&k.signed, &signed));
+        let news = known.is_none_or(|k| self.is_news(k, &new));
+        if !news && pair.is_none() {
             return Err(StatementError::Old);
         }
         if !signed.verify(&self.space) {
             return Err(StatementError::BadSignature);
         }
-        if new.device == self.me {
+        if let Some(pair) = pair {
+            self.contradicted(None, pair);
+        }
+        if new.device == self.me && news {
             self.elsewhere(&new);
-            return Ok(());
+        } else if news {
+            self.accept(peer, signed, changes)?;
         }
-        if known.is_some_and(|k| k.incarnation == new.incarnation && new.floor < k.floor) {
-            return Err(StatementError::RolledBack);
+        Ok(())
+    }
+
+    /// Whether a statement counts over what is known of its device or, where that is ours, says what we must know.
+    fn is_news(&self, known: &Known, new: &Statement) -> bool {
+        let old = &known.signed.statement;
+        if new.device != self.me {
+            return new.counter > old.counter || (new.counter == old.counter && new.hash() < known.hash);
         }
+        // What an earlier start of our own promised binds this one too, though this one has counted on past it
+        // meanwhile; and where both counted as far, only counting on makes all know the same.
+        let bound = old.incarnation != new.incarnation && old.floor < new.floor;
+        let as_far = new.counter == old.counter && new.hash() != known.hash;
+        new.counter > self.counter || bound || as_far
+    }
+
+    /// Takes a statement of another device that counts over what is known of it.
+    fn accept(&mut self, peer: DeviceId, signed: Signed, changes: Vec<End>) -> Result<(), StatementError> {
+        let new = signed.statement;
         if let Some(k) = self.all.get(&new.device)
             && k.signed.statement.floor > new.floor
             && self.peers.contains_key(&new.device)
@@ -99,20 +129,8 @@ impl Ledger {
         self.make_room(&new.device)?;
         self.arrivals += 1;
         let arrived = self.arrivals;
-        let k = self.all.entry(new.device).or_insert_with(|| Known {
-            signed,
-            tree: Tree::default(),
-            pending: Vec::new(),
-            unknown: None,
-            vain: 0,
-            from: peer,
-            fresh: None,
-            unsaved: true,
-            arrived,
-            safe: Hlc(0),
-            waiting: Vec::new(),
-        });
-        (k.signed, k.from, k.unsaved, k.arrived, k.vain) = (signed, peer, true, arrived, 0);
+        let k = self.all.entry(new.device).or_insert_with(|| Known::new(signed, peer, arrived));
+        (k.signed, k.hash, k.from, k.unsaved, k.arrived, k.vain) = (signed, new.hash(), peer, true, arrived, 0);
         k.fresh.get_or_insert_default().extend_from_slice(&changes);
         k.pending.extend(changes);
         if k.pending.len() > PENDING {
@@ -122,6 +140,42 @@ impl Ledger {
         self.resolve(&new.device);
         self.out.push(Output::News(new.device));
         Ok(())
+    }
+
+    /// A peer shows that a start contradicts itself.
+    fn take_contradiction(&mut self, peer: DeviceId, pair: Contradiction) -> Result<(), StatementError> {
+        let (device, start, counts) = (pair.device(), pair.start(), *pair.counts());
+        if !self.access.admits(&device) {
+            return Err(StatementError::NotAMember);
+        }
+        if self.all.get(&device).is_some_and(|k| k.knows(&start)) {
+            return Ok(());
+        }
+        if !pair.verify(&self.space) {
+            return Err(StatementError::BadSignature);
+        }
+        let news = self.all.get(&device).is_none_or(|k| self.is_news(k, &counts.statement));
+        if device == self.me && news {
+            self.elsewhere(&counts.statement);
+        } else if news {
+            self.accept(peer, counts, Vec::new())?;
+        }
+        self.contradicted(Some(peer), pair);
+        Ok(())
+    }
+
+    /// A pair that is proof: keeps it and tells everybody, but those who have it from whoever brought it.
+    fn contradicted(&mut self, from: Option<DeviceId>, pair: Contradiction) {
+        // Of our own device with no statement yet it is told again once there is one.
+        let Some(k) = self.all.get_mut(&pair.device()) else { return };
+        k.pairs.insert(pair.start(), pair);
+        let seen = from.and_then(|f| self.peers.get(&f));
+        let knows = |p: &DeviceId| Some(*p) == from || seen.is_some_and(|s| s.contains(p));
+        let to: Vec<_> = self.peers.keys().filter(|p| !knows(p)).copied().collect();
+        if !to.is_empty() {
+            self.out.push(Output::Send(to, Note::Contradiction(Box::new(pair))));
+        }
+        self.out.push(Output::Contradicted(Box::new(pair)));
     }
 
     /// Our own device has stated more than we know: counts on from there, once in a while.

@@ -21,6 +21,7 @@ struct Node {
     news: BTreeSet<DeviceId>,
     refused: Vec<StatementError>,
     elsewhere: Vec<Hlc>,
+    contradicted: Vec<Incarnation>,
 }
 
 impl Node {
@@ -35,6 +36,7 @@ impl Node {
             news: BTreeSet::new(),
             refused: Vec::new(),
             elsewhere: Vec::new(),
+            contradicted: Vec::new(),
         }
     }
 
@@ -121,6 +123,7 @@ impl Net {
                             Output::News(d) => drop(self.nodes[a].news.insert(d)),
                             Output::Refused(_, why) => self.nodes[a].refused.push(why),
                             Output::Elsewhere(floor, _) => self.nodes[a].elsewhere.push(floor),
+                            Output::Contradicted(pair) => self.nodes[a].contradicted.push(pair.start()),
                             Output::Send(..) => {}
                         }
                         continue;
@@ -176,6 +179,8 @@ impl Net {
         }
     }
 }
+
+mod contradictions;
 
 #[test]
 fn a_device_learns_what_one_holds_whom_it_never_met() {
@@ -340,11 +345,8 @@ fn what_is_forged_foreign_replayed_or_rolled_back_is_refused() {
     let stranger = DeviceKey::from_seed(&[3; 32]);
     let foreign = Signed::sign(Statement { device: stranger.id(), ..second.statement }, &space, &stranger);
     assert_eq!(tell(&mut b, from, foreign, vec![]), Some(StatementError::NotAMember));
-    // Signed by the right key, newer, and takes back its floor.
-    let rolled = Signed::sign(Statement { counter: 99, floor: Hlc(150), ..second.statement }, &space, &a.key);
-    assert_eq!(tell(&mut b, from, rolled, vec![]), Some(StatementError::RolledBack));
     assert_eq!(b.ledger.statement(&from), Some(&second.statement));
-    // Another start of the device may: it was restored. What it promised before still holds.
+    // Another start of the device may take back a floor: it was restored. What it promised before still holds.
     let restored = Statement { counter: 99, floor: Hlc(150), incarnation: Incarnation([9; 16]), ..second.statement };
     assert_eq!(tell(&mut b, from, Signed::sign(restored, &space, &a.key), vec![]), None);
 }
@@ -471,7 +473,7 @@ fn a_restored_device_hears_of_its_old_floor_though_it_has_counted_as_far_again()
     old.ledger.opened(b.id());
     let _ = old.ledger.take();
     // What a comparison brings: b's answer to the vector of the restored device.
-    let all = vec![(from, draft.counter)];
+    let all = old.ledger.vector();
     b.ledger.received(from, Note::Vector { ask: false, all });
     let answers = b.ledger.take();
     let told = answers.iter().find_map(|o| if let Output::Send(_, Note::Told(told)) = o { told.first() } else { None });
@@ -527,7 +529,8 @@ fn notes_beyond_the_bounds_cannot_be_read() {
     let signed = Signed::sign(statement, &commons(), &key);
     let told = |n: usize, changes: usize| vec![Told { signed, changes: vec![end; changes] }; n];
     let device = |i: u32| DeviceId(std::array::from_fn(|b| i.to_be_bytes().get(b).copied().unwrap_or(0)));
-    let vector = |n: u32| (0..n).map(|i| (device(i), 1)).collect::<Vec<_>>();
+    let line = |i: u32| note::Line { device: device(i), counter: 1, print: [2; 32] };
+    let vector = |n: u32| (0..n).map(line).collect::<Vec<_>>();
     let max = MAX_VECTOR as u32;
     let fits = [
         Note::Digest([1; 32]),
@@ -546,7 +549,7 @@ fn notes_beyond_the_bounds_cannot_be_read() {
     }
     let beyond = [
         Note::Vector { ask: false, all: vector(max + 1) },
-        Note::Vector { ask: false, all: vec![(device(2), 1), (device(1), 1)] },
+        Note::Vector { ask: false, all: vec![line(2), line(1)] },
         Note::Told(told(MAX_TOLD + 1, 0)),
         Note::Told(told(1, MAX_CHANGES + 1)),
         Note::AskNodes(vec![[1; 32]; note::MAX_NODES + 1]),

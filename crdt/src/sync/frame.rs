@@ -136,7 +136,7 @@ pub enum Frame {
         /// The first entry of the branch.
         first: EntryHash,
     },
-    /// Statements and what belongs to them (types 16 to 20).
+    /// Statements and what belongs to them (types 16 to 21).
     Note(Note),
 }
 

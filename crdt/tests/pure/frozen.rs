@@ -16,7 +16,8 @@ use cairn_crdt::kinds::control::{self, ControlLog, Operation};
 use cairn_crdt::kinds::order::OrderKey;
 use cairn_crdt::kinds::profile::{Profile, set_name};
 use cairn_crdt::kinds::read_marks::{ReadMarks, set_mark};
-use cairn_crdt::ledger::note::{Note, Told};
+use cairn_crdt::ledger::contradiction::Contradiction;
+use cairn_crdt::ledger::note::{Line, Note, Told};
 use cairn_crdt::period::DAY_MS;
 use cairn_crdt::replica::{Access, HeldBack};
 use cairn_crdt::spans::Spans;
@@ -138,6 +139,10 @@ fn statement(read: Option<OrderKey>) -> Signed {
     Signed::sign(statement, &SPACE, &key())
 }
 
+fn contradiction() -> Contradiction {
+    Contradiction::of(&statement(None), &statement(Some(place()))).unwrap()
+}
+
 fn frames() -> Vec<(&'static str, Frame)> {
     let (a, b) = (DocumentId::chat(2_900, 0), segment());
     let end = LogEnd { device: key().id(), incarnation: Incarnation([2; 16]), seq: 9, hash: EntryHash([9; 32]) };
@@ -157,7 +162,13 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ),
         ("frame/window", Frame::Window(Spans::one(0, 28 * DAY_MS))),
         ("note/digest", Frame::Note(Note::Digest([1; 32]))),
-        ("note/vector", Frame::Note(Note::Vector { ask: true, all: vec![(key().id(), 7)] })),
+        (
+            "note/vector",
+            Frame::Note(Note::Vector {
+                ask: true,
+                all: vec![Line { device: key().id(), counter: 7, print: [17; 32] }],
+            }),
+        ),
         (
             "note/told",
             Frame::Note(Note::Told(vec![
@@ -167,6 +178,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ),
         ("note/ask-nodes", Frame::Note(Note::AskNodes(vec![[15; 32]]))),
         ("note/nodes", Frame::Note(Note::Nodes(vec![vec![1, 2, 3]]))),
+        ("note/contradiction", Frame::Note(Note::Contradiction(Box::new(contradiction())))),
         ("frame/durable", Frame::Durable(vec![(log(b), 9)])),
         ("frame/trace", Frame::Trace { log: log(b), from: 9 }),
         ("frame/branch", Frame::Branch { log: log(b), headers: vec![messages()[0].signed.clone()] }),
