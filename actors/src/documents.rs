@@ -30,9 +30,10 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::api::Said;
+use crate::freeze::Freezer;
 use crate::handle::{Reply, Request};
 use crate::limits::{
-    ANTI_ENTROPY, BATCH_BYTES, DISK_LOOK, FETCH_TICK, NETWORK_SILENCE, RETENTION_FIRST, RETENTION_TICK,
+    ANTI_ENTROPY, BATCH_BYTES, DISK_LOOK, FETCH_TICK, FROZEN_LOOK, NETWORK_SILENCE, RETENTION_FIRST, RETENTION_TICK,
     STATEMENT_INTERVAL,
 };
 use crate::own::Own;
@@ -180,6 +181,12 @@ pub struct DocumentsState {
     marks: BTreeMap<SpaceId, cairn_crdt::kinds::order::OrderKey>,
     /// Starts that contradict themselves, of which people are to be told.
     accused: forks::Accused,
+    /// Who forked, and what was taken of them lately.
+    freezer: Freezer,
+    /// Seconds until it is looked at again who of them is held back no longer.
+    frozen_look: u32,
+    /// What all direct spaces take that were never written to from here.
+    strangers: u64,
     /// The disk is nearly full.
     disk_low: bool,
     /// Seconds until it is looked at again.
@@ -287,6 +294,10 @@ impl Actor for Documents {
                     s.look_at_disk();
                 }
                 s.disk_look = s.disk_look.checked_sub(1).unwrap_or(DISK_LOOK);
+                if s.frozen_look == 0 {
+                    s.look_at_frozen();
+                }
+                s.frozen_look = s.frozen_look.checked_sub(1).unwrap_or(FROZEN_LOOK);
             }
             DocumentsMsg::State => {
                 let wiring = s.wiring.clone();

@@ -12,6 +12,7 @@ pub mod discovery;
 pub mod documents;
 pub mod endpoint;
 pub mod env;
+pub mod freeze;
 pub mod handle;
 pub mod limits;
 pub mod link;

@@ -243,6 +243,18 @@ pub const BRIEFINGS_KEPT: usize = 20;
 pub const LOST_PART: usize = 256 * 1024;
 /// Bytes of lost branches that are kept of one log of another device, until it has said them again.
 pub const LOST_BYTES: usize = 4 * 1024 * 1024;
+/// Starts of one device that forked, after which all that it writes is taken slowly; before that, what these starts do.
+pub const FREEZE_DEVICE: usize = 3;
+/// Entries that are taken of whoever is slowed so, a second, and at once after a silence: more than a person writes, a
+/// three thousandth of [`SYNC_ENTRIES`]. What an honest machine wrote before it was set back comes at this rate to who
+/// has none of it: 10,000 messages in five minutes.
+pub const FROZEN_RATE: (u32, u32) = (32, 512);
+/// An entry counts there once for each so many bytes, so that no more than 128 KiB a second are taken.
+pub const FROZEN_UNIT: u64 = 4_096;
+/// Seconds between two looks at who has some credit again: as often peers compare because of it.
+pub const FROZEN_LOOK: u32 = 5;
+/// Devices that are known to have forked; of more than these, those that were seen first are slowed.
+pub const FROZEN_DEVICES: usize = 4_096;
 /// Seconds after which people are told of a device that contradicts itself in what it states, unless by then a log of the
 /// same start has turned out to fork, which tells more.
 pub const CONTRADICTION_TOLD: u32 = 10;

@@ -132,6 +132,10 @@ pub fn sentence(why: WhyHeld, place: &str, author: &str, bytes: u64, limit: u64)
             "Direct messages of devices that you never wrote to take {used} of {limit}: no more of them are kept here, \
              until you answer or raise quota_space."
         ),
+        WhyHeld::Forked => format!(
+            "{author} wrote or stated two things where only one can be, so what it writes is taken slowly now, up to \
+             {limit} a second. Nothing of it is lost: the rest comes later."
+        ),
         WhyHeld::Disk => format!(
             "The disk is nearly full: less than {limit} are left. What others write is not kept here until there is \
              more room; what you write is, as long as there is any."

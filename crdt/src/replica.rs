@@ -113,7 +113,7 @@ pub enum Admitted {
     Forked,
     /// Of a log that forked, the part that does not count.
     Lost,
-    /// There is no room for more of its author for now: neither taken nor anybody's fault.
+    /// No more of its author is taken for now: there is no room, or it forked. Neither taken nor its messenger's fault.
     HeldBack,
 }
 
@@ -219,7 +219,7 @@ impl Replica {
             }
             return Ok(Admitted::Known);
         }
-        if self.held_back.holds(&log.device) {
+        if self.held_back.holds_log(&log) {
             return Ok(Admitted::HeldBack);
         }
         if first.header().seq > tip.seq.saturating_add(1) && !planted(Fault::AcceptGap) {

@@ -1,4 +1,4 @@
-//! Want of room as plain data: whose entries are not kept here for now, and why.
+//! Whose entries are not kept here for now, and why, as plain data: want of room, mostly.
 
 use cairn_crdt::ids::{DeviceId, SpaceId};
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,8 @@ pub enum WhyHeld {
     Strangers,
     /// The disk is nearly full.
     Disk,
+    /// Their author wrote or stated two things where only one can be, and writes more than is taken of it since.
+    Forked,
 }
 
 /// Entries that are not taken for now.
@@ -30,7 +32,8 @@ pub struct HeldBack {
     pub author_name: Option<String>,
     /// Bytes that are kept already.
     pub bytes: u64,
-    /// Bytes that may be; where the disk is nearly full, those that are to stay free.
+    /// Bytes that may be; where the disk is nearly full, those that are to stay free; of an author that forked, those
+    /// that are taken a second.
     pub limit: u64,
     /// That in one sentence.
     pub sentence: String,

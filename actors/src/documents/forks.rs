@@ -77,6 +77,7 @@ impl DocumentsState {
         }
         sp.sync.settled(from, &log);
         let lost = sp.keep() != kept;
+        self.know_forks(space);
         self.carry_out(space, None);
         self.refresh_gone(space);
         if lost {
@@ -97,10 +98,11 @@ impl DocumentsState {
                 .to_owned()
         } else {
             let name = self.wiring.name_of(&log.device);
+            let slowly = self.slowly(&log.device);
             format!(
                 "{name} wrote two different things at one place, as a device does that was set back to a snapshot or \
                  runs twice. Everybody keeps the same one, and {name} says the other again. If {name} restored or \
-                 copied nothing, do not trust that device."
+                 copied nothing, do not trust that device.{slowly}"
             )
         };
         if mine {
@@ -110,6 +112,26 @@ impl DocumentsState {
             self.wiring.notice_about(&log.device, "forked", sentence.clone());
         }
         self.wiring.emit(Event::Forked { conversation: space, device: log.device, mine, sentence });
+    }
+
+    /// What is said of a device that forked again and again.
+    fn slowly(&self, device: &DeviceId) -> &'static str {
+        if self.freezer.is_whole(device) {
+            " It has done so again and again, so whatever it writes is taken slowly from now on."
+        } else {
+            ""
+        }
+    }
+
+    /// Whoever forked in a space, or contradicted itself there, is taken slowly from now on.
+    pub(super) fn know_forks(&mut self, space: SpaceId) {
+        let Some(sp) = self.spaces.get(&space) else { return };
+        let logs = sp.sync.replica().forks().map(|(log, _)| (log.device, log.incarnation));
+        for (device, start) in logs.chain(sp.ledger.contradictions().map(|p| (p.device(), p.start()))) {
+            if device != self.wiring.me {
+                self.freezer.prove(device, start);
+            }
+        }
     }
 
     /// A start of a device contradicts itself in what it states: keeps that. People are told of one of another device a
@@ -124,6 +146,7 @@ impl DocumentsState {
             }
             return;
         }
+        self.freezer.prove(device, start);
         let elsewhere = |(id, sp): (&SpaceId, &crate::space::Space)| {
             *id != space && sp.ledger.contradictions().any(|p| (p.device(), p.start()) == (device, start))
         };
@@ -143,11 +166,11 @@ impl DocumentsState {
             if self.spaces.values().any(|sp| sp.sync.replica().forks().any(|(log, _)| of_it(log))) {
                 continue;
             }
-            let name = self.wiring.name_of(&device);
+            let (name, slowly) = (self.wiring.name_of(&device), self.slowly(&device));
             let sentence = format!(
                 "{name} stated two things that cannot both be true, as a device does that was set back to a snapshot or \
                  runs twice. Everybody goes by the same one. If {name} restored or copied nothing, do not trust what it \
-                 says to hold or to have read."
+                 says to hold or to have read.{slowly}"
             );
             self.wiring.notice_about(&device, "forked", sentence.clone());
             self.wiring.emit(Event::Forked { conversation, device, mine: false, sentence });

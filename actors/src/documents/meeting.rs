@@ -17,6 +17,7 @@ use super::commits::{After, Ticket};
 use super::{DocumentsMsg, DocumentsState, PeerLink};
 use crate::api::Event;
 use crate::discovery::DiscoveryMsg;
+use crate::freeze::Freezer;
 use crate::limits::{NETWORK_SILENCE, SESSIONS_MAX};
 use crate::own::Own;
 use crate::pen::PenError;
@@ -103,6 +104,9 @@ impl DocumentsState {
             newer_told: BTreeSet::new(),
             marks: BTreeMap::new(),
             accused: BTreeMap::new(),
+            freezer: Freezer::default(),
+            frozen_look: 0,
+            strangers: 0,
             disk_low: false,
             disk_look: 0,
             briefings,
@@ -111,6 +115,9 @@ impl DocumentsState {
         };
         this.resume_briefings(&settled);
         this.disk_low = is_low(this.wiring.store.free(), false);
+        for space in this.spaces.keys().copied().collect::<Vec<_>>() {
+            this.know_forks(space);
+        }
         this.weigh();
         Ok(this)
     }
@@ -151,6 +158,11 @@ impl DocumentsState {
                 Ok(mut space) => {
                     space.dirty = true;
                     self.spaces.insert(id, space);
+                    self.know_forks(id);
+                    // Whoever is held back everywhere is here too.
+                    if self.disk_low || self.freezer.holds() {
+                        self.weigh();
+                    }
                 }
                 Err(e) => self.wiring.trouble("store_read", Some(e.to_string())),
             }

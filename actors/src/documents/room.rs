@@ -1,5 +1,5 @@
 //! Want of room: what others make this device keep is weighed against its shares, and whoever is over one is held back
-//! in replication until there is room again.
+//! in replication until there is room again. So is, for a while, who forked and writes much since.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -10,7 +10,7 @@ use cairn_crdt::ids::{DeviceId, SpaceId};
 use super::DocumentsState;
 use super::commits::Ticket;
 use crate::api::{Event, HeldBack, WhyHeld};
-use crate::limits::DISK_LOW;
+use crate::limits::{DISK_LOW, FROZEN_RATE, FROZEN_UNIT, OFFENDERS_TOLD};
 use crate::quota::{Held, Usage, is_low, judge, sentence};
 use crate::space::{Space, SpaceKind};
 use crate::store::{StoreError, stored_len};
@@ -25,17 +25,33 @@ impl DocumentsState {
         }
     }
 
-    /// Entries of others go to the disk, or our own are there: they count from now on.
-    pub(super) fn takes(&mut self, space: SpaceId, entries: &[Arc<Entry>]) {
-        let (me, quota) = (self.wiring.me, self.wiring.quota());
-        let Some(sp) = self.spaces.get_mut(&space) else { return };
-        let mut over = is_strangers(sp);
-        for e in entries {
-            let author = e.header().log.device;
-            sp.usage.add(&me, &author, stored_len(e));
-            over |= sp.usage.author(&author) >= quota.author;
+    /// Looks who is held back no longer of those who forked.
+    pub(super) fn look_at_frozen(&mut self) {
+        if self.freezer.thaw(self.wiring.env.mono()) {
+            self.weigh();
         }
-        if over || sp.usage.others >= quota.space {
+    }
+
+    /// Entries of others go to the disk, or our own are there: they count from now on. Everything is weighed only where
+    /// somebody is over a share by them.
+    pub(super) fn takes(&mut self, space: SpaceId, entries: &[Arc<Entry>]) {
+        let (me, quota, now) = (self.wiring.me, self.wiring.quota(), self.wiring.env.mono());
+        let Some(sp) = self.spaces.get_mut(&space) else { return };
+        let (was_strangers, before) = (is_strangers(sp), sp.usage.others);
+        let mut over = false;
+        for e in entries {
+            let (log, bytes) = (e.header().log, stored_len(e));
+            sp.usage.add(&me, &log.device, bytes);
+            over |= sp.usage.author(&log.device) >= quota.author;
+            over |= log.device != me && self.freezer.takes(&log, bytes, now);
+        }
+        over |= sp.usage.others >= quota.space;
+        if was_strangers {
+            self.strangers = self.strangers.saturating_add(sp.usage.others.saturating_sub(before));
+            // The first word of ours takes it out of what strangers share.
+            over |= self.strangers >= quota.space || !is_strangers(sp);
+        }
+        if over {
             self.weigh();
         }
     }
@@ -66,14 +82,19 @@ impl DocumentsState {
         let quota = wiring.quota();
         let strangers = self.spaces.values().filter(|sp| is_strangers(sp));
         let strangers = strangers.fold(0u64, |sum, sp| sum.saturating_add(sp.usage.others));
+        self.strangers = strangers;
         let mut told: Vec<HeldBack> = Vec::new();
         if low {
             told.push(tell(&wiring, None, WhyHeld::Disk, None, 0, DISK_LOW));
         }
+        let rate = u64::from(FROZEN_RATE.0).saturating_mul(FROZEN_UNIT);
+        let slowed = self.freezer.slowed().into_iter().take(OFFENDERS_TOLD);
+        told.extend(slowed.map(|author| tell(&wiring, None, WhyHeld::Forked, Some(author), 0, rate)));
         let mut changed = Vec::new();
         for (id, sp) in &mut self.spaces {
             let pool = is_strangers(sp).then_some(strangers);
-            let Held { held, why } = judge(wiring.me, &sp.usage, &quota, pool, low);
+            let Held { mut held, why } = judge(wiring.me, &sp.usage, &quota, pool, low);
+            self.freezer.add_to(&mut held, |device| sp.sync.replica().admits(device));
             for (why, author, bytes, limit) in why {
                 let one = tell(&wiring, Some(sp), why, author, bytes, limit);
                 if !told.contains(&one) {
@@ -115,7 +136,7 @@ impl DocumentsState {
 
     /// Entries came that were held back.
     pub(super) fn dropped(&self, space: SpaceId, author: DeviceId, entries: usize) {
-        tracing::debug!(author = %author.short(), space = %space.short(), entries, "there is no room for more of it");
+        tracing::debug!(author = %author.short(), space = %space.short(), entries, "no more of it is taken for now");
         self.wiring.dropped.fetch_add(entries as u64, Ordering::Relaxed);
     }
 }

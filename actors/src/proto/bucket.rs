@@ -45,6 +45,14 @@ impl Bucket {
         Duration::try_from_secs_f64(-self.tokens / self.per_second).unwrap_or(Duration::ZERO)
     }
 
+    /// Which part of what it holds at most it holds now; less than zero while it is owed some.
+    #[must_use]
+    pub fn part(&self, now: Duration) -> f64 {
+        let mut then = self.clone();
+        then.refill(now);
+        then.tokens / then.burst
+    }
+
     /// When there will be a token.
     #[must_use]
     pub fn ready_at(&self, now: Duration) -> Duration {

@@ -3,6 +3,7 @@
 
 mod broken;
 mod floods;
+mod forking;
 mod framing;
 mod logs;
 mod many;

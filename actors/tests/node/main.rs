@@ -9,6 +9,7 @@ mod chaos;
 mod clocks;
 mod custody;
 mod forks;
+mod frozen;
 mod hostile;
 mod lan;
 mod mesh;

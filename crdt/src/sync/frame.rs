@@ -24,7 +24,8 @@ pub const MAX_RANGES: usize = 256;
 /// Most stretches of time in one frame.
 pub const MAX_SPANS: usize = 64;
 
-/// Most authors in one frame whose entries are held back; what others than these send is dropped where it comes.
+/// Most authors, and most starts, in one frame whose entries are held back; what others than these send is dropped where
+/// it comes.
 pub const MAX_HELD: usize = 256;
 
 /// A log's durable end as told to a peer.
@@ -108,7 +109,7 @@ pub enum Frame {
     Durable(Vec<(LogId, u64)>),
     /// "What is about these times is gone here: leave it out."
     Window(Spans),
-    /// "Send me no entries of these authors for now."
+    /// "Send me no entries of these authors, and of these starts, for now."
     HeldBack(HeldBack),
     /// "I hold another branch of this log: show me yours from here on."
     Trace {
@@ -202,6 +203,10 @@ impl Frame {
                 w.u32(held.authors.len() as u32);
                 for author in &held.authors {
                     w.bytes(&author.0);
+                }
+                w.u32(held.starts.len() as u32);
+                for (device, start) in &held.starts {
+                    w.bytes(&device.0).bytes(&start.0);
                 }
             }
             Self::Trace { log, from } => {
@@ -307,7 +312,16 @@ impl Frame {
                     }
                     authors.insert(author);
                 }
-                Self::HeldBack(HeldBack { all_but, authors })
+                let n = count(&mut r, MAX_HELD, 48, "number of starts")?;
+                let mut starts = BTreeSet::new();
+                for _ in 0..n {
+                    let start = (DeviceId(r.array()?), Incarnation(r.array()?));
+                    if starts.last().is_some_and(|last| *last >= start) {
+                        return Err(DecodeError::Invalid("order of starts"));
+                    }
+                    starts.insert(start);
+                }
+                Self::HeldBack(HeldBack { all_but, authors, starts })
             }
             24 => {
                 let n = count(&mut r, MAX_SPANS, 16, "number of stretches of time")?;

@@ -105,6 +105,6 @@ impl SpaceSync {
 /// Leaves of what is lacking only what is taken.
 pub(super) fn taken(lacking: &mut Lacking, held: &HeldBack) {
     if !held.is_empty() {
-        lacking.retain(|(log, _, _)| !held.holds(&log.device));
+        lacking.retain(|(log, _, _)| !held.holds_log(log));
     }
 }

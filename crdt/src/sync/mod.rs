@@ -101,7 +101,7 @@ pub enum Output {
         /// First sequence number.
         from: u64,
     },
-    /// Entries of an author came for which there is no room, so many; they were not taken.
+    /// Entries of an author came that is held back, so many; they were not taken.
     HeldBack(DeviceId, usize),
     /// A peer holds these logs durably up to there.
     Durable(DeviceId, Vec<(LogId, u64)>),
@@ -361,8 +361,8 @@ impl SpaceSync {
             .peers
             .iter()
             .filter(|(id, p)| {
-                let unwanted = |author| author == **id || p.held_back.holds(&author);
-                let unwanted_all = entries.iter().all(|e| unwanted(e.header().log.device));
+                let unwanted = |log: &LogId| log.device == **id || p.held_back.holds_log(log);
+                let unwanted_all = entries.iter().all(|e| unwanted(&e.header().log));
                 Some(**id) != from && !unwanted_all && !p.behind && !seen.is_some_and(|s| s.contains(id))
             })
             .map(|(id, _)| *id)

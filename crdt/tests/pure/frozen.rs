@@ -158,7 +158,11 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ("frame/coming", Frame::Coming(100_000)),
         (
             "frame/held_back",
-            Frame::HeldBack(HeldBack { all_but: Some(DeviceId([6; 32])), authors: [DeviceId([7; 32])].into() }),
+            Frame::HeldBack(HeldBack {
+                all_but: Some(DeviceId([6; 32])),
+                authors: [DeviceId([7; 32])].into(),
+                starts: [(DeviceId([8; 32]), Incarnation([9; 16]))].into(),
+            }),
         ),
         ("frame/window", Frame::Window(Spans::one(0, 28 * DAY_MS))),
         ("note/digest", Frame::Note(Note::Digest([1; 32]))),

@@ -5,7 +5,7 @@ use crate::replica::HeldBack;
 use crate::sync::frame::MAX_HELD;
 
 fn hold(c: &mut Cluster, who: DeviceId, authors: &[DeviceId]) {
-    let held = HeldBack { all_but: None, authors: authors.iter().copied().collect() };
+    let held = HeldBack { authors: authors.iter().copied().collect(), ..HeldBack::default() };
     set(c, who, held);
 }
 
@@ -129,7 +129,7 @@ fn without_room_for_others_ones_own_comes_back_all_the_same() {
     let n = c.nodes.get_mut(&id(2)).unwrap();
     n.disk.clear();
     n.sync = SpaceSync::new(Replica::new(space(), Access::Commons));
-    let all_but = HeldBack { all_but: Some(id(2)), authors: BTreeSet::new() };
+    let all_but = HeldBack { all_but: Some(id(2)), ..HeldBack::default() };
     set(&mut c, id(2), all_but.clone());
     mesh(&mut c);
     compare(&mut c);
@@ -177,7 +177,7 @@ fn what_is_being_sent_ends_when_it_is_held_back() {
     let reads = |all: Vec<Output>| all.iter().filter(|o| matches!(o, Output::Read { .. })).count();
     assert_eq!(reads(s.take()), 1);
     // While a batch is read for it, it says that it wants no more of this author.
-    s.received(id(2), Frame::HeldBack(HeldBack { all_but: None, authors: [id(1)].into() }));
+    s.received(id(2), Frame::HeldBack(HeldBack { authors: [id(1)].into(), ..HeldBack::default() }));
     s.read(id(2), log, entries[..3].to_vec());
     let out = s.take();
     assert!(out.contains(&Output::Send(id(2), Frame::Served(log.document))), "{out:?}");
@@ -195,19 +195,53 @@ fn what_is_being_sent_ends_when_it_is_held_back() {
 fn the_frame_has_one_form_and_a_bound() {
     let authors: Vec<_> =
         (0..=MAX_HELD).map(|n| DeviceId([n as u8, (n >> 8) as u8].repeat(16).try_into().unwrap())).collect();
-    let whole = HeldBack { all_but: None, authors: authors.iter().copied().collect() };
+    let whole = HeldBack { authors: authors.iter().copied().collect(), ..HeldBack::default() };
     let good = Frame::HeldBack(whole.first(MAX_HELD));
     assert_eq!(Frame::decode(&good.encode()), Ok(good));
     assert!(Frame::decode(&Frame::HeldBack(whole).encode()).is_err(), "too many");
-    let two = Frame::HeldBack(HeldBack { all_but: None, authors: [id(1), id(2)].into() }).encode();
+    let two = Frame::HeldBack(HeldBack { authors: [id(1), id(2)].into(), ..HeldBack::default() }).encode();
     let mut turned = two.clone();
-    turned[6..38].copy_from_slice(&two[38..]);
-    turned[38..].copy_from_slice(&two[6..38]);
+    turned[6..38].copy_from_slice(&two[38..70]);
+    turned[38..70].copy_from_slice(&two[6..38]);
     assert!(Frame::decode(&two).is_ok() && Frame::decode(&turned).is_err(), "out of order");
     // A peer that holds everybody back is sent nothing, and asks for nothing that is not its own.
     let mut c = Cluster::new(2, 5);
     c.say(id(1), "hello");
-    set(&mut c, id(2), HeldBack { all_but: Some(id(9)), authors: BTreeSet::new() });
+    set(&mut c, id(2), HeldBack { all_but: Some(id(9)), ..HeldBack::default() });
     mesh(&mut c);
     assert_eq!(c.nodes[&id(2)].taken, 0);
+}
+
+#[test]
+fn one_start_of_a_device_is_held_back_and_another_is_not() {
+    let mut c = Cluster::new(3, 7);
+    mesh(&mut c);
+    c.say(id(1), "as the start that forked");
+    c.settle();
+    let old = Writer::new(1).log;
+    let frozen = HeldBack { starts: [(old.device, old.incarnation)].into(), ..HeldBack::default() };
+    assert!(frozen.holds_log(&old) && !frozen.holds(&old.device) && !frozen.is_empty());
+    assert!(frozen.exceeds(&HeldBack::default()) && !HeldBack::default().exceeds(&frozen) && !frozen.exceeds(&frozen));
+    let whole = HeldBack { authors: [old.device].into(), ..HeldBack::default() };
+    assert!(!frozen.exceeds(&whole) && whole.exceeds(&frozen), "the device is more than a start of it");
+    set(&mut c, id(2), frozen);
+    let refused = c.nodes[&id(2)].refused;
+    c.say(id(1), "too much of it");
+    // The same device goes on as another start.
+    let mut fresh = Writer { log: LogId { incarnation: Incarnation([9; 16]), ..old }, ..Writer::new(1) };
+    let e = fresh.write("as another start");
+    let n = c.nodes.get_mut(&id(1)).unwrap();
+    n.sync.replica_mut().admit_own(&e);
+    n.disk.entry(fresh.log).or_default().push(e.clone());
+    n.sync.committed(None, true, std::slice::from_ref(&e));
+    c.step_outputs(id(1));
+    c.settle();
+    assert_eq!((c.nodes[&id(2)].refused, held(&c, &id(2), 1), held(&c, &id(3), 1)), (refused, 1, 2));
+    assert_eq!(c.nodes[&id(2)].disk[&fresh.log].len(), 1, "which is heard at once");
+    for _ in 0..3 {
+        compare(&mut c);
+    }
+    assert_eq!(held(&c, &id(2), 1), 1);
+    set(&mut c, id(2), HeldBack::default());
+    assert_eq!(held(&c, &id(2), 1), 2, "later, and nothing is lost");
 }
