@@ -4,6 +4,7 @@
 //! Everything durable goes through the writer first: an entry is acknowledged, shown and passed on only after its
 //! commit. The actor keeps nothing that the store and the open sessions do not know, so a restart loses nothing.
 
+mod again;
 pub(crate) mod briefings;
 mod bulk;
 mod commits;
@@ -169,6 +170,8 @@ pub struct DocumentsState {
     held: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Messages on their way to the disk, with those who wait for an answer.
     saying: BTreeMap<(SpaceId, MessageId), Vec<Reply<Said>>>,
+    /// Messages that wait to be written, by when they were said.
+    again: BTreeMap<u64, again::Waiting>,
     /// Rooms that were left by folding, and where what is said in them goes now.
     folded: BTreeMap<SpaceId, SpaceId>,
     /// How often this fresh device gave others time to mint a network.

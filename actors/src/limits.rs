@@ -263,6 +263,8 @@ pub const CONTRADICTION_TOLD: u32 = 10;
 
 /// Records in one durable transaction.
 pub const COMMIT_RECORDS: usize = 4096;
+/// How often a message is written again whose place in its log went with a commit that failed.
+pub const SAY_AGAIN: u32 = 3;
 /// Writes waiting for the writer; beyond it callers are told that the store is too slow.
 pub const COMMIT_QUEUE: usize = 65_536;
 /// Length of the store's journal in bytes.

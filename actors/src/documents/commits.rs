@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cairn_crdt::entry::Entry;
-use cairn_crdt::ids::{DeviceId, MessageId, SpaceId};
+use cairn_crdt::ids::{DeviceId, SpaceId};
 use cairn_crdt::kinds::order::OrderKey;
 use cairn_crdt::statement::Signed;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::DocumentsState;
+use super::again::Waiting;
 use super::forks::Decision;
 use super::retention::RecordChange;
 use crate::api::{ApiError, Event, Retention};
@@ -42,14 +43,10 @@ impl std::fmt::Debug for After {
 pub(super) enum Ticket {
     /// Our own message.
     Said {
-        /// Where.
-        space: SpaceId,
-        /// Which.
-        id: MessageId,
         /// Its entry.
         entry: Arc<Entry>,
-        /// What it says.
-        body: Box<str>,
+        /// What it takes to write it again.
+        message: Waiting,
     },
     /// Entries of others, or our own of another kind.
     Entries {
@@ -156,15 +153,12 @@ impl DocumentsState {
     pub(super) fn committed(&mut self, number: u64, result: Result<(), StoreError>) {
         let Some(ticket) = self.tickets.remove(&number) else { return };
         match (ticket, result) {
-            (Ticket::Said { space, id, body, .. }, Ok(())) if self.folded.contains_key(&space) => {
-                // The room was left while this was on its way: whoever said it hears when it has gone over.
-                let to = self.folded.get(&space).copied().unwrap_or(space);
-                let replies = self.saying.remove(&(space, id)).unwrap_or_default();
-                if self.go_over(to, id, &body) {
-                    self.saying.entry((to, id)).or_default().extend(replies);
-                }
+            (Ticket::Said { message: Waiting { space, id, body, .. }, .. }, Ok(()))
+                if self.folded.contains_key(&space) =>
+            {
+                self.moved(space, id, &body);
             }
-            (Ticket::Said { space, id, entry, .. }, Ok(())) => {
+            (Ticket::Said { message: Waiting { space, id, .. }, entry }, Ok(())) => {
                 self.fresh.entry(space).or_default().push((entry, id));
                 if !std::mem::replace(&mut self.flushing, true) {
                     // Behind whatever else the writer has answered by now.
@@ -190,8 +184,9 @@ impl DocumentsState {
                     after.0(Ok(()));
                 }
             }
-            (ticket, Err(e)) => self.commit_failed(ticket, &e),
+            (ticket, Err(e)) => self.commit_failed(number, ticket, &e),
         }
+        self.write_again();
     }
 
     /// Shows and sends our own entries that became durable, a batch a space, then answers who said them.
@@ -215,12 +210,16 @@ impl DocumentsState {
         self.commit_small(writes);
     }
 
-    fn commit_failed(&mut self, ticket: Ticket, e: &StoreError) {
+    fn commit_failed(&mut self, number: u64, ticket: Ticket, e: &StoreError) {
         tracing::error!("a commit failed: {e}");
         // What is durable stays known.
         self.flush();
         match ticket {
-            Ticket::Said { space, id, .. } => {
+            Ticket::Said { message, .. } if message.helps(e) => {
+                self.space_failed(message.space);
+                self.wait(number, Waiting { tries: message.tries.saturating_add(1), ..message });
+            }
+            Ticket::Said { message: Waiting { space, id, .. }, .. } => {
                 self.space_failed(space);
                 for reply in self.saying.remove(&(space, id)).unwrap_or_default() {
                     let _ = reply.send(Err(store_error(e)));

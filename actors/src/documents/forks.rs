@@ -35,13 +35,11 @@ impl DocumentsState {
     /// must not lie behind entries of the same log that nobody here remembers.
     pub(super) fn examine(&mut self, space: SpaceId, from: DeviceId, suspect: Suspect) {
         let wiring = self.wiring.clone();
-        let oldest = self.tickets.first_key_value().map(|(number, _)| *number);
-        let waits = self.unsure.get(&space).is_some_and(|next| oldest.is_some_and(|number| number < *next));
+        let waits = self.is_unsure(space);
         let Some(sp) = self.spaces.get_mut(&space) else { return };
         if waits {
             sp.sync.later(from, suspect);
         } else {
-            self.unsure.remove(&space);
             sp.examine(from, suspect, wiring.store.as_ref());
         }
     }

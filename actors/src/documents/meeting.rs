@@ -12,6 +12,7 @@ use ractor::ActorRef;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::again::Waiting;
 use super::briefings::Briefings;
 use super::commits::{After, Ticket};
 use super::{DocumentsMsg, DocumentsState, PeerLink};
@@ -93,6 +94,7 @@ impl DocumentsState {
             next_ticket: 0,
             unsure: BTreeMap::new(),
             saying: BTreeMap::new(),
+            again: BTreeMap::new(),
             fresh: BTreeMap::new(),
             flushing: false,
             bulk: super::bulk::Bulk::default(),
@@ -401,13 +403,31 @@ impl DocumentsState {
         written.is_ok()
     }
 
-    /// Signs a message and sends it to the writer. `also` goes into the same commit.
+    /// Signs a message and sends it to the writer, or does so a little later. `also` goes into the same commit.
     pub(super) fn write_message(
         &mut self,
         space: SpaceId,
         id: MessageId,
         body: &str,
         also: Vec<Write>,
+    ) -> Result<(), PenError> {
+        if !self.is_unsure(space) {
+            return self.write_now(space, id, body, also, 0);
+        }
+        let number = self.next_ticket;
+        self.next_ticket = self.next_ticket.wrapping_add(1);
+        self.wait(number, Waiting { space, id, body: body.into(), also, tries: 0 });
+        Ok(())
+    }
+
+    /// The same at once. `tries`: how often it was written before.
+    pub(super) fn write_now(
+        &mut self,
+        space: SpaceId,
+        id: MessageId,
+        body: &str,
+        also: Vec<Write>,
+        tries: u32,
     ) -> Result<(), PenError> {
         let hlc = self.stamp();
         let wiring = self.wiring.clone();
@@ -421,9 +441,9 @@ impl DocumentsState {
             Write::Put(Table::Said, said, entry.header().log.document.0.to_vec()),
         ];
         writes.extend(self.register(space));
-        writes.extend(also);
+        writes.extend(also.iter().cloned());
         self.saying.entry((space, id)).or_default();
-        self.commit(writes, Ticket::Said { space, id, entry, body: body.into() });
+        self.commit(writes, Ticket::Said { entry, message: Waiting { space, id, body: body.into(), also, tries } });
         Ok(())
     }
 

@@ -73,7 +73,7 @@ impl DocumentsState {
     /// The lowest stamp of our own entries of a space that are not in its frontier yet.
     fn in_flight(&self, space: SpaceId) -> Option<Hlc> {
         let said = self.tickets.values().filter_map(|t| match t {
-            Ticket::Said { space: s, entry, .. } | Ticket::Control { space: s, entry, .. } if *s == space => {
+            Ticket::Said { entry, .. } | Ticket::Control { entry, .. } if entry.header().space == space => {
                 Some(entry.header().hlc)
             }
             _ => None,

@@ -2,7 +2,7 @@
 //! gone; commits can be made to fail.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use cairn_crdt::ids::{LogId, SpaceId};
 
@@ -12,7 +12,7 @@ use super::{Examination, Item, Row, Store, StoreError, Stored, Table, Tip, Write
 /// A store in memory. Clones share it, as two handles on one disk would.
 #[derive(Debug, Clone)]
 pub struct MemoryStore {
-    shared: Arc<Mutex<Shared>>,
+    shared: Arc<(Mutex<Shared>, Condvar)>,
 }
 
 #[derive(Debug)]
@@ -23,6 +23,8 @@ struct Shared {
     full: bool,
     free: Option<u64>,
     commits: u64,
+    /// Commits that may still be made before the next one waits; `None`: any number.
+    passes: Option<u64>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -47,7 +49,8 @@ impl MemoryStore {
     }
 
     fn on(disk: Disk) -> Self {
-        Self { shared: Arc::new(Mutex::new(Shared { disk, failing: None, full: false, free: None, commits: 0 })) }
+        let shared = Shared { disk, failing: None, full: false, free: None, commits: 0, passes: None };
+        Self { shared: Arc::new((Mutex::new(shared), Condvar::new())) }
     }
 
     /// A copy that holds exactly what was committed, as a machine finds it after a power cut. The old handle, and
@@ -67,6 +70,12 @@ impl MemoryStore {
         self.lock().full = full;
     }
 
+    /// Lets so many commits through, the next one waits; `None`: all. For a writer in a thread of its own.
+    pub fn let_through(&self, commits: Option<u64>) {
+        self.lock().passes = commits;
+        self.shared.1.notify_all();
+    }
+
     /// Sets how many bytes the disk says to have left.
     pub fn set_free(&self, free: Option<u64>) {
         self.lock().free = free;
@@ -79,7 +88,7 @@ impl MemoryStore {
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -156,7 +165,10 @@ impl Store for MemoryStore {
             return Ok(());
         }
         super::check_reserved(batch)?;
-        let mut shared = self.lock();
+        let waits = |shared: &mut Shared| shared.passes == Some(0);
+        let shared = self.shared.1.wait_while(self.lock(), waits);
+        let mut shared = shared.unwrap_or_else(PoisonError::into_inner);
+        shared.passes = shared.passes.map(|n| n.saturating_sub(1));
         shared.disk.check(batch)?;
         shared.fault()?;
         for write in batch {

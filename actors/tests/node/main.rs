@@ -8,6 +8,7 @@ mod catch_up;
 mod chaos;
 mod clocks;
 mod custody;
+mod failing;
 mod forks;
 mod frozen;
 mod hostile;

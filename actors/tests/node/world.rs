@@ -67,7 +67,15 @@ impl Sim {
             Some(old) => lan.attach_at(key.id(), old.addr),
             None => lan.attach(key.id()),
         };
-        Self::start_as(lan, (seed, clock, known), store, at, None, Settings::default()).await
+        let build = (seed, clock, known);
+        Self::start_as(lan, build, store, at, None, (Settings::default(), WriterMode::Inline)).await
+    }
+
+    /// A node whose writer has a thread of its own, as it has on a real disk. For tests on the real clock.
+    pub async fn start_threaded(lan: &Switch, seed: u16) -> Self {
+        let build = (seed, Clock::default(), Known::this_build());
+        let at = lan.attach(key_of(seed).id());
+        Self::start_as(lan, build, MemoryStore::new(), at, None, (Settings::default(), WriterMode::Thread)).await
     }
 
     /// A node with settings of its own; `before`: what it was before.
@@ -77,7 +85,7 @@ impl Sim {
             Some(old) => (old.store, lan.attach_at(key_of(seed).id(), old.at.addr)),
             None => (MemoryStore::new(), lan.attach(key_of(seed).id())),
         };
-        Self::start_as(lan, build, store, at, None, settings).await
+        Self::start_as(lan, build, store, at, None, (settings, WriterMode::Inline)).await
     }
 
     /// A new start, or one that goes on from a snapshot.
@@ -87,7 +95,7 @@ impl Sim {
         store: MemoryStore,
         at: Attached,
         resumed: Option<Incarnation>,
-        settings: Settings,
+        (settings, writer): (Settings, WriterMode),
     ) -> Self {
         let key = key_of(seed);
         let (io, epoch) = (at.beacons.clone(), tokio::time::Instant::now());
@@ -104,7 +112,7 @@ impl Sim {
             resumed,
             store: Arc::new(store.clone()),
             first: Vec::new(),
-            writer: WriterMode::Inline,
+            writer,
             transport: at.transport.clone(),
             settings: (settings, None),
             name: format!("node {seed}"),
@@ -154,14 +162,14 @@ impl Sim {
         lan.kill(addr);
         drop(self);
         let build = (seed, clock, Known::this_build());
-        Self::start_as(lan, build, snapshot, lan.attach_at(id, addr), Some(start), Settings::default()).await
+        Self::start_as(lan, build, snapshot, lan.attach_at(id, addr), Some(start), (Settings::default(), WriterMode::Inline)).await
     }
 
     /// Lets a snapshot of this node go on as the same start on another machine, while this one goes on too.
     pub async fn resume_beside(&self, lan: &Switch, snapshot: MemoryStore) -> Self {
         let start = self.incarnation().await;
         let build = (self.seed, self.clock, Known::this_build());
-        Self::start_as(lan, build, snapshot, lan.attach(self.id), Some(start), Settings::default()).await
+        Self::start_as(lan, build, snapshot, lan.attach(self.id), Some(start), (Settings::default(), WriterMode::Inline)).await
     }
 
     /// How its clock is wrong.
