@@ -269,7 +269,8 @@ pub fn morning() -> Vec<Message> {
             match i {
                 9 => (m.delivered_to, m.read_by, m.state) = (9, 4, DeliveryState::Read),
                 10 => (m.delivered_to, m.carried_by, m.state) = (7, 7, DeliveryState::Delivered),
-                11 => (m.delivered_to, m.state) = (0, DeliveryState::Queued),
+                // As the receipts say that the model has.
+                11 => (m.delivered_to, m.read_by, m.carried_by, m.state) = (5, 2, 5, DeliveryState::Read),
                 _ => {}
             }
             m

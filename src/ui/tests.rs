@@ -90,7 +90,7 @@ fn the_whole_window_is_named_for_screen_readers() {
         "Maya Okafor, verified, here, 3 unread, Sent the new perimeter map, 14:02",
         "Everyone, 9 others · 6 here · North Ridge",
         "Who takes the evening brief?",
-        "queued",
+        "read 2 of 9",
         "Online · 6 others here",
         "All saved",
         "Today, 20 November",

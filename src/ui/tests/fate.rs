@@ -12,10 +12,19 @@ use crate::ui::sample;
 #[test]
 fn the_details_tell_who_has_read_it_and_whom_it_is_carried_for() {
     let mut s = Screen::of(sample::model(), [1280.0, 800.0]);
-    assert!(s.sees("read 4 of 9") && s.sees("7 of 9") && s.sees("queued"), "beside each message of ours");
+    assert!(s.sees("read 4 of 9") && s.sees("7 of 9") && s.sees("read 2 of 9"), "beside each message of ours");
     assert!(s.sees("Have read it: 2 of 9") && s.sees("Maya Okafor and T. Rinaldi"));
     assert!(s.sees("Medic-3: carried"));
-    let last = s.with(|m| m.history(&sample::everyone()).unwrap().last_own().unwrap().id);
+    // The next one is nowhere else yet, and then with two who will pass it on.
+    let mut next = sample::morning().remove(11);
+    next.key.stamp = next.key.stamp.next();
+    next.id.0[0] = 9;
+    next.key.id = next.id;
+    (next.delivered_to, next.read_by, next.carried_by, next.state) = (0, 0, 0, DeliveryState::Queued);
+    let last = next.id;
+    s.with(|m| m.apply(Update::Event(Box::new(Event::Message(Box::new(next))))));
+    s.run();
+    assert!(s.sees("queued"));
     s.with(|m| {
         m.apply(Update::Event(Box::new(Event::Delivery {
             conversation: sample::everyone(),
