@@ -38,6 +38,7 @@ use crate::limits::{
     STATEMENT_INTERVAL,
 };
 use crate::own::Own;
+use crate::quota::Strangers;
 use crate::session::SessionInfo;
 use crate::sessions::SessionsMsg;
 use crate::space::Space;
@@ -188,8 +189,8 @@ pub struct DocumentsState {
     freezer: Freezer,
     /// Seconds until it is looked at again who of them is held back no longer.
     frozen_look: u32,
-    /// What all direct spaces take that were never written to from here.
-    strangers: u64,
+    /// All direct spaces that were never written to from here.
+    strangers: Strangers,
     /// The disk is nearly full.
     disk_low: bool,
     /// Seconds until it is looked at again.

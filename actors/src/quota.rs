@@ -1,5 +1,6 @@
 //! How much others may make this device keep: a share for each author of a space and one for all of them together, so
-//! that one hostile or broken member fills nobody's disk. The arithmetic; `documents::room` applies it.
+//! that one hostile or broken member fills nobody's disk; and how many logs and unasked chats, since each takes memory,
+//! however short it is. The arithmetic; `documents::room` applies it.
 //!
 //! Admission is not asked: what goes over a share is held back ([`HeldBack`]), not refused, and comes when there is room.
 //! One's own is never held back.
@@ -11,7 +12,7 @@ use cairn_crdt::replica::HeldBack;
 
 use crate::api::WhyHeld;
 use crate::care::checkup::size;
-use crate::limits::DISK_LOW;
+use crate::limits::{DISK_LOW, LOGS_AUTHOR, LOGS_SPACE, STRANGERS};
 use crate::settings::Settings;
 
 /// A million bytes, as the settings count.
@@ -39,6 +40,10 @@ impl Quota {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Usage {
     authors: BTreeMap<DeviceId, u64>,
+    /// Logs of each other device that are not gone.
+    logs: BTreeMap<DeviceId, u64>,
+    /// All of these together.
+    all_logs: u64,
     /// All others together.
     pub others: u64,
     /// This device.
@@ -65,6 +70,21 @@ impl Usage {
         }
     }
 
+    /// Another has begun so many logs more.
+    pub fn add_logs(&mut self, me: &DeviceId, author: &DeviceId, logs: u64) {
+        if author != me && logs > 0 {
+            self.all_logs = self.all_logs.saturating_add(logs);
+            let of_author = self.logs.entry(*author).or_default();
+            *of_author = of_author.saturating_add(logs);
+        }
+    }
+
+    /// Whether an author, or all of them together, have begun as many logs as they may.
+    #[must_use]
+    pub fn has_many_logs(&self, author: &DeviceId) -> bool {
+        self.all_logs >= LOGS_SPACE || self.logs.get(author).is_some_and(|n| *n >= LOGS_AUTHOR)
+    }
+
     /// What one author takes.
     #[must_use]
     pub fn author(&self, author: &DeviceId) -> u64 {
@@ -86,10 +106,19 @@ pub struct Held {
     pub why: Vec<(WhyHeld, Option<DeviceId>, u64, u64)>,
 }
 
-/// Judges a space. `strangers`: what all direct spaces take that were never written to from here, where this is one of
-/// them; `low`: the disk is nearly full.
+/// All direct spaces together that were never written to from here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Strangers {
+    /// What they take.
+    pub bytes: u64,
+    /// Those of them in which something was said.
+    pub chats: u64,
+}
+
+/// Judges a space. `strangers`: all direct spaces that were never written to from here, where this is one of them; `low`:
+/// the disk is nearly full.
 #[must_use]
-pub fn judge(me: DeviceId, usage: &Usage, quota: &Quota, strangers: Option<u64>, low: bool) -> Held {
+pub fn judge(me: DeviceId, usage: &Usage, quota: &Quota, strangers: Option<Strangers>, low: bool) -> Held {
     let mut all = Held::default();
     if low {
         all.held.all_but = Some(me);
@@ -97,13 +126,24 @@ pub fn judge(me: DeviceId, usage: &Usage, quota: &Quota, strangers: Option<u64>,
     if usage.others >= quota.space {
         all.held.all_but = Some(me);
         all.why.push((WhyHeld::Conversation, None, usage.others, quota.space));
-    } else if let Some(bytes) = strangers.filter(|bytes| *bytes >= quota.space) {
+    } else if usage.all_logs >= LOGS_SPACE {
         all.held.all_but = Some(me);
-        all.why.push((WhyHeld::Strangers, None, bytes, quota.space));
+        all.why.push((WhyHeld::Logs, None, usage.all_logs, LOGS_SPACE));
+    } else if let Some(s) = strangers.filter(|s| s.bytes >= quota.space) {
+        all.held.all_but = Some(me);
+        all.why.push((WhyHeld::Strangers, None, s.bytes, quota.space));
+    } else if let Some(s) = strangers.filter(|s| s.chats >= STRANGERS && usage.others == 0) {
+        // Those that have begun go on.
+        all.held.all_but = Some(me);
+        all.why.push((WhyHeld::Chats, None, s.chats, STRANGERS));
     }
     for (author, bytes) in usage.over(quota.author) {
         all.held.authors.insert(author);
         all.why.push((WhyHeld::Author, Some(author), bytes, quota.author));
+    }
+    for (author, logs) in usage.logs.iter().filter(|(_, logs)| **logs >= LOGS_AUTHOR) {
+        all.held.authors.insert(*author);
+        all.why.push((WhyHeld::Logs, Some(*author), *logs, LOGS_AUTHOR));
     }
     all
 }
@@ -118,8 +158,23 @@ pub fn is_low(free: Option<u64>, before: bool) -> bool {
 /// What is said of it. `place`: the conversation in words; `author`: a name.
 #[must_use]
 pub fn sentence(why: WhyHeld, place: &str, author: &str, bytes: u64, limit: u64) -> String {
+    let (count, most) = (bytes, limit);
     let (used, limit) = (size(bytes), size(limit));
     match why {
+        WhyHeld::Logs if author.is_empty() => format!(
+            "What others wrote in {place} is spread over {count} logs, one for each start of a device and each part of \
+             the conversation, of {most} that may be: nothing more of theirs is kept here; what you write is. To have \
+             it, keep messages for a shorter time."
+        ),
+        WhyHeld::Logs => format!(
+            "{author} has begun {count} logs in {place}, one for each of its starts and each part of the conversation, \
+             of {most} that one device may: nothing more that it writes there is kept here. To have it, keep messages \
+             for a shorter time."
+        ),
+        WhyHeld::Chats => format!(
+            "{count} devices that you never wrote to have sent you messages, of {most} that may: no first message of \
+             another is kept here, until you answer some of them."
+        ),
         WhyHeld::Author => format!(
             "{author} has used up what one device may make this one keep in {place} ({used} of {limit}): nothing more \
              that it writes there is kept here. To have it, raise quota_author, or keep messages for a shorter time."
@@ -180,8 +235,9 @@ mod tests {
     #[test]
     fn strangers_share_one_space_and_a_disk_that_is_nearly_full_takes_nobody() {
         let one = usage(&[(1, 10)]);
-        assert!(judge(ME, &one, &QUOTA, Some(249), false).held.is_empty());
-        let held = judge(ME, &one, &QUOTA, Some(250), false);
+        let strangers = |bytes| Some(Strangers { bytes, chats: 1 });
+        assert!(judge(ME, &one, &QUOTA, strangers(249), false).held.is_empty());
+        let held = judge(ME, &one, &QUOTA, strangers(250), false);
         assert_eq!((whys(&held), held.held.all_but), (vec![WhyHeld::Strangers], Some(ME)));
         let held = judge(ME, &one, &QUOTA, None, true);
         assert_eq!(
@@ -189,6 +245,39 @@ mod tests {
             (vec![], Some(ME)),
             "the disk is told of once, not for each space"
         );
+    }
+
+    #[test]
+    fn logs_are_counted_by_author_and_together_and_ones_own_are_not() {
+        let other = DeviceId([1; 32]);
+        let mut usage = usage(&[(1, 1)]);
+        usage.add_logs(&ME, &ME, LOGS_SPACE);
+        usage.add_logs(&ME, &other, LOGS_AUTHOR - 1);
+        assert!(judge(ME, &usage, &QUOTA, None, false).held.is_empty() && !usage.has_many_logs(&other));
+        usage.add_logs(&ME, &other, 1);
+        let held = judge(ME, &usage, &QUOTA, None, false);
+        assert!(held.held.holds(&other) && !held.held.holds(&DeviceId([2; 32])) && usage.has_many_logs(&other));
+        assert_eq!(held.why, [(WhyHeld::Logs, Some(other), LOGS_AUTHOR, LOGS_AUTHOR)]);
+        let said = sentence(WhyHeld::Logs, "the room", "Maya", LOGS_AUTHOR, LOGS_AUTHOR);
+        assert!(said.starts_with("Maya has begun 16384 logs in the room"), "{said}");
+        // Many who each stay below that.
+        for n in 2..=u8::try_from(LOGS_SPACE / LOGS_AUTHOR + 2).unwrap() {
+            usage.add_logs(&ME, &DeviceId([n; 32]), LOGS_AUTHOR - 1);
+        }
+        let held = judge(ME, &usage, &QUOTA, None, false);
+        assert!(held.held.holds(&DeviceId([99; 32])) && !held.held.holds(&ME));
+        assert_eq!(whys(&held), [WhyHeld::Logs, WhyHeld::Logs], "all of them, and the one");
+    }
+
+    #[test]
+    fn beyond_a_number_of_strangers_no_other_begins_a_chat_and_those_that_have_go_on() {
+        let full = Some(Strangers { bytes: 5, chats: STRANGERS });
+        let held = judge(ME, &Usage::default(), &QUOTA, full, false);
+        assert_eq!((whys(&held), held.held.all_but), (vec![WhyHeld::Chats], Some(ME)));
+        assert!(judge(ME, &usage(&[(1, 10)]), &QUOTA, full, false).held.is_empty(), "it has begun");
+        assert!(judge(ME, &Usage::default(), &QUOTA, None, false).held.is_empty(), "of somebody written to");
+        let less = Some(Strangers { bytes: 5, chats: STRANGERS - 1 });
+        assert!(judge(ME, &Usage::default(), &QUOTA, less, false).held.is_empty());
     }
 
     #[test]

@@ -168,8 +168,8 @@ impl Space {
         }
         space.set_reference(wiring);
         space.load_forks(wiring.store.as_ref())?;
-        space.usage = space.measure(wiring)?;
         space.load_gone(wiring)?;
+        space.usage = space.measure(wiring)?;
         space.note_spans(&tips.iter().map(|(l, t)| (*l, t.seq, t.hlc)).collect::<Vec<_>>());
         for (log, _) in tips.iter().filter(|(l, _)| l.document.kind() == Kind::Profile) {
             let entries = space.read_log(wiring.store.as_ref(), log)?;

@@ -304,6 +304,18 @@ impl Replica {
         self.docs.get(&log.document)?.logs.get(&(log.device, log.incarnation))
     }
 
+    /// How many logs of each device are durable here, those of what is gone apart.
+    #[must_use]
+    pub fn logs_by_author(&self) -> BTreeMap<DeviceId, u64> {
+        let mut all: BTreeMap<DeviceId, u64> = BTreeMap::new();
+        let logs = self.docs.values().flat_map(|d| &d.logs).filter(|(_, l)| l.durable.seq > 0);
+        for ((device, _), _) in logs {
+            let n = all.entry(*device).or_default();
+            *n = n.saturating_add(1);
+        }
+        all
+    }
+
     /// Documents with durable entries, ascending.
     pub fn documents(&self) -> impl DoubleEndedIterator<Item = DocumentId> + '_ {
         self.docs.iter().filter(|(_, d)| d.logs.values().any(|l| l.durable.seq > 0)).map(|(id, _)| *id)

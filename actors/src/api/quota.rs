@@ -15,6 +15,11 @@ pub enum WhyHeld {
     Strangers,
     /// The disk is nearly full.
     Disk,
+    /// Their author, or all others together, have begun as many logs in the conversation as they may: one for each start
+    /// of a device and each part of the conversation.
+    Logs,
+    /// As many devices that were never written to from here have sent direct messages as may: no other begins a chat.
+    Chats,
     /// Their author wrote or stated two things where only one can be, and writes more than is taken of it since.
     Forked,
 }
@@ -30,9 +35,9 @@ pub struct HeldBack {
     pub author: Option<DeviceId>,
     /// Its name as shown.
     pub author_name: Option<String>,
-    /// Bytes that are kept already.
+    /// Bytes that are kept already; for logs and chats, how many there are.
     pub bytes: u64,
-    /// Bytes that may be; where the disk is nearly full, those that are to stay free; of an author that forked, those
+    /// Bytes, or how many, that may be; where the disk is nearly full, those that are to stay free; of an author that forked, those
     /// that are taken a second.
     pub limit: u64,
     /// That in one sentence.

@@ -19,10 +19,10 @@ use super::{DocumentsMsg, DocumentsState, PeerLink};
 use crate::api::Event;
 use crate::discovery::DiscoveryMsg;
 use crate::freeze::Freezer;
-use crate::limits::{NETWORK_SILENCE, SESSIONS_MAX};
+use crate::limits::{NETWORK_SILENCE, SESSIONS_MAX, STRANGERS};
 use crate::own::Own;
 use crate::pen::PenError;
-use crate::quota::is_low;
+use crate::quota::{Strangers, is_low};
 use crate::session::SessionInfo;
 use crate::sessions::SessionsMsg;
 use crate::space::{Space, SpaceKind};
@@ -108,7 +108,7 @@ impl DocumentsState {
             accused: BTreeMap::new(),
             freezer: Freezer::default(),
             frozen_look: 0,
-            strangers: 0,
+            strangers: Strangers::default(),
             disk_low: false,
             disk_look: 0,
             briefings,
@@ -162,7 +162,7 @@ impl DocumentsState {
                     self.spaces.insert(id, space);
                     self.know_forks(id);
                     // Whoever is held back everywhere is here too.
-                    if self.disk_low || self.freezer.holds() {
+                    if self.disk_low || self.freezer.holds() || self.strangers.chats >= STRANGERS {
                         self.weigh();
                     }
                 }

@@ -154,6 +154,8 @@ impl DocumentsState {
         };
         self.carry_out(id, None);
         let Some(moved) = moved else { return };
+        // Logs of what is gone count no more.
+        self.recount(id);
         if let Some(fresh) = self.fresh.get_mut(&id) {
             // Said just now into what has just gone: it is answered for, and not shown.
             let Some(sp) = self.spaces.get(&id) else { return };

@@ -10,8 +10,8 @@ use cairn_crdt::ids::{DeviceId, SpaceId};
 use super::DocumentsState;
 use super::commits::Ticket;
 use crate::api::{Event, HeldBack, WhyHeld};
-use crate::limits::{DISK_LOW, FROZEN_RATE, FROZEN_UNIT, OFFENDERS_TOLD};
-use crate::quota::{Held, Usage, is_low, judge, sentence};
+use crate::limits::{DISK_LOW, FROZEN_RATE, FROZEN_UNIT, OFFENDERS_TOLD, STRANGERS};
+use crate::quota::{Held, Strangers, Usage, is_low, judge, sentence};
 use crate::space::{Space, SpaceKind};
 use crate::store::{StoreError, stored_len};
 use crate::wiring::Wiring;
@@ -42,14 +42,18 @@ impl DocumentsState {
         for e in entries {
             let (log, bytes) = (e.header().log, stored_len(e));
             sp.usage.add(&me, &log.device, bytes);
-            over |= sp.usage.author(&log.device) >= quota.author;
+            sp.usage.add_logs(&me, &log.device, u64::from(e.header().seq == 1));
+            over |= sp.usage.author(&log.device) >= quota.author || sp.usage.has_many_logs(&log.device);
             over |= log.device != me && self.freezer.takes(&log, bytes, now);
         }
         over |= sp.usage.others >= quota.space;
         if was_strangers {
-            self.strangers = self.strangers.saturating_add(sp.usage.others.saturating_sub(before));
-            // The first word of ours takes it out of what strangers share.
-            over |= self.strangers >= quota.space || !is_strangers(sp);
+            let Strangers { bytes, chats } = &mut self.strangers;
+            *bytes = bytes.saturating_add(sp.usage.others.saturating_sub(before));
+            // The first word of theirs makes one more of such chats, and the first of ours one less.
+            let begins = before == 0 && sp.usage.others > 0;
+            *chats = chats.saturating_add(u64::from(begins));
+            over |= *bytes >= quota.space || (begins && *chats >= STRANGERS) || !is_strangers(sp);
         }
         if over {
             self.weigh();
@@ -69,7 +73,10 @@ impl DocumentsState {
             if let Ticket::Entries { space: of, from: Some(_), entries, .. } = ticket
                 && *of == space
             {
-                entries.iter().for_each(|e| usage.add(&wiring.me, &e.header().log.device, stored_len(e)));
+                for e in entries {
+                    usage.add(&wiring.me, &e.header().log.device, stored_len(e));
+                    usage.add_logs(&wiring.me, &e.header().log.device, u64::from(e.header().seq == 1));
+                }
             }
         }
         sp.usage = usage;
@@ -80,8 +87,11 @@ impl DocumentsState {
     pub(super) fn weigh(&mut self) {
         let (wiring, low) = (self.wiring.clone(), self.disk_low);
         let quota = wiring.quota();
-        let strangers = self.spaces.values().filter(|sp| is_strangers(sp));
-        let strangers = strangers.fold(0u64, |sum, sp| sum.saturating_add(sp.usage.others));
+        let mut strangers = Strangers::default();
+        for sp in self.spaces.values().filter(|sp| is_strangers(sp)) {
+            strangers.bytes = strangers.bytes.saturating_add(sp.usage.others);
+            strangers.chats = strangers.chats.saturating_add(u64::from(sp.usage.others > 0));
+        }
         self.strangers = strangers;
         let mut told: Vec<HeldBack> = Vec::new();
         if low {
@@ -161,7 +171,7 @@ fn tell(
     let author_name = author.map(|author| wiring.name_of(&author));
     let sentence = sentence(why, &place, author_name.as_deref().unwrap_or_default(), bytes, limit);
     // All that strangers send is one thing.
-    let conversation = sp.map(|sp| sp.id).filter(|_| why != WhyHeld::Strangers);
+    let conversation = sp.map(|sp| sp.id).filter(|_| !matches!(why, WhyHeld::Strangers | WhyHeld::Chats));
     HeldBack { why, conversation, author, author_name, bytes, limit, sentence }
 }
 
@@ -172,6 +182,10 @@ impl Space {
     /// [`StoreError`] where the store cannot be read.
     pub fn measure(&self, wiring: &Wiring) -> Result<Usage, StoreError> {
         let sizes = wiring.store.sizes(&self.id)?;
-        Ok(Usage::of(&wiring.me, sizes.into_iter().chain(self.kept_aside())))
+        let mut usage = Usage::of(&wiring.me, sizes.into_iter().chain(self.kept_aside()));
+        for (device, logs) in self.sync.replica().logs_by_author() {
+            usage.add_logs(&wiring.me, &device, logs);
+        }
+        Ok(usage)
     }
 }

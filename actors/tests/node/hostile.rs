@@ -2,6 +2,7 @@
 //! stays up, honest nodes converge, and a person is told once.
 
 mod broken;
+mod counts;
 mod floods;
 mod forking;
 mod framing;
@@ -104,15 +105,29 @@ pub(crate) struct Attacker {
 impl Attacker {
     /// Links and says nothing.
     async fn link(lan: &Switch, seed: u8, to: &Sim) -> Self {
-        let key = DeviceKey::from_seed(&[seed; 32]);
+        Self::link_as(lan, DeviceKey::from_seed(&[seed; 32]), to).await
+    }
+
+    async fn link_as(lan: &Switch, key: DeviceKey, to: &Sim) -> Self {
         let at = lan.attach(key.id());
         let link = at.transport.dial(to.at.addr, Some(to.id)).await.unwrap();
         Self { key, _at: at, link }
     }
 
+    /// One key of many.
+    fn many(n: u16) -> DeviceKey {
+        let mut seed = [0xa9; 32];
+        seed[..2].copy_from_slice(&n.to_be_bytes());
+        DeviceKey::from_seed(&seed)
+    }
+
     /// Links, says hello as a member of the office's network, and waits until the node speaks of its room.
     pub(crate) async fn enter(office: &Office, seed: u8, node: usize) -> Self {
-        let a = Self::link(&office.lan, seed, &office.nodes[node]).await;
+        Self::enter_as(office, DeviceKey::from_seed(&[seed; 32]), node).await
+    }
+
+    async fn enter_as(office: &Office, key: DeviceKey, node: usize) -> Self {
+        let a = Self::link_as(&office.lan, key, &office.nodes[node]).await;
         a.control(a.hello(office.network)).await;
         let tag = space_tag(&a.link.exporter(), &office.commons());
         let speaks = async { while !a.link.recv(Lane::Sync).await.unwrap().starts_with(&tag) {} };

@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use cairn_actors::limits::SESSIONS_MAX;
-use cairn_actors::link::Transport;
+use cairn_actors::limits::{NEIGHBOURS_AFTER_EACH, SESSIONS_MAX};
+use cairn_actors::link::{Lane, Transport};
+use cairn_actors::proto::session::Control;
 use cairn_crdt::identity::DeviceKey;
+use cairn_crdt::ids::DeviceId;
 
 use super::{Attacker, Office, SOON};
 use crate::world::{Sim, until};
@@ -68,4 +70,46 @@ async fn passers_by_leave_nothing_behind() {
     let listed = office.nodes[0].handle().conversations().await.unwrap();
     assert_eq!(listed.len(), 1, "the room, and no conversation with any of them");
     assert_eq!(office.notices(), Vec::<String>::new());
+}
+
+/// Reads what a node tells of sessions until it tells of this one; answers who else was gained and lost by then.
+async fn told(by: &Attacker, gained: bool, of: DeviceId) -> (Vec<DeviceId>, Vec<DeviceId>) {
+    loop {
+        let Ok(Control::Neighbours { up, down }) = Control::decode(&by.link.recv(Lane::Control).await.unwrap()) else {
+            continue;
+        };
+        let up: Vec<_> = up.into_iter().map(|n| n.device).collect();
+        if (if gained { &up } else { &down }).contains(&of) {
+            return (up, down);
+        }
+    }
+}
+
+/// In a crowd those who come are told of together. Who goes is told of at once, with those who came meanwhile: until
+/// others know of it they pass nothing on in its place.
+#[tokio::test(start_paused = true)]
+async fn a_lost_session_is_told_of_before_those_that_are_being_gathered() {
+    let office = Office::open(133).await;
+    let mut crowd = Vec::new();
+    for n in 0..60 {
+        let a = Attacker::enter_as(&office, Attacker::many(n), 0).await;
+        a.drain(Lane::Control);
+        crowd.push(a);
+    }
+    let watcher = Attacker::enter(&office, 66, 0).await;
+    let together = NEIGHBOURS_AFTER_EACH * 60;
+    // Alone, who comes waits for others who may come.
+    let start = tokio::time::Instant::now();
+    let first = Attacker::enter_as(&office, Attacker::many(100), 0).await;
+    let (_, down) = told(&watcher, true, first.key.id()).await;
+    assert!(start.elapsed() >= together && down.is_empty(), "{:?}", start.elapsed());
+    tokio::time::sleep(together * 2).await;
+    // While another one waits so, somebody goes.
+    let start = tokio::time::Instant::now();
+    let second = Attacker::enter_as(&office, Attacker::many(101), 0).await;
+    let gone = crowd.remove(0);
+    gone.link.close("done");
+    let (up, down) = told(&watcher, false, gone.key.id()).await;
+    assert!(start.elapsed() < together / 2, "{:?}", start.elapsed());
+    assert_eq!((up, down), (vec![second.key.id()], vec![gone.key.id()]));
 }
