@@ -8,6 +8,7 @@ mod again;
 pub(crate) mod briefings;
 mod bulk;
 mod commits;
+mod counting;
 mod forks;
 mod meeting;
 mod newer;
@@ -114,6 +115,8 @@ pub enum DocumentsMsg {
     Flush,
     /// Reads a slice of what came in bulk, or of what pages wait for.
     CatchUp,
+    /// Counts a slice of what was written, for a reunion.
+    Count,
     /// A beacon of a network was heard: a fresh device joins it.
     NetworkHeard(NetworkId),
     /// A fresh device has listened long enough.
@@ -275,6 +278,7 @@ impl Actor for Documents {
             DocumentsMsg::Committed(ticket, result) => s.committed(ticket, result),
             DocumentsMsg::Flush => s.flush(),
             DocumentsMsg::CatchUp => s.catch_up(),
+            DocumentsMsg::Count => s.count_on(),
             DocumentsMsg::NetworkHeard(id) => s.join_first(id),
             DocumentsMsg::Silence => s.silence(),
             DocumentsMsg::Renamed => s.write_profiles(),

@@ -1,23 +1,24 @@
 //! Reunions in a running node: what the pure half is told of, what of it is kept, and how a record is shown.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_crdt::entry::Entry;
 use cairn_crdt::ids::{DeviceId, Incarnation, Kind, SpaceId};
-use cairn_crdt::kinds::chat::{MessageView, PageAt as At};
+use cairn_crdt::kinds::chat::PageAt as At;
 use cairn_crdt::kinds::order::OrderKey;
 
 use super::DocumentsState;
 use super::commits::{After, Ticket};
+use super::counting::{Count, Whose};
 use crate::api::{
     Absent, ApiError, Briefing, ConversationKind, Event, Line, MetAt, Missing, PeerState, Side, SideMember, Wrote,
     Wrotes,
 };
 use crate::handle::Reply;
 use crate::limits::{
-    BRIEFING_ABSENT, BRIEFING_GATHER, BRIEFING_LINES, BRIEFING_OPEN, BRIEFING_READS, BRIEFING_SCAN, BRIEFING_TOGETHER,
+    BRIEFING_ABSENT, BRIEFING_GATHER, BRIEFING_LINES, BRIEFING_OPEN, BRIEFING_READS, BRIEFING_TOGETHER,
     BRIEFING_UPDATE, BRIEFINGS_KEPT,
 };
 use crate::proto::briefing::{Briefer, Coming, Now, Reunion, Tally};
@@ -79,6 +80,9 @@ pub(super) struct Briefings {
     pub(super) briefer: Briefer,
     /// The records, as the store has them or is about to.
     kept: BTreeMap<u64, Reunion>,
+    /// Counts under way, and whether [`super::DocumentsMsg::Count`] is.
+    pub(super) counting: VecDeque<Count>,
+    pub(super) count_under_way: bool,
     /// When digests of a space were compared for their sake, since the node started.
     compared: BTreeMap<SpaceId, Duration>,
 }
@@ -91,7 +95,8 @@ impl Briefings {
         let kept = kept(wiring.store.as_ref())?;
         let (briefer, settled) = Briefer::new(wiring.me, now, alive, &kept);
         let kept = kept.into_iter().map(|r| (r.id, r)).collect();
-        Ok((Self { briefer, kept, compared: BTreeMap::new() }, settled))
+        let (counting, compared) = (VecDeque::new(), BTreeMap::new());
+        Ok((Self { briefer, kept, counting, count_under_way: false, compared }, settled))
     }
 }
 
@@ -101,8 +106,7 @@ impl DocumentsState {
         settled.iter().for_each(|reunion| self.keep(reunion));
         let growing: Vec<Reunion> = self.briefings.briefer.growing().cloned().collect();
         for reunion in growing {
-            let found = self.count_theirs(&reunion);
-            self.briefings.briefer.recounted(reunion.id, found);
+            self.count_theirs(&reunion);
         }
     }
 
@@ -125,8 +129,7 @@ impl DocumentsState {
         let coming = Coming { peer, heard: info.heard, gap: info.gap, shares: self.shares_with(&peer) };
         let here: BTreeSet<_> = self.peers.keys().copied().filter(|d| self.shares_with(d)).collect();
         if let Some(reunion) = self.briefings.briefer.back(&coming, &here, now) {
-            let ours = self.count_ours(&reunion);
-            self.briefings.briefer.ours(reunion.id, ours);
+            self.count_ours(&reunion);
             if !self.briefings.kept.contains_key(&reunion.id) {
                 self.keep(&reunion);
             }
@@ -144,55 +147,20 @@ impl DocumentsState {
     }
 
     /// What was written on our side while the others were away, by when it became durable here: clocks may be wrong.
-    fn count_ours(&mut self, reunion: &Reunion) -> Vec<Tally> {
+    fn count_ours(&mut self, reunion: &Reunion) {
         let of = |d: &DeviceId| self.peers.get(d).map(|p| &p.spaces);
         let shared: BTreeSet<SpaceId> = reunion.back.keys().filter_map(of).flatten().copied().collect();
         // What others brought a moment before they came themselves is not ours.
         let brought = reunion.theirs.iter().map(|t| t.author).filter(|d| !reunion.here.contains(d));
         let others: BTreeSet<DeviceId> = brought.chain(reunion.back.keys().copied()).collect();
-        self.count(&shared, reunion.since, |m| m.received < reunion.began && !others.contains(&m.key.device))
+        self.begin_count(Count::new(reunion, Whose::Ours(others), reunion.since, shared));
     }
 
     /// What is here of what the others wrote, by when it became durable here and, since more may have been said after
     /// they came, by the authors' stamps.
-    fn count_theirs(&mut self, reunion: &Reunion) -> Vec<Tally> {
-        let me = self.wiring.me;
+    fn count_theirs(&mut self, reunion: &Reunion) {
         let all: BTreeSet<SpaceId> = self.spaces.values().filter(|sp| self.is_listed(sp)).map(|sp| sp.id).collect();
-        self.count(&all, came_from(reunion.began), |m| {
-            m.sent.ms() < reunion.began && m.key.device != me && !reunion.here.contains(&m.key.device)
-        })
-    }
-
-    /// Counts messages that became durable here since a moment, by space and author. The oldest of more than
-    /// [`BRIEFING_SCAN`] are left out.
-    fn count(&mut self, of: &BTreeSet<SpaceId>, since: u64, counts: impl Fn(&MessageView<'_>) -> bool) -> Vec<Tally> {
-        let wiring = self.wiring.clone();
-        let mut tallies: BTreeMap<(SpaceId, DeviceId), Tally> = BTreeMap::new();
-        for id in of {
-            let Some(sp) = self.spaces.get_mut(id) else { continue };
-            let (mut at, mut looked) = (At::Newest, 0usize);
-            while looked < BRIEFING_SCAN.0 {
-                if let Err(e) = sp.ensure(&at, BRIEFING_SCAN.1, &wiring) {
-                    wiring.trouble("store_read", Some(e.to_string()));
-                    break;
-                }
-                let page = sp.chat.page(&at, BRIEFING_SCAN.1);
-                let mut any = false;
-                for m in page.messages.iter().filter(|m| m.received >= since) {
-                    any = true;
-                    if counts(m) {
-                        let one = Tally::one(*id, m.key.device, m.key.device, m.sent, true);
-                        tallies.entry((*id, m.key.device)).and_modify(|t| t.add(&one)).or_insert(one);
-                    }
-                }
-                looked = looked.saturating_add(page.messages.len());
-                match page.messages.first() {
-                    Some(first) if page.older && any => at = At::Before(first.key),
-                    _ => break,
-                }
-            }
-        }
-        tallies.into_values().collect()
+        self.begin_count(Count::new(reunion, Whose::Theirs, came_from(reunion.began), all));
     }
 
     /// Entries that were fetched became durable.

@@ -44,6 +44,13 @@ pub(super) struct Bulk {
     pages: BTreeMap<SpaceId, VecDeque<Waiting>>,
 }
 
+impl Bulk {
+    /// Whether a page of a space is being read.
+    pub(super) fn is_reading(&self, space: &SpaceId) -> bool {
+        self.pages.contains_key(space)
+    }
+}
+
 impl DocumentsState {
     /// Answers with a page, now if little is missing for it, else after some turns.
     pub(super) fn page(

@@ -214,6 +214,8 @@ struct Open {
     changed: bool,
     /// Spaces in which digests with a device that came back have not been equal yet.
     waiting: BTreeSet<(DeviceId, SpaceId)>,
+    /// What was written is still being counted.
+    counting: bool,
 }
 
 impl Open {
@@ -287,7 +289,7 @@ impl Briefer {
             if now.ms.saturating_sub(reunion.updated) < ms(BRIEFING_OFF) && this.open.len() < BRIEFING_OPEN {
                 let waiting = reunion.lacking.iter().map(|l| (l.from, l.space)).collect();
                 let (began, last_back, out) = (now.mono, now.mono, Some(now.mono));
-                this.open.push(Open { reunion, began, last_back, out, changed: true, waiting });
+                this.open.push(Open { reunion, began, last_back, out, changed: true, waiting, counting: false });
             } else {
                 let told = reunion.told || reunion.is_worth_telling();
                 settled.push(Reunion { settled: true, told, ..reunion });
@@ -353,7 +355,8 @@ impl Briefer {
         };
         self.next = self.next.saturating_add(1);
         let (began, last_back) = (now.mono, now.mono);
-        let mut open = Open { reunion, began, last_back, out: None, changed: true, waiting: BTreeSet::new() };
+        let (out, waiting) = (None, BTreeSet::new());
+        let mut open = Open { reunion, began, last_back, out, changed: true, waiting, counting: false };
         self.forget_early(&now);
         let early = std::mem::take(&mut self.early);
         for (_, tally) in early.values() {
@@ -382,6 +385,13 @@ impl Briefer {
         let of = self.open.iter_mut().find(|o| !o.reunion.settled && o.reunion.back.contains_key(&peer));
         if let Some(open) = of {
             open.waiting.extend(spaces.into_iter().map(|space| (peer, space)));
+        }
+    }
+
+    /// What was written is being counted from now on, or is no more: until then a reunion is not final.
+    pub fn counting(&mut self, id: u64, counting: bool) {
+        if let Some(open) = self.open.iter_mut().find(|o| o.reunion.id == id) {
+            open.counting = counting;
         }
     }
 
@@ -518,7 +528,7 @@ impl Briefer {
         for open in self.open.iter_mut().rev() {
             let gathers = open.gathers(&now);
             let late = now.mono.saturating_sub(open.began) >= BRIEFING_SETTLE;
-            let done = !gathers && (open.waiting.is_empty() || late);
+            let done = !gathers && ((open.waiting.is_empty() && !open.counting) || late);
             if done {
                 std::mem::take(&mut early).values().for_each(|(_, t)| open.take(t, now.ms));
             }

@@ -56,7 +56,7 @@ async fn who_begins_ever_more_logs_is_held_back_until_old_ones_are_gone() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(logs(&office.nodes[0], space, &a), kept);
     // What is gone counts no more.
-    office.nodes[0].handle().forget(space, crate::world::EPOCH_MS - 1_000).await.unwrap();
+    office.nodes[0].handle().forget(space, Some(crate::world::EPOCH_MS - 1_000)).await.unwrap();
     until(SOON, "it is held back no more", async || !why(&office.nodes[0], WhyHeld::Logs).await).await;
     open(&a, space, office.this_week(), 1_000_000, 1).await;
     until(SOON, "it is taken", async || logs(&office.nodes[0], space, &a) == kept + 1).await;
