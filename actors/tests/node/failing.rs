@@ -57,7 +57,8 @@ async fn what_is_said_after_a_failure_takes_no_place_that_is_on_its_way_to_the_d
         let handle = handle.clone();
         tokio::spawn(async move { handle.say(room, text, None).await })
     };
-    let troubled = async || nodes[0].handle().status().await.unwrap().troubles.iter().any(|t| t.contains("a write failed"));
+    let troubled =
+        async || nodes[0].handle().status().await.unwrap().troubles.iter().any(|t| t.contains("a write failed"));
     // Until it is quiet: nothing else is to be stored. Then the writer waits with what the other says, and ours behind it.
     tokio::time::sleep(Duration::from_secs(2)).await;
     store.let_through(Some(0));

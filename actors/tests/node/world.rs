@@ -162,14 +162,30 @@ impl Sim {
         lan.kill(addr);
         drop(self);
         let build = (seed, clock, Known::this_build());
-        Self::start_as(lan, build, snapshot, lan.attach_at(id, addr), Some(start), (Settings::default(), WriterMode::Inline)).await
+        Self::start_as(
+            lan,
+            build,
+            snapshot,
+            lan.attach_at(id, addr),
+            Some(start),
+            (Settings::default(), WriterMode::Inline),
+        )
+        .await
     }
 
     /// Lets a snapshot of this node go on as the same start on another machine, while this one goes on too.
     pub async fn resume_beside(&self, lan: &Switch, snapshot: MemoryStore) -> Self {
         let start = self.incarnation().await;
         let build = (self.seed, self.clock, Known::this_build());
-        Self::start_as(lan, build, snapshot, lan.attach(self.id), Some(start), (Settings::default(), WriterMode::Inline)).await
+        Self::start_as(
+            lan,
+            build,
+            snapshot,
+            lan.attach(self.id),
+            Some(start),
+            (Settings::default(), WriterMode::Inline),
+        )
+        .await
     }
 
     /// How its clock is wrong.

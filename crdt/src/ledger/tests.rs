@@ -138,7 +138,7 @@ impl Net {
                     self.asked += usize::from(matches!(note, Note::AskNodes(_)));
                     let from = self.nodes[a].id();
                     for peer in to {
-                        let b = self.nodes.iter().position(|n| n.id() == peer).unwrap();
+                        let Some(b) = self.nodes.iter().position(|n| n.id() == peer) else { continue };
                         self.notes += 1;
                         // Parted meanwhile, or lost.
                         if !self.links.contains(&(a.min(b), a.max(b))) || self.rng.random_bool(self.loss) {

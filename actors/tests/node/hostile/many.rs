@@ -94,10 +94,13 @@ async fn a_lost_session_is_told_of_before_those_that_are_being_gathered() {
     for n in 0..60 {
         let a = Attacker::enter_as(&office, Attacker::many(n), 0).await;
         a.drain(Lane::Control);
+        a.drain(Lane::Sync);
         crowd.push(a);
     }
     let watcher = Attacker::enter(&office, 66, 0).await;
+    watcher.drain(Lane::Sync);
     let together = NEIGHBOURS_AFTER_EACH * 60;
+    tokio::time::sleep(together * 2).await;
     // Alone, who comes waits for others who may come.
     let start = tokio::time::Instant::now();
     let first = Attacker::enter_as(&office, Attacker::many(100), 0).await;
