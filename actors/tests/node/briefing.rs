@@ -253,3 +253,31 @@ async fn an_actor_that_dies_takes_no_briefing_along_and_one_that_was_closed_stay
     assert_eq!(nodes[0].handle().briefing_seen(2).await.unwrap_err().code, "no_such_briefing");
     assert!(nodes[0].handle().briefings().await.unwrap()[0].seen);
 }
+
+/// What was written on one's own side is counted in slices; the briefing is final with all of it.
+#[tokio::test(start_paused = true)]
+async fn thousands_of_messages_of_ones_own_side_are_all_counted_before_it_is_final() {
+    let lan = Switch::new(49);
+    let nodes = start(&lan, 1..=3).await;
+    let addrs: Vec<_> = nodes.iter().map(|n| n.at.addr).collect();
+    lan.partition(&[&addrs[..2], &addrs[2..]]);
+    tokio::time::sleep(HOUR / 4).await;
+    let room = nodes[0].everyone().await;
+    for (who, n) in [(0, 2_300), (1, 1_200), (2, 3)] {
+        for k in 0..n {
+            nodes[who].handle().say(room, &format!("apart {who} {k}"), None).await.unwrap();
+        }
+    }
+    tokio::time::sleep(HOUR / 4).await;
+    let mut events = nodes[0].handle().subscribe();
+    lan.heal();
+    tokio::time::sleep(SETTLED).await;
+    let all = told(&mut events);
+    let b = all[&1].last().unwrap();
+    assert!(b.is_final && b.missing.is_empty(), "{b:?}");
+    let here = b.sides.iter().find(|s| s.here).unwrap();
+    let counted: BTreeMap<DeviceId, u64> =
+        here.conversations.iter().flat_map(|w| &w.authors).map(|a| (a.id, a.messages)).collect();
+    assert_eq!(counted, BTreeMap::from([(nodes[0].id, 2_300), (nodes[1].id, 1_200)]));
+    assert_eq!(theirs(b), BTreeMap::from([(nodes[2].id, 3)]));
+}
