@@ -4,6 +4,7 @@ use crate::entry::{Dep, Entry, Header, MAX_PAYLOAD, PAYLOAD_VERSION, SignedHeade
 use crate::hlc::Hlc;
 use crate::identity::DeviceKey;
 use crate::ids::{EntryHash, EpochId, LogId, SpaceId};
+use crate::seal::{Epoch, OVERHEAD, SealError};
 
 /// Why an entry could not be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -11,6 +12,20 @@ pub enum WriteError {
     /// The payload is larger than [`MAX_PAYLOAD`].
     #[error("{0} bytes are too many for one entry")]
     TooLarge(usize),
+    /// It could not be sealed.
+    #[error("{0}")]
+    Seal(#[from] SealError),
+}
+
+/// What an entry names beside its payload.
+#[derive(Debug, Clone, Default)]
+pub struct Named {
+    /// Whether the change depends directly on the author's previous one (never at the first entry).
+    pub on_prev: bool,
+    /// Dependencies on other logs of the document.
+    pub deps: Vec<Dep>,
+    /// The control heads seen.
+    pub control_heads: Vec<EntryHash>,
 }
 
 /// The end of a log: how many entries it has and the hash of the last.
@@ -88,18 +103,36 @@ impl LogWriter {
         payload: Vec<u8>,
         hlc: Hlc,
         on_prev: bool,
-        mut deps: Vec<Dep>,
-        mut control_heads: Vec<EntryHash>,
+        deps: Vec<Dep>,
+        control_heads: Vec<EntryHash>,
     ) -> Result<Entry, WriteError> {
-        let payload_len = u32::try_from(payload.len())
-            .ok()
-            .filter(|n| *n as usize <= MAX_PAYLOAD)
-            .ok_or(WriteError::TooLarge(payload.len()))?;
+        let mut header = self.header(payload.len(), hlc, Named { on_prev, deps, control_heads })?;
+        header.payload_hash = payload_hash(&payload);
+        Ok(self.sign(header, payload))
+    }
+
+    /// The same with its content sealed with the key of an epoch of the space.
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub fn write_sealed(&mut self, content: &[u8], hlc: Hlc, named: Named, epoch: &Epoch) -> Result<Entry, WriteError> {
+        let mut header = self.header(content.len().saturating_add(OVERHEAD), hlc, named)?;
+        header.epoch = epoch.id();
+        let payload = epoch.seal(&header, content)?;
+        header.payload_hash = payload_hash(&payload);
+        Ok(self.sign(header, payload))
+    }
+
+    /// The next header but for the payload's hash, unsealed.
+    fn header(&self, payload_len: usize, hlc: Hlc, named: Named) -> Result<Header, WriteError> {
+        let Named { on_prev, mut deps, mut control_heads } = named;
+        let too_large = WriteError::TooLarge(payload_len);
+        let payload_len = u32::try_from(payload_len).ok().filter(|n| *n as usize <= MAX_PAYLOAD).ok_or(too_large)?;
         deps.sort_unstable();
         deps.dedup();
         control_heads.sort_unstable();
         control_heads.dedup();
-        let header = Header {
+        Ok(Header {
             version: VERSION,
             space: self.space,
             log: self.log,
@@ -111,12 +144,15 @@ impl LogWriter {
             hlc,
             epoch: EpochId::NONE,
             payload_version: self.payload_version,
-            payload_hash: payload_hash(&payload),
+            payload_hash: [0; 32],
             payload_len,
-        };
+        })
+    }
+
+    fn sign(&mut self, header: Header, payload: Vec<u8>) -> Entry {
         let signed = SignedHeader::sign(header, &self.key);
         self.tip = LogTip { seq: signed.header.seq, hash: signed.hash };
-        Ok(Entry { signed, payload: Some(payload) })
+        Entry { signed, payload: Some(payload) }
     }
 
     /// Takes back what was written after `tip`.

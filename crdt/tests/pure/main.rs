@@ -22,5 +22,6 @@ mod guard_random;
 mod guard_use;
 mod needs_newer;
 mod small_kinds;
+mod vectors;
 #[path = "../world/mod.rs"]
 mod world;
