@@ -10,6 +10,7 @@ pub mod codec;
 pub mod contained;
 pub mod document;
 pub mod entry;
+pub mod epochs;
 pub mod fork;
 pub mod frontier;
 pub mod guard;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::judge::Sort;
+use super::people::State;
 use super::{Action, Cut, Membership, Operation, Role, Unknown, Verdict, Void};
 use crate::ids::{EntryHash, LogId, PrincipalId};
 
@@ -94,6 +95,21 @@ impl Membership {
     /// # Errors
     /// [`Unknown`] where one of them is not here, or waits for what is not here.
     pub fn role_at(&self, heads: &[EntryHash], who: &PrincipalId) -> Result<Option<Role>, Unknown> {
+        let Some(state) = self.state_at(heads)? else { return Ok(None) };
+        Ok(self.people.get(who).and_then(|who| state.role(*who)))
+    }
+
+    /// All members and what they were, by the operations that `heads` name and all that they follow.
+    ///
+    /// # Errors
+    /// [`Unknown`] where one of them is not here, or waits for what is not here.
+    pub fn members_at(&self, heads: &[EntryHash]) -> Result<BTreeMap<PrincipalId, Role>, Unknown> {
+        let Some(state) = self.state_at(heads)? else { return Ok(BTreeMap::new()) };
+        Ok(self.people.iter().filter_map(|(who, n)| Some((*who, state.role(*n)?))).collect())
+    }
+
+    /// How everybody stood; `None` where the heads name nothing that follows the first operation.
+    fn state_at(&self, heads: &[EntryHash]) -> Result<Option<State>, Unknown> {
         let mut places = BTreeSet::new();
         for head in heads {
             match self.place(head) {
@@ -102,9 +118,11 @@ impl Membership {
                 None => return Err(Unknown(*head)),
             }
         }
-        let Some(who) = self.people.get(who).filter(|_| !places.is_empty()) else { return Ok(None) };
+        if places.is_empty() {
+            return Ok(None);
+        }
         let past = self.past(&places);
-        Ok(self.decide(past.up, &past.local).state.role(*who))
+        Ok(Some(self.decide(past.up, &past.local).state))
     }
 
     /// What became of an operation; `None` where it is not here, or waits for what is not here.

@@ -1,6 +1,7 @@
 //! The control log: settings of two sides that did not know each other, retires that count and that do not, and what
 //! hostile members write.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::common::{Hostile, NOON, Person};
@@ -9,11 +10,15 @@ use automerge::{Automerge, ObjType, ROOT, ReadDoc};
 use cairn_crdt::author::{Author, AuthorError};
 use cairn_crdt::document::{Document, Outcome};
 use cairn_crdt::entry::Entry;
+use cairn_crdt::epochs::{Epochs, Fixed};
 use cairn_crdt::hlc::Hlc;
-use cairn_crdt::ids::{DocumentId, Kind};
-use cairn_crdt::kinds::control::{ControlLog, MAX_KEEP_MS, MIN_KEEP_MS, Operation, SLACK_MS, unit_for, write};
+use cairn_crdt::ids::{DeviceId, DocumentId, EpochId, Kind, PrincipalId, SpaceId};
+use cairn_crdt::kinds::control::{
+    ControlLog, KeyOperation, MAX_KEEP_MS, MAX_SHARES, MIN_KEEP_MS, Operation, SLACK_MS, unit_for, write,
+};
 use cairn_crdt::period::{DAY_MS, HOUR_MS, Unit, WEEK_MS};
 use cairn_crdt::replica::Access;
+use cairn_crdt::seal::{Epoch, EpochSecret, Prekey, PrekeyRing, Share};
 use cairn_crdt::spans::Spans;
 use cairn_crdt::writer::LogWriter;
 
@@ -274,4 +279,155 @@ fn a_flood_of_settings_by_many_starts_is_replaced_within_few_entries() {
         a.keep(NOON + 400 + i, None);
     }
     assert_eq!((a.log.replaceable().len(), a.log.heads().len()), (1, 1));
+}
+
+const SPACE: SpaceId = SpaceId([5; 32]);
+
+fn ring(device: u8) -> (PrekeyRing, Prekey) {
+    let person = Person::new(device, 1);
+    let mut ring = PrekeyRing::new(person.id());
+    let prekey = ring.make(&person.key, NOON, &[device; 32]);
+    (ring, prekey)
+}
+
+fn key_operation(log: &mut ControlLog, entry: &Arc<Entry>) -> Option<KeyOperation> {
+    let outcome = log.apply(std::slice::from_ref(entry)).remove(0);
+    log.key_operation(entry, &outcome)
+}
+
+#[test]
+fn prekeys_and_epochs_come_through_the_log_as_they_were_written() {
+    let (mut a, (ring_b, to_b)) = (Pen::new(1, 1), ring(2));
+    let prekey = ring(1).1;
+    let epoch = Epoch::new(SPACE, EpochSecret::new([7; 32]));
+    let shares = BTreeMap::from([(to_b.device, Share::seal(&epoch, &to_b, &[8; 32]).unwrap())]);
+    let sealed = Operation::Epoch { epoch: epoch.id(), shares: shares.clone() };
+    let keep = a.keep(NOON, None);
+    let published = a.try_write(NOON + 1, Operation::Prekey(prekey)).unwrap();
+    let made = a.try_write(NOON + 2, sealed.clone()).unwrap();
+    let mut log = ControlLog::new(access());
+    assert_eq!(key_operation(&mut log, &keep), None);
+    assert_eq!(key_operation(&mut log, &published).unwrap().operation, Operation::Prekey(prekey));
+    let got = key_operation(&mut log, &made).unwrap();
+    assert_eq!((got.id, got.by, got.at), (made.hash(), a.person.id(), made.header().hlc));
+    assert_eq!((got.parents.as_slice(), &got.operation), (&[published.hash()][..], &sealed));
+    assert_eq!(log.needs_newer(), 0);
+    let Operation::Epoch { shares, .. } = got.operation else { panic!("an epoch") };
+    assert!(shares[&to_b.device].open(&SPACE, &epoch.id(), &ring_b).is_ok());
+    // In a commons nothing is sealed, whatever anybody writes.
+    let mut commons = ControlLog::new(Access::Commons);
+    assert_eq!([&keep, &published, &made].map(|e| key_operation(&mut commons, e)), [None, None, None]);
+}
+
+#[test]
+fn an_epoch_for_a_thousand_members_fits_two_entries() {
+    let everybody: Vec<(PrekeyRing, Prekey)> = (0..1000u32)
+        .map(|n| {
+            let mut seed = [9; 32];
+            seed[..4].copy_from_slice(&n.to_be_bytes());
+            let key = cairn_crdt::identity::DeviceKey::from_seed(&seed);
+            let mut ring = PrekeyRing::new(key.id());
+            let prekey = ring.make(&key, NOON, &seed);
+            (ring, prekey)
+        })
+        .collect();
+    let fixed = Fixed(everybody.iter().map(|(_, p)| p.device.principal()).collect());
+    let mut pen = Pen::new(1, 1);
+    let mut epochs = Epochs::new(SPACE, pen.person.id());
+    everybody.iter().for_each(|(_, p)| epochs.publish(p));
+    let made = epochs.make(EpochSecret::new([7; 32]), &[8; 32], &fixed).unwrap();
+    assert_eq!((made.operations.len(), made.without.len()), (2, 0));
+    let mut log = ControlLog::new(access());
+    let mut taken = Vec::new();
+    for (n, operation) in made.operations.into_iter().enumerate() {
+        let entry = pen.try_write(NOON + n as u64, operation).unwrap();
+        assert!(entry.payload.as_ref().unwrap().len() < 100_000, "{}", entry.payload.as_ref().unwrap().len());
+        taken.extend(key_operation(&mut log, &entry));
+    }
+    for at in [0, 511, 512, 999] {
+        let (ring, prekey) = &everybody[at];
+        let mut theirs = Epochs::new(SPACE, prekey.device);
+        theirs.extend(taken.clone(), &fixed);
+        assert_eq!(theirs.open(ring), [made.epoch.id()], "{at}");
+    }
+}
+
+#[test]
+fn hostile_operations_about_keys_are_void() {
+    type Write = fn(&mut automerge::transaction::Transaction<'_>, &automerge::ObjId);
+    fn epoch(
+        tx: &mut automerge::transaction::Transaction<'_>,
+        op: &automerge::ObjId,
+        id: Vec<u8>,
+        to: &[(String, usize)],
+    ) {
+        tx.put(op, "epoch", id).unwrap();
+        let shares = tx.put_object(op, "shares", ObjType::Map).unwrap();
+        for (device, len) in to {
+            tx.put(&shares, device.as_str(), vec![1; *len]).unwrap();
+        }
+    }
+    let bad: [(&str, &str, Write); 13] = [
+        ("no prekey", "prekey", |_, _| {}),
+        ("a prekey that is none", "prekey", |tx, op| tx.put(op, "prekey", vec![1; 20]).unwrap()),
+        ("a prekey as text", "prekey", |tx, op| tx.put(op, "prekey", "key").unwrap()),
+        ("another's prekey", "prekey", |tx, op| tx.put(op, "prekey", ring(1).1.encode()).unwrap()),
+        ("a forged prekey", "prekey", |tx, op| {
+            let mut bytes = ring(2).1.encode();
+            bytes[35] ^= 1;
+            tx.put(op, "prekey", bytes).unwrap();
+        }),
+        ("an epoch without id", "epoch", |tx, op| {
+            let shares = tx.put_object(op, "shares", ObjType::Map).unwrap();
+            tx.put(&shares, DeviceId([3; 32]).to_string(), vec![1; Share::LEN]).unwrap();
+        }),
+        ("an epoch with no id", "epoch", |tx, op| {
+            epoch(tx, op, EpochId::NONE.0.to_vec(), &[(DeviceId([3; 32]).to_string(), Share::LEN)]);
+        }),
+        ("an epoch with a short id", "epoch", |tx, op| {
+            epoch(tx, op, vec![1; 31], &[(DeviceId([3; 32]).to_string(), Share::LEN)]);
+        }),
+        ("an epoch for nobody", "epoch", |tx, op| epoch(tx, op, vec![1; 32], &[])),
+        ("a share that is too long", "epoch", |tx, op| {
+            epoch(tx, op, vec![1; 32], &[(DeviceId([3; 32]).to_string(), Share::LEN + 1)]);
+        }),
+        ("a share for what is no device", "epoch", |tx, op| {
+            epoch(tx, op, vec![1; 32], &[("everybody".to_owned(), Share::LEN)]);
+        }),
+        ("a device in another spelling", "epoch", |tx, op| {
+            epoch(tx, op, vec![1; 32], &[(DeviceId([3; 32]).to_string().to_uppercase(), Share::LEN)]);
+        }),
+        ("shares that are a list", "epoch", |tx, op| {
+            tx.put(op, "epoch", vec![1; 32]).unwrap();
+            tx.put_object(op, "shares", ObjType::List).unwrap();
+        }),
+    ];
+    for (what, name, edit) in bad {
+        let mut h = Hostile::new(2, 7, ID());
+        let key = format!("{}.000000", h.person.incarnation);
+        let e = h.write(|tx, at| {
+            let op = tx.put_object(ROOT, key, ObjType::Map).unwrap();
+            tx.put(&op, "op", name).unwrap();
+            tx.put(&op, "at", at).unwrap();
+            edit(tx, &op);
+        });
+        let mut log = ControlLog::new(access());
+        let outcome = log.apply(std::slice::from_ref(&e)).remove(0);
+        assert!(matches!(outcome, Outcome::Void(_)), "{what}: {outcome:?}");
+        assert_eq!(log.key_operation(&e, &outcome), None);
+    }
+    // One share more than an entry may hold is refused to an honest author too.
+    let mut a = Pen::new(1, 1);
+    let epoch = Epoch::new(SPACE, EpochSecret::new([7; 32]));
+    let share = Share::seal(&epoch, &ring(2).1, &[8; 32]).unwrap();
+    let shares = |n: usize| (0..n as u64).map(|n| (who(n).founder(), share)).collect();
+    let operation = |n| Operation::Epoch { epoch: epoch.id(), shares: shares(n) };
+    assert!(matches!(a.try_write(NOON, operation(MAX_SHARES + 1)), Err(AuthorError::Rule(_))));
+    assert!(a.try_write(NOON, operation(MAX_SHARES)).is_ok());
+}
+
+fn who(n: u64) -> PrincipalId {
+    let mut id = [3; 32];
+    id[..8].copy_from_slice(&n.to_be_bytes());
+    PrincipalId(id)
 }

@@ -20,10 +20,11 @@ use cairn_crdt::ledger::contradiction::Contradiction;
 use cairn_crdt::ledger::note::{Line, Note, Told};
 use cairn_crdt::period::DAY_MS;
 use cairn_crdt::replica::{Access, HeldBack};
+use cairn_crdt::seal::{Epoch, EpochSecret, Prekey, PrekeyRing, Share};
 use cairn_crdt::spans::Spans;
 use cairn_crdt::statement::{Signed, Statement};
 use cairn_crdt::sync::frame::{Frame, LogEnd, Range};
-use cairn_crdt::writer::{LogTip, LogWriter};
+use cairn_crdt::writer::{LogTip, LogWriter, Named};
 
 #[path = "../fixtures/check.rs"]
 mod fixtures;
@@ -102,6 +103,27 @@ fn operation(operation: Operation) -> Entry {
     small(DocumentId::singleton(Kind::Control), |a| control::write(a, NOON, &operation, &log).unwrap())
 }
 
+fn ring() -> (PrekeyRing, Prekey) {
+    let mut ring = PrekeyRing::new(key().id());
+    let prekey = ring.make(&key(), NOON.ms(), &[15; 32]);
+    (ring, prekey)
+}
+
+fn epoch() -> Epoch {
+    Epoch::new(SPACE, EpochSecret::new([16; 32]))
+}
+
+fn share() -> Share {
+    Share::seal(&epoch(), &ring().1, &[17; 32]).unwrap()
+}
+
+/// A message whose content is sealed.
+fn sealed() -> Entry {
+    let draft = Draft { id: MessageId([20; 16]), body: "Good morning, 张伟 🙂", after: None, reply_to: None };
+    let content = ChatAuthor::new(log(segment())).say(NOON, &draft).unwrap();
+    pen(segment()).write_sealed(&content, NOON, Named::default(), &epoch()).unwrap()
+}
+
 /// Every kind's payload of version 1, in entries of version 1.
 fn entries() -> Vec<(&'static str, Entry)> {
     let [plain, reply] = messages();
@@ -113,6 +135,9 @@ fn entries() -> Vec<(&'static str, Entry)> {
         ("entry/profile", small(profile, |a| set_name(a, NOON, "Maya Okafor").unwrap())),
         ("entry/retention", operation(Operation::Retention { keep: Some(28 * DAY_MS) })),
         ("entry/retire", operation(Operation::Retire { from: 0, upto: NOON.ms() - 28 * DAY_MS })),
+        ("entry/prekey", operation(Operation::Prekey(ring().1))),
+        ("entry/epoch", operation(Operation::Epoch { epoch: epoch().id(), shares: [(key().id(), share())].into() })),
+        ("entry/sealed", sealed()),
         (
             "entry/contacts",
             small(DocumentId::singleton(Kind::Contacts), |a| {

@@ -112,15 +112,22 @@ impl TryRng for Given {
 
 impl TryCryptoRng for Given {}
 
+/// A private key as the curve takes it (RFC 7748); RFC 9180 gives it as it was derived.
+fn clamped(mut key: Vec<u8>) -> Vec<u8> {
+    key[0] &= 248;
+    key[31] = key[31] & 127 | 64;
+    key
+}
+
 #[test]
 fn hpke_base_mode() {
     let all: Vec<(String, String)> =
         rows(include_str!("vectors/rfc9180.txt")).map(|row| (row[0].to_owned(), row[1].to_owned())).collect();
     let get = |name: &str| hex(&all.iter().find(|(n, _)| n == name).unwrap().1);
     let (private, public) = X25519HkdfSha256::derive_keypair(&get("ikmR"));
-    assert_eq!((private.to_bytes().to_vec(), public.to_bytes().to_vec()), (get("skRm"), get("pkRm")));
+    assert_eq!((private.to_bytes().to_vec(), public.to_bytes().to_vec()), (clamped(get("skRm")), get("pkRm")));
     let (ephemeral, _) = X25519HkdfSha256::derive_keypair(&get("ikmE"));
-    assert_eq!(ephemeral.to_bytes().to_vec(), get("skEm"));
+    assert_eq!(ephemeral.to_bytes().to_vec(), clamped(get("skEm")));
     let mut rng = Given(get("ikmE"));
     let (enc, mut sender) =
         setup_sender_with_rng::<Aead, HkdfSha256, X25519HkdfSha256>(&OpModeS::Base, &public, &get("info"), &mut rng)

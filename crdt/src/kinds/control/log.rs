@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::rule::{Fields, read};
-use super::{Operation, RETENTION, RETIRE, SLACK_MS, may};
+use super::{EPOCH, Operation, PREKEY, RETENTION, RETIRE, SLACK_MS, may};
 use crate::entry::{Entry, MAX_CONTROL_HEADS};
 use crate::hlc::Hlc;
 use crate::ids::{DeviceId, DocumentId, EntryHash, Kind};
@@ -31,6 +31,21 @@ struct Retire {
     at: Hlc,
     from: u64,
     upto: u64,
+}
+
+/// An operation about keys, with what [`crate::epochs::Epochs`] must know of its entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyOperation {
+    /// The hash of its entry.
+    pub id: EntryHash,
+    /// Who signed it.
+    pub by: DeviceId,
+    /// When.
+    pub at: Hlc,
+    /// The ends of the graph that its author had seen.
+    pub parents: Vec<EntryHash>,
+    /// [`Operation::Prekey`] or [`Operation::Epoch`].
+    pub operation: Operation,
 }
 
 /// The control log of a space.
@@ -116,6 +131,8 @@ impl ControlLog {
                 }
             }
             Operation::Retire { from, upto } => drop(self.retires.insert(Retire { at, from, upto })),
+            // Who keeps keys asks for these by `key_operation`.
+            Operation::Prekey(_) | Operation::Epoch { .. } => {}
         }
     }
 
@@ -155,6 +172,23 @@ impl ControlLog {
         newest(self.heads.iter().map(|(hash, at)| (*at, *hash)))
     }
 
+    /// The operation about keys that an entry is, by the verdict on it ([`ControlLog::apply`]); `None` for any other, and
+    /// where its author may not.
+    #[must_use]
+    pub fn key_operation(&self, entry: &Entry, outcome: &Outcome) -> Option<KeyOperation> {
+        let Outcome::Valid { ops } = outcome else { return None };
+        let operation = operation(&read(ops))?;
+        let about_keys = matches!(operation, Operation::Prekey(_) | Operation::Epoch { .. });
+        let header = entry.header();
+        let by = header.log.device;
+        if !about_keys || !may(&self.access, &by.principal(), &operation) {
+            return None;
+        }
+        let mut parents = header.control_heads.clone();
+        parents.extend((header.seq > 1).then_some(header.prev));
+        Some(KeyOperation { id: entry.hash(), by, at: header.hlc, parents, operation })
+    }
+
     /// Operations that need a newer Cairn.
     #[must_use]
     pub fn needs_newer(&self) -> u64 {
@@ -175,6 +209,8 @@ fn operation(fields: &Fields) -> Option<Operation> {
     match fields.name.as_str() {
         RETENTION => Some(Operation::Retention { keep: number("keep").filter(|ms| *ms > 0) }),
         RETIRE => Some(Operation::Retire { from: number("from")?, upto: number("upto")? }),
+        PREKEY => Some(Operation::Prekey(fields.prekey?)),
+        EPOCH => Some(Operation::Epoch { epoch: fields.epoch?, shares: fields.shares.clone() }),
         _ => None,
     }
 }

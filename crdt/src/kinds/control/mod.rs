@@ -13,6 +13,9 @@
 //! op "retention"   keep: int         messages are kept for so many milliseconds; 0: for ever
 //!                  over: {hash: true} the settings that its author knew and that it takes the place of; at most 64
 //! op "retire"      from, upto: int   what is about a time in here, in milliseconds since 1970, may go
+//! op "prekey"      prekey: bytes     a prekey of the author's device, signed ([`crate::seal::Prekey`])
+//! op "epoch"       epoch: bytes      the id of an epoch of the space's keys
+//!                  shares: {device: bytes}  its secret, sealed to these devices ([`crate::seal::Share`]); 1 to 512
 //! ```
 //! An operation that this build does not know is kept and passed on like any other; fields that it does not know are
 //! let through within bounds.
@@ -30,13 +33,16 @@
 mod log;
 pub(crate) mod rule;
 
-pub use log::{ControlLog, Setting};
+pub use log::{ControlLog, KeyOperation, Setting};
+
+use std::collections::BTreeMap;
 
 use crate::author::{Author, AuthorError};
 use crate::hlc::Hlc;
-use crate::ids::PrincipalId;
+use crate::ids::{DeviceId, EpochId, PrincipalId};
 use crate::period::{DAY_MS, HOUR_MS, Unit};
 use crate::replica::Access;
+use crate::seal::{Prekey, Share};
 
 /// The shortest time that messages can be kept for, in milliseconds.
 pub const MIN_KEEP_MS: u64 = DAY_MS;
@@ -45,13 +51,21 @@ pub const MAX_KEEP_MS: u64 = 10 * 366 * DAY_MS;
 /// How far a retire may be ahead of the time here and count: as far as clocks of machines that agree may be apart.
 pub const SLACK_MS: u64 = HOUR_MS;
 
+/// Shares of one [`Operation::Epoch`] at most; an epoch for more devices is several operations that name the same epoch.
+/// So one stays at some 75 kB, far below what one entry and one change of a control log may hold.
+pub const MAX_SHARES: usize = 512;
+
 /// The name of [`Operation::Retention`].
 pub(crate) const RETENTION: &str = "retention";
 /// The name of [`Operation::Retire`].
 pub(crate) const RETIRE: &str = "retire";
+/// The name of [`Operation::Prekey`].
+pub(crate) const PREKEY: &str = "prekey";
+/// The name of [`Operation::Epoch`].
+pub(crate) const EPOCH: &str = "epoch";
 
 /// An operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
     /// Messages are kept for so many milliseconds, a multiple of an hour from [`MIN_KEEP_MS`] to [`MAX_KEEP_MS`];
     /// `None`: for ever.
@@ -66,16 +80,25 @@ pub enum Operation {
         /// Up to, not included; at least [`MIN_KEEP_MS`] before the stamp.
         upto: u64,
     },
+    /// The author's device publishes a prekey.
+    Prekey(Prekey),
+    /// The secret of an epoch goes to devices: a new one, or one that its author holds, sealed again.
+    Epoch {
+        /// Which.
+        epoch: EpochId,
+        /// For whom; 1 to [`MAX_SHARES`].
+        shares: BTreeMap<DeviceId, Share>,
+    },
 }
 
-/// Who may do what: either side of a direct space all that is about retention; in a commons nobody anything, since each
-/// device decides for itself how long it keeps what everybody said; in one's own space oneself.
+/// Who may do what: either side of a direct space all that is about retention and keys; in a commons nobody anything, since
+/// each device decides for itself how long it keeps what everybody said, and nothing is sealed; in one's own space oneself.
 #[must_use]
 pub fn may(access: &Access, who: &PrincipalId, operation: &Operation) -> bool {
     match (access, operation) {
         (Access::Commons, _) => false,
-        (Access::Direct(a, b), Operation::Retention { .. } | Operation::Retire { .. }) => who == a || who == b,
-        (Access::Own(a), Operation::Retention { .. } | Operation::Retire { .. }) => who == a,
+        (Access::Direct(a, b), _) => who == a || who == b,
+        (Access::Own(a), _) => who == a,
     }
 }
 
@@ -109,6 +132,8 @@ pub fn write(author: &mut Author, hlc: Hlc, operation: &Operation, log: &Control
     let name = match operation {
         Operation::Retention { .. } => RETENTION,
         Operation::Retire { .. } => RETIRE,
+        Operation::Prekey(_) => PREKEY,
+        Operation::Epoch { .. } => EPOCH,
     };
     ops.put(&map, "op", name);
     ops.put(&map, "at", int(hlc.0)?);
@@ -124,6 +149,12 @@ pub fn write(author: &mut Author, hlc: Hlc, operation: &Operation, log: &Control
         Operation::Retire { from, upto } => {
             ops.put(&map, "from", int(*from)?);
             ops.put(&map, "upto", int(*upto)?);
+        }
+        Operation::Prekey(prekey) => ops.put(&map, "prekey", prekey.encode()),
+        Operation::Epoch { epoch, shares } => {
+            ops.put(&map, "epoch", epoch.0.to_vec());
+            let list = ops.make_map(&map, "shares");
+            shares.iter().for_each(|(device, share)| ops.put(&list, &device.to_string(), share.encode()));
         }
     }
     author.commit_new(hlc, ops)

@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use automerge::ScalarValue;
 
-use super::{MIN_KEEP_MS, RETENTION, RETIRE, is_keep};
+use super::{EPOCH, MAX_SHARES, MIN_KEEP_MS, PREKEY, RETENTION, RETIRE, is_keep};
 use crate::entry::MAX_CONTROL_HEADS;
 use crate::guard::{Action, Key, OpView};
 use crate::hlc::Hlc;
-use crate::ids::{DeviceId, EntryHash, Incarnation};
+use crate::ids::{DeviceId, EntryHash, EpochId, Incarnation};
 use crate::kinds::chat::block_key;
 use crate::kinds::own::scalar_len;
 use crate::kinds::{Rule, Writing};
 use crate::period::HOUR_MS;
+use crate::seal::{Prekey, Share};
 
 /// Operations of one change: room for what a removal from a large group has to list.
 const MAX_OPS: u32 = 4096;
@@ -43,6 +44,9 @@ pub(crate) struct Fields {
     pub name: String,
     pub numbers: BTreeMap<String, i64>,
     pub over: BTreeSet<EntryHash>,
+    pub prekey: Option<Prekey>,
+    pub epoch: Option<EpochId>,
+    pub shares: BTreeMap<DeviceId, Share>,
 }
 
 /// The change being judged.
@@ -93,7 +97,7 @@ impl Rule for ControlRule {
         if by.hlc <= progress.stamp {
             return Err("the stamp is not past the author's previous one");
         }
-        judge(&fields, by.hlc)?;
+        judge(&fields, &by)?;
         let written = progress.written.saturating_add(1);
         self.authors.insert((by.device, by.incarnation), Progress { written, stamp: by.hlc });
         Ok(())
@@ -101,7 +105,7 @@ impl Rule for ControlRule {
 }
 
 /// The fields of the operations that this build knows.
-fn judge(fields: &Fields, hlc: Hlc) -> Result<(), &'static str> {
+fn judge(fields: &Fields, by: &Writing) -> Result<(), &'static str> {
     let number = |field: &str| fields.numbers.get(field).and_then(|n| u64::try_from(*n).ok());
     match fields.name.as_str() {
         RETENTION => match number("keep") {
@@ -113,12 +117,18 @@ fn judge(fields: &Fields, hlc: Hlc) -> Result<(), &'static str> {
             Some((from, upto)) if !from.is_multiple_of(HOUR_MS) || !upto.is_multiple_of(HOUR_MS) || from >= upto => {
                 Err("from and upto are not a stretch of whole hours")
             }
-            Some((_, upto)) if upto.saturating_add(MIN_KEEP_MS) > hlc.ms() => {
+            Some((_, upto)) if upto.saturating_add(MIN_KEEP_MS) > by.hlc.ms() => {
                 Err("what is retired is not a day old by the author's own clock")
             }
             Some(_) => Ok(()),
             None => Err("a retire has from and upto"),
         },
+        PREKEY => match &fields.prekey {
+            Some(prekey) if prekey.device == by.device && prekey.verify() => Ok(()),
+            _ => Err("a prekey is one that the author's device signed"),
+        },
+        EPOCH if fields.epoch.is_none_or(|id| id == EpochId::NONE) => Err("an epoch has an id"),
+        EPOCH if fields.shares.is_empty() => Err("an epoch goes to somebody"),
         _ => Ok(()),
     }
 }
@@ -149,6 +159,11 @@ impl Change {
                 self.fields.over.insert(known.ok_or("over names what is no entry")?);
                 if self.fields.over.len() > MAX_CONTROL_HEADS { Err("over names too many") } else { Ok(()) }
             }
+            [Key::Map(field), Key::Map(device)] if field == "shares" && self.fields.name == EPOCH => {
+                let (device, share) = share(device, &op.action).ok_or("shares holds what is no share")?;
+                self.fields.shares.insert(device, share);
+                if self.fields.shares.len() > MAX_SHARES { Err("shares are too many for one entry") } else { Ok(()) }
+            }
             _ => Ok(()),
         }
     }
@@ -165,6 +180,15 @@ impl Change {
                 Ok(())
             }
             ("at", _) => Err("at is not the entry's stamp, after op"),
+            ("prekey", Action::Put(ScalarValue::Bytes(bytes))) if self.fields.name == PREKEY => {
+                self.fields.prekey = Prekey::decode(bytes).ok();
+                Ok(())
+            }
+            ("epoch", Action::Put(ScalarValue::Bytes(bytes))) if self.fields.name == EPOCH => {
+                self.fields.epoch = <[u8; 32]>::try_from(bytes.as_slice()).ok().map(EpochId);
+                Ok(())
+            }
+            ("shares", action) if self.fields.name == EPOCH && *action != Action::MakeMap => Err("shares is not a map"),
             (field, Action::Put(ScalarValue::Int(n))) => {
                 self.fields.numbers.insert(field.to_owned(), *n);
                 Ok(())
@@ -191,6 +215,13 @@ impl Change {
     }
 }
 
+/// A device in its canonical text form, and its share.
+fn share(device: &str, action: &Action) -> Option<(DeviceId, Share)> {
+    let Action::Put(ScalarValue::Bytes(bytes)) = action else { return None };
+    let id: DeviceId = device.parse().ok()?;
+    Some((id, Share::decode(bytes).ok()?)).filter(|_| id.to_string() == device)
+}
+
 /// What an operation says, read from a change that passed guard and rule.
 pub(crate) fn read(ops: &[OpView]) -> Fields {
     let mut fields = Fields::default();
@@ -202,6 +233,15 @@ pub(crate) fn read(ops: &[OpView]) -> Fields {
             ([_, Key::Map(field)], Action::Put(ScalarValue::Int(n))) => drop(fields.numbers.insert(field.clone(), *n)),
             ([_, Key::Map(field), Key::Map(hash)], _) if field == "over" => {
                 fields.over.extend(hash.parse::<EntryHash>())
+            }
+            ([_, Key::Map(field)], Action::Put(ScalarValue::Bytes(bytes))) if field == "prekey" => {
+                fields.prekey = Prekey::decode(bytes).ok();
+            }
+            ([_, Key::Map(field)], Action::Put(ScalarValue::Bytes(bytes))) if field == "epoch" => {
+                fields.epoch = <[u8; 32]>::try_from(bytes.as_slice()).ok().map(EpochId);
+            }
+            ([_, Key::Map(field), Key::Map(device)], action) if field == "shares" => {
+                fields.shares.extend(share(device, action));
             }
             _ => {}
         }
