@@ -186,6 +186,8 @@ impl ControlLog {
         }
         let mut parents = header.control_heads.clone();
         parents.extend((header.seq > 1).then_some(header.prev));
+        parents.sort_unstable();
+        parents.dedup();
         Some(KeyOperation { id: entry.hash(), by, at: header.hlc, parents, operation })
     }
 
