@@ -56,7 +56,7 @@ pub enum DiscoveryMsg {
     Learned {
         /// Whose session.
         teller: DeviceId,
-        /// Who, and where: all that one frame named, since each message here looks at every dial that waits.
+        /// Who, and where: all that one frame named.
         others: Vec<(DeviceId, SocketAddr)>,
     },
     /// Our network, and whether it is settled.
@@ -135,8 +135,8 @@ impl DiscoveryState {
         self.epoch.elapsed()
     }
 
-    /// Carries out what the machine wants, then sets the clock for what it wants next.
-    fn act(&mut self, mut out: Vec<Output>) {
+    /// Carries out what the machine wants, then sets the clock for what it wants next. `due`: the clock ran down.
+    fn act(&mut self, mut out: Vec<Output>, due: bool) {
         self.machine.set_lag((self.lag)());
         self.machine.tick(self.now(), &mut out);
         for output in out {
@@ -151,7 +151,8 @@ impl DiscoveryState {
             }
         }
         let next = self.epoch + self.machine.next_wake(self.now());
-        self.wake.send_replace(next);
+        // The clock is set anew where it ran down, else only where that changes something: most messages do not.
+        self.wake.send_if_modified(|at| std::mem::replace(at, next) != next || due);
     }
 
     fn heard(&mut self, event: BeaconEvent) -> Vec<Output> {
@@ -188,7 +189,7 @@ impl Actor for DiscoveryActor {
         report(DiscoveryEvent::LinksChanged(io.interfaces()));
         let machine = Discovery::new(config, epoch.elapsed());
         let mut state = DiscoveryState { machine, io, epoch, report, lag, wake, _tasks: tasks };
-        state.act(Vec::new());
+        state.act(Vec::new(), false);
         Ok(state)
     }
 
@@ -200,6 +201,7 @@ impl Actor for DiscoveryActor {
     ) -> Result<(), ActorProcessingErr> {
         let now = state.now();
         let mut out = Vec::new();
+        let due = matches!(message, DiscoveryMsg::Due);
         match message {
             DiscoveryMsg::Heard(event, _permit) => out = state.heard(event),
             DiscoveryMsg::Due => {}
@@ -222,7 +224,7 @@ impl Actor for DiscoveryActor {
             DiscoveryMsg::SetNetwork(network) => state.machine.set_network(network, now),
             DiscoveryMsg::Goodbye => state.machine.goodbye(now, &mut out),
         }
-        state.act(out);
+        state.act(out, due);
         Ok(())
     }
 }

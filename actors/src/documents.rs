@@ -144,6 +144,7 @@ pub enum DocumentsMsg {
 struct PeerLink {
     info: SessionInfo,
     claims: Vec<Claim>,
+    /// Whom it has sessions with, and itself; one set for all whose sets are equal.
     neighbours: Arc<BTreeSet<DeviceId>>,
     /// Spaces opened with it.
     spaces: BTreeSet<SpaceId>,

@@ -255,13 +255,17 @@ impl PresenceState {
     }
 
     fn changed(&self, peer: &DeviceId) {
-        if let Some(p) = self.wiring.people.peer(peer) {
+        if self.wiring.events.receiver_count() > 0
+            && let Some(p) = self.wiring.people.peer(peer)
+        {
             self.wiring.emit(Event::Peer(Box::new(p)));
         }
     }
 
     fn status(&self) {
-        self.wiring.emit(Event::Status(Box::new(self.wiring.status())));
+        if self.wiring.events.receiver_count() > 0 {
+            self.wiring.emit(Event::Status(Box::new(self.wiring.status())));
+        }
     }
 
     fn tick(&mut self, given: Duration, now: Duration) {

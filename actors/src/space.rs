@@ -103,7 +103,8 @@ pub struct Space {
     pub brought: Option<DeviceId>,
     pens: BTreeMap<DocumentId, Pen<ChatAuthor>>,
     profiles: BTreeMap<DeviceId, Profile>,
-    profile_pen: Option<Pen<Author>>,
+    /// Apart, like that of the control log: most spaces have neither, and both are large.
+    profile_pen: Option<Box<Pen<Author>>>,
     held: BTreeMap<DeviceId, BTreeMap<LogId, Held>>,
     pub(crate) own: BTreeMap<(LogId, u64), MessageId>,
     governing: Governing,
@@ -288,7 +289,7 @@ impl Space {
         let log = LogId { document: DocumentId::profile(&wiring.me), device: wiring.me, incarnation: wiring.pen() };
         let pen = match &mut self.profile_pen {
             Some(pen) => pen,
-            slot => slot.insert(Pen::open(&wiring.key, self.id, log, wiring.store.as_ref(), &wiring.known)?),
+            slot => slot.insert(Box::new(Pen::open(&wiring.key, self.id, log, wiring.store.as_ref(), &wiring.known)?)),
         };
         let entry = pen.write(hlc, |author| set_name(author, hlc, name))?;
         self.sync.replica_mut().admit_own(&entry);

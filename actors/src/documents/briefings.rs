@@ -127,7 +127,9 @@ impl DocumentsState {
         }
         let peer = info.peer;
         let coming = Coming { peer, heard: info.heard, gap: info.gap, shares: self.shares_with(&peer) };
-        let here: BTreeSet<_> = self.peers.keys().copied().filter(|d| self.shares_with(d)).collect();
+        // Nobody comes back who was never here: who starts among hundreds need not look at all of them for each.
+        let back = coming.shares && coming.heard.is_some();
+        let here = self.peers.keys().copied().filter(|d| back && self.shares_with(d)).collect();
         if let Some(reunion) = self.briefings.briefer.back(&coming, &here, now) {
             self.count_ours(&reunion);
             if !self.briefings.kept.contains_key(&reunion.id) {

@@ -179,7 +179,8 @@ impl DocumentsState {
         self.peer_down(&peer);
         self.direct(peer);
         let fresh = info.clone();
-        let link = PeerLink { info, claims: Vec::new(), neighbours: Arc::default(), spaces: BTreeSet::new() };
+        let neighbours = Arc::new(BTreeSet::from([peer]));
+        let link = PeerLink { info, claims: Vec::new(), neighbours, spaces: BTreeSet::new() };
         self.peers.insert(peer, link);
         self.claims(peer, claims);
         self.came_back(&fresh);
@@ -207,16 +208,23 @@ impl DocumentsState {
         if !self.is_session(&peer, serial) {
             return;
         }
-        let Some(link) = self.peers.get_mut(&peer) else { return };
-        let neighbours = Arc::make_mut(&mut link.neighbours);
+        let Some(link) = self.peers.get(&peer) else { return };
+        let mut neighbours = BTreeSet::clone(&link.neighbours);
         neighbours.extend(up);
         for d in down {
             neighbours.remove(d);
         }
-        while neighbours.len() > SESSIONS_MAX {
+        // Itself among them: where all see all, what they see is the same set, and one is kept for all.
+        neighbours.insert(peer);
+        while neighbours.len() > SESSIONS_MAX.saturating_add(1) {
             neighbours.pop_last();
         }
-        let (neighbours, spaces) = (link.neighbours.clone(), link.spaces.clone());
+        let spaces = link.spaces.clone();
+        let same = self.peers.values().map(|l| &l.neighbours).find(|n| ***n == neighbours).cloned();
+        let neighbours = same.unwrap_or_else(|| Arc::new(neighbours));
+        if let Some(link) = self.peers.get_mut(&peer) {
+            link.neighbours = neighbours.clone();
+        }
         for id in spaces {
             if let Some(sp) = self.spaces.get_mut(&id) {
                 sp.sync.neighbours(peer, neighbours.clone());

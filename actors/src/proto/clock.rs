@@ -56,14 +56,24 @@ struct Sample {
 #[derive(Debug, Default)]
 struct Peer {
     samples: VecDeque<Sample>,
+    /// What they say: asked of all peers ten times a second.
+    offset: Option<i64>,
     heard: Duration,
     votes: bool,
 }
 
 impl Peer {
-    fn offset(&self) -> Option<i64> {
+    fn take(&mut self, sample: Sample) {
+        if self.samples.len() == SAMPLES {
+            self.samples.pop_front();
+        }
+        self.samples.push_back(sample);
         // Of equal round trips the latest counts.
-        self.samples.iter().rev().min_by_key(|s| s.round_trip).map(|s| s.offset)
+        self.offset = self.samples.iter().rev().min_by_key(|s| s.round_trip).map(|s| s.offset);
+    }
+
+    fn forget(&mut self) {
+        (self.samples, self.offset) = (VecDeque::new(), None);
     }
 }
 
@@ -104,21 +114,18 @@ impl MeshTime {
         let p = self.peers.entry(peer).or_default();
         (p.heard, p.votes) = (now.mono, votes);
         // Further off than its round trip allows: one of the two clocks was set, and what was measured before is void.
-        if let Some(before) = p.offset()
+        if let Some(before) = p.offset
             && before.abs_diff(sample.offset) > u64::try_from(JUMP_MS).unwrap_or(0).saturating_add(half.unsigned_abs())
         {
-            p.samples.clear();
+            p.forget();
         }
-        if p.samples.len() == SAMPLES {
-            p.samples.pop_front();
-        }
-        p.samples.push_back(sample);
+        p.take(sample);
     }
 
     /// How far a peer's raw clock is ahead of ours, in milliseconds.
     #[must_use]
     pub fn offset_of(&self, peer: &DeviceId) -> Option<i64> {
-        self.peers.get(peer).and_then(Peer::offset)
+        self.peers.get(peer).and_then(|p| p.offset)
     }
 
     /// How many others have a vote.
@@ -134,15 +141,15 @@ impl MeshTime {
     /// Offsets of all who have a vote if their clocks can be right.
     fn told(&self, now: Reading) -> impl Iterator<Item = i64> {
         let fresh = move |p: &&Peer| p.votes && now.mono.saturating_sub(p.heard) <= HOLD;
-        self.peers.values().filter(fresh).filter_map(Peer::offset)
+        self.peers.values().filter(fresh).filter_map(|p| p.offset)
     }
 
     /// What mesh time should be, as the distance from our clock.
     fn target(&self, now: Reading) -> i64 {
         let mut all: Vec<_> = self.offsets(now).chain(plausible(now.wall, 0).then_some(0)).collect();
-        all.sort_unstable();
-        match all.get(all.len().saturating_sub(1) / 2) {
-            Some(median) => *median,
+        let half = all.len().saturating_sub(1) / 2;
+        match (!all.is_empty()).then(|| *all.select_nth_unstable(half).1) {
+            Some(median) => median,
             None => self.told(now).chain([0]).filter(|o| too_early(now.wall, *o)).max().unwrap_or(0),
         }
     }
@@ -156,7 +163,7 @@ impl MeshTime {
             // wrong. A jump back is somebody's doing. Then mesh time goes on as if nothing had been.
             let made_good = jump > JUMP_MS && jump.abs_diff(self.offset()) <= MAX_AHEAD_MS;
             if jump < -JUMP_MS || made_good {
-                self.peers.values_mut().for_each(|p| p.samples.clear());
+                self.peers.values_mut().for_each(Peer::forget);
                 self.applied_us = self.applied_us.saturating_sub(jump.saturating_mul(1_000));
             }
             let error = self.target(now).saturating_mul(1_000).saturating_sub(self.applied_us);

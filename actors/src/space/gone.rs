@@ -26,7 +26,7 @@ use crate::wiring::Wiring;
 pub(super) struct Governing {
     pub(super) control: ControlLog,
     pub(super) record: Record,
-    pub(super) pen: Option<Pen<Author>>,
+    pub(super) pen: Option<Box<Pen<Author>>>,
 }
 
 /// How what is gone has changed.
@@ -185,7 +185,7 @@ impl Space {
         let Governing { control, pen, .. } = &mut self.governing;
         let pen = match pen {
             Some(pen) => pen,
-            slot => slot.insert(Pen::open(&wiring.key, self.id, log, wiring.store.as_ref(), &wiring.known)?),
+            slot => slot.insert(Box::new(Pen::open(&wiring.key, self.id, log, wiring.store.as_ref(), &wiring.known)?)),
         };
         let entry = pen.write_over(hlc, control.heads(), |author| write(author, hlc, what, control))?;
         self.sync.replica_mut().admit_own(&entry);

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use cairn_actors::limits::{HEARTBEAT, HEARTBEAT_SESSIONS_PER_SECOND};
+use cairn_actors::limits::{ANTI_ENTROPY, HEARTBEAT, HEARTBEAT_SESSIONS_PER_SECOND};
 use cairn_actors::link::memory::Switch;
 
 use crate::world::{Sim, until};
@@ -58,10 +58,12 @@ async fn an_idle_mesh_says_little_more_than_that_it_is_there() {
         (resident - empty) / 1024.0 / f64::from(count),
         started.elapsed(),
     );
-    // Heartbeats, and a comparison now and then.
+    // Heartbeats, and with each of the others a comparison of room and direct chat now and then, asked by both sides.
     let interval = HEARTBEAT.max(Duration::from_secs(1) * others / HEARTBEAT_SESSIONS_PER_SECOND);
     let heartbeats = f64::from(others) / interval.as_secs_f64();
-    assert!((0.9..1.5).contains(&(frames / heartbeats)), "{frames} frames a second where {heartbeats} are heartbeats");
+    let comparisons = f64::from(others) * 4.0 / ANTI_ENTROPY.as_secs_f64();
+    let expected = heartbeats + comparisons;
+    assert!((0.85..1.2).contains(&(frames / expected)), "{frames} frames a second, {heartbeats} are heartbeats");
     for node in &nodes {
         assert_eq!(node.online().await, others, "nobody is called away");
     }

@@ -1,21 +1,23 @@
 //! Which address is dialled when: one line of waiting dials under one rate, co-members and configured peers first,
 //! then whoever's machine was dialled least, so that a crowd of made-up devices at one address delays only itself. What
 //! peers only tell of comes last, each teller in turn, and never fills the line.
+//!
+//! Every message to discovery asks this, so nothing here goes through all dials: `order` keeps them by what is asked.
 
-use std::collections::BTreeMap;
+mod order;
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use cairn_crdt::ids::DeviceId;
 
+use self::order::Order;
 use crate::limits::{
     DIAL_BURST, DIAL_PLACE, DIALS_AT_ONCE, DIALS_MAX, DIALS_PER_SECOND, DIALS_TOLD, DIALS_TOLD_PER_PEER, DIALS_WAITING,
     DIALS_WAITING_PER_ADDRESS, HANDSHAKE_TIMEOUT,
 };
 use crate::proto::bucket::Bucket;
 
-/// How long the number of dials to a machine counts.
-const LOAD_FOR: Duration = Duration::from_secs(30);
 /// A running dial older than this, and than handshakes take now, does not hold up another to the same device: it may be
 /// waiting out a broken path.
 const STALE: Duration = Duration::from_millis(500);
@@ -47,14 +49,22 @@ pub(super) enum Urgency {
 }
 
 impl Urgency {
+    /// The rank of whom a peer has told of: the last.
+    const TOLD: u8 = 3;
+
     /// The lower goes first.
     fn rank(self) -> u8 {
         match self {
             Self::Member => 0,
             Self::Configured => 1,
             Self::Other => 2,
-            Self::Told(_) => 3,
+            Self::Told(_) => Self::TOLD,
         }
+    }
+
+    /// Whether only so many may wait: members and configured peers always may.
+    fn is_bounded(self) -> bool {
+        matches!(self, Self::Other | Self::Told(_))
     }
 }
 
@@ -78,11 +88,7 @@ impl Dial {
 #[derive(Debug)]
 pub(super) struct Dials {
     bucket: Bucket,
-    dials: BTreeMap<Target, Dial>,
-    load: BTreeMap<IpAddr, u32>,
-    /// Dials by who told of them, over the same time.
-    told: BTreeMap<DeviceId, u32>,
-    load_from: Duration,
+    order: Order,
     /// How long handshakes took lately, smoothed.
     took: Duration,
     /// How late this node does things.
@@ -93,10 +99,7 @@ impl Dials {
     pub(super) fn new(now: Duration) -> Self {
         Self {
             bucket: Bucket::new(DIALS_PER_SECOND, DIAL_BURST, now),
-            dials: BTreeMap::new(),
-            load: BTreeMap::new(),
-            told: BTreeMap::new(),
-            load_from: now,
+            order: Order::new(now),
             took: Duration::ZERO,
             lag: Duration::ZERO,
         }
@@ -113,77 +116,52 @@ impl Dials {
         now: Duration,
         anew: bool,
     ) -> bool {
-        if !self.dials.contains_key(&target) && !self.has_room(addr.ip(), urgency, now) {
+        if self.order.get(target).is_none() && !self.has_room(addr.ip(), urgency, now) {
             return false;
         }
         let stale = STALE.max(self.place());
         let fresh = Dial { addr, urgency, due: None, running: None, failures: 0, not_before: Duration::ZERO };
-        let dial = self.dials.entry(target).or_insert(fresh);
-        if anew {
-            (dial.failures, dial.not_before) = (0, Duration::ZERO);
-        }
-        if dial.running.is_some_and(|since| now.saturating_sub(since) < stale) {
-            return true;
-        }
-        let due = due.max(dial.not_before);
-        if dial.due.is_none_or(|d| due < d) {
-            dial.due = Some(due);
-        }
-        dial.addr = addr;
-        if urgency.rank() < dial.urgency.rank() {
-            dial.urgency = urgency;
-        }
+        self.order.change_or(target, fresh, |dial| {
+            if anew {
+                (dial.failures, dial.not_before) = (0, Duration::ZERO);
+            }
+            if dial.running.is_some_and(|since| now.saturating_sub(since) < stale) {
+                return;
+            }
+            let due = due.max(dial.not_before);
+            if dial.due.is_none_or(|d| due < d) {
+                dial.due = Some(due);
+            }
+            dial.addr = addr;
+            if urgency.rank() < dial.urgency.rank() {
+                dial.urgency = urgency;
+            }
+        });
         true
     }
 
     fn has_room(&mut self, ip: IpAddr, urgency: Urgency, now: Duration) -> bool {
-        if urgency.rank() < Urgency::Other.rank() {
+        if !urgency.is_bounded() {
             return true;
         }
-        if self.dials.len() >= DIALS_WAITING {
-            self.dials.retain(|_, d| d.due.is_some() || d.running.is_some_and(|t| now.saturating_sub(t) < LOST));
+        if self.order.len() >= DIALS_WAITING {
+            self.order.forget_silent(now.checked_sub(LOST));
         }
-        if let Urgency::Told(_) = urgency {
-            let waiting = || self.dials.values().filter(|d| d.due.is_some()).map(|d| d.urgency);
-            let told = || waiting().filter(|u| matches!(u, Urgency::Told(_)));
-            if told().count() >= DIALS_TOLD || told().filter(|u| *u == urgency).count() >= DIALS_TOLD_PER_PEER {
-                return false;
-            }
+        if let Urgency::Told(by) = urgency
+            && (self.order.told() >= DIALS_TOLD || self.order.told_by(&by) >= DIALS_TOLD_PER_PEER)
+        {
+            return false;
         }
-        let least = Urgency::Other.rank();
-        let same = self.dials.values().filter(|d| d.urgency.rank() >= least && d.due.is_some() && d.addr.ip() == ip);
-        self.dials.len() < DIALS_WAITING && (ip.is_loopback() || same.count() < DIALS_WAITING_PER_ADDRESS)
+        self.order.len() < DIALS_WAITING && (ip.is_loopback() || self.order.at(&ip) < DIALS_WAITING_PER_ADDRESS)
     }
 
     /// The next dial to start now, if the rate allows one.
     pub(super) fn next(&mut self, now: Duration) -> Option<(Target, SocketAddr)> {
-        if now.saturating_sub(self.load_from) >= LOAD_FOR {
-            self.load.clear();
-            self.told.clear();
-            self.load_from = now;
-        }
-        let load = |d: &Dial| self.load.get(&d.addr.ip()).copied().unwrap_or(0);
-        let told = |d: &Dial| match d.urgency {
-            Urgency::Told(by) => self.told.get(&by).copied().unwrap_or(0),
-            _ => 0,
-        };
-        let (any, told_too) = (self.places_at(false, now) <= now, self.places_at(true, now) <= now);
-        let due = self
-            .dials
-            .iter()
-            .filter(|(_, d)| d.due.is_some_and(|t| t <= now) && if d.is_told() { told_too } else { any });
-        let first = due.min_by_key(|(_, d)| (d.urgency.rank(), load(d), told(d), d.due)).map(|(t, _)| *t)?;
-        if !self.bucket.take(now) {
+        let (first, told) = self.order.first(now)?;
+        if self.places_at(told, now) > now || !self.bucket.take(now) {
             return None;
         }
-        let dial = self.dials.get_mut(&first)?;
-        (dial.due, dial.running) = (None, Some(now));
-        let count = self.load.entry(dial.addr.ip()).or_insert(0);
-        *count = count.saturating_add(1);
-        if let Urgency::Told(by) = dial.urgency {
-            let count = self.told.entry(by).or_insert(0);
-            *count = count.saturating_add(1);
-        }
+        let dial = self.order.begin(first, now)?;
         Some((first, dial.addr))
     }
 
@@ -197,19 +175,14 @@ impl Dials {
     /// When another dial may begin, one that a peer told of or any other, as far as those under way are concerned.
     fn places_at(&self, told: bool, now: Duration) -> Duration {
         let most = if told { DIALS_MAX / 2 } else { DIALS_MAX };
-        let began: Vec<_> = self.dials.values().filter_map(|d| d.running).collect();
-        let free = |places: usize, held: Duration| {
-            let mut ends: Vec<_> = began.iter().map(|t| t.saturating_add(held)).filter(|end| *end > now).collect();
-            let over = ends.len().checked_sub(places)?;
-            ends.sort_unstable();
-            ends.get(over).copied()
-        };
+        // A place is free once so few of those that began last still hold theirs.
+        let free = |places, held| self.order.began_last(places).map(|began| began.saturating_add(held));
         [free(DIALS_AT_ONCE, self.place()), free(most, LOST)].into_iter().flatten().fold(now, Duration::max)
     }
 
     /// A dial led to a link: how long that took.
     pub(super) fn took(&mut self, target: Target, now: Duration) {
-        if let Some(began) = self.dials.get(&target).and_then(|d| d.running) {
+        if let Some(began) = self.order.get(target).and_then(|d| d.running) {
             let took = now.saturating_sub(began).min(TOOK_MOST);
             self.took = self.took.saturating_mul(3).saturating_add(took) / 4;
         }
@@ -217,56 +190,53 @@ impl Dials {
 
     /// The dial ended without a fault of its own: again at `due`, should it be needed then.
     pub(super) fn again(&mut self, target: Target, due: Duration) {
-        if let Some(dial) = self.dials.get_mut(&target) {
-            (dial.running, dial.due) = (None, Some(due.max(dial.not_before)));
-        }
+        self.order.change(target, |dial| (dial.running, dial.due) = (None, Some(due.max(dial.not_before))));
     }
 
     /// Dials that wait or run.
     pub(super) fn len(&self) -> usize {
-        self.dials.len()
+        self.order.len()
     }
 
     /// When [`Dials::next`] gives something, if nothing else happens.
     pub(super) fn next_wake(&self, now: Duration) -> Option<Duration> {
-        let first = [false, true].into_iter().filter_map(|told| {
-            let due = self.dials.values().filter(|d| d.is_told() == told).filter_map(|d| d.due).min()?;
-            Some(due.max(self.places_at(told, now)))
-        });
+        let first =
+            [false, true].into_iter().filter_map(|told| Some(self.order.due(told)?.max(self.places_at(told, now))));
         Some(first.min()?.max(self.bucket.ready_at(now)))
     }
 
     /// A dial failed; says how often in a row, and when the last one began.
     pub(super) fn failed(&mut self, target: Target) -> (u32, Option<Duration>) {
-        self.dials.get_mut(&target).map_or((0, None), |dial| {
+        let failed = |dial: &mut Dial| {
             dial.failures = dial.failures.saturating_add(1);
             (dial.failures, dial.running.take())
-        })
+        };
+        self.order.change(target, failed).unwrap_or((0, None))
     }
 
     /// Holds a target back until then.
     pub(super) fn hold(&mut self, target: Target, until: Duration) {
-        if let Some(dial) = self.dials.get_mut(&target) {
+        self.order.change(target, |dial| {
             dial.not_before = dial.not_before.max(until);
             dial.due = dial.due.map(|d| d.max(until));
-        }
+        });
     }
 
     /// The dial led to a link, or is not wanted any more. What was held back stays held back.
     pub(super) fn settle(&mut self, target: Target, now: Duration) {
-        let held = self.dials.get(&target).is_some_and(|d| d.not_before > now);
-        if held {
-            if let Some(dial) = self.dials.get_mut(&target) {
-                (dial.due, dial.running) = (None, None);
-            }
+        if self.order.get(target).is_some_and(|d| d.not_before > now) {
+            self.order.change(target, |dial| (dial.due, dial.running) = (None, None));
         } else {
-            self.dials.remove(&target);
+            self.order.remove(target);
         }
     }
 
     /// Whether a target waits for its turn or is being dialled.
     pub(super) fn is_busy(&self, target: Target, now: Duration) -> bool {
         let running = |d: &Dial| d.running.is_some_and(|since| now.saturating_sub(since) < LOST);
-        self.dials.get(&target).is_some_and(|d| d.due.is_some() || running(d))
+        self.order.get(target).is_some_and(|d| d.due.is_some() || running(d))
     }
 }
+
+#[cfg(test)]
+mod tests;

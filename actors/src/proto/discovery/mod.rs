@@ -5,6 +5,7 @@
 //! dials and answers waiting. A replayed beacon is known by incarnation and counter; one that was never heard costs
 //! one dial that expects the right key.
 
+mod answers;
 mod dials;
 mod io;
 mod table;
@@ -17,6 +18,7 @@ use cairn_crdt::ids::{DeviceId, Incarnation, NetworkId};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use self::answers::Answers;
 use self::dials::{Dials, Target, Urgency};
 pub use self::io::{DialFault, DiscoveryConfig, Dropped, Known, Met, Output};
 use self::table::{Standing, Table};
@@ -48,7 +50,7 @@ pub struct Discovery {
     by_address: Buckets,
     verifications: Bucket,
     answer_rate: Bucket,
-    answers: BTreeMap<DeviceId, (Duration, SocketAddr)>,
+    answers: Answers,
     /// Configured addresses, and who was found there.
     found: BTreeMap<SocketAddr, DeviceId>,
     ourselves: BTreeSet<SocketAddr>,
@@ -73,7 +75,7 @@ impl Discovery {
             by_address: Buckets::new(BEACONS_PER_ADDRESS, BEACON_BURST_PER_ADDRESS, BEACON_ADDRESSES),
             verifications: Bucket::new(BEACON_VERIFICATIONS, BEACON_VERIFICATIONS, now),
             answer_rate: Bucket::new(DIALS_PER_SECOND, DIAL_BURST, now),
-            answers: BTreeMap::new(),
+            answers: Answers::default(),
             found: BTreeMap::new(),
             ourselves: BTreeSet::new(),
             burst: Vec::new(),
@@ -104,10 +106,9 @@ impl Discovery {
     #[must_use]
     pub fn next_wake(&self, now: Duration) -> Duration {
         let beacon = self.burst.iter().copied().min().map_or(self.steady, |b| b.min(self.steady));
-        let answers = self.answers.values().map(|(due, _)| *due).min();
         let dial = self.dials.next_wake(now);
         let beacon = if self.config.beacons { Some(beacon) } else { None };
-        let others = [beacon, answers, dial].into_iter().flatten();
+        let others = [beacon, self.answers.due(), dial].into_iter().flatten();
         others.fold(self.rescan, Duration::min).max(now)
     }
 
@@ -125,11 +126,8 @@ impl Discovery {
             self.steady = now.saturating_add(self.interval(now));
             self.probe_missing(now);
         }
-        let due: Vec<DeviceId> = self.answers.iter().filter(|(_, (t, _))| *t <= now).map(|(id, _)| *id).collect();
-        for id in due {
-            if let Some((_, to)) = self.answers.remove(&id)
-                && self.answer_rate.take(now)
-            {
+        while let Some(to) = self.answers.next(now) {
+            if self.answer_rate.take(now) {
                 out.push(Output::Answer { to, beacon: self.beacon(now, false) });
             }
         }
@@ -243,8 +241,8 @@ impl Discovery {
     }
 
     fn answer_later(&mut self, id: DeviceId, to: SocketAddr, due: Duration) {
-        if self.config.beacons && self.answers.len() < DIALS_WAITING {
-            self.answers.entry(id).or_insert((due, to));
+        if self.config.beacons {
+            self.answers.add(id, to, due);
         }
     }
 
