@@ -1,88 +1,52 @@
-//! Every scenario as a test, at a tenth of its scale (`CAIRN_FULL=1`: in full), each in a sandbox of its own.
+//! Every scenario as a test, at a tenth of its scale (`CAIRN_FULL=1`: in full), each in a sandbox of its own. Scenarios
+//! mostly wait, so more of them run at once than there are cores; those that need the machine for themselves come last.
 
 use std::io::Write;
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::RwLock;
 
 use cairn_tests::sandbox::{self, Outcome};
-use cairn_tests::scenario::{self, Scale};
+use cairn_tests::scenario::{self, Scale, Scenario};
+use libtest_mimic::{Arguments, Failed, Trial};
 
-/// Scenarios that use much of the machine or measure time run alone.
+/// Scenarios at once for each core.
+const A_CORE: usize = 2;
+
+/// Held alone by whoever must have the machine for itself.
 static MACHINE: RwLock<()> = RwLock::new(());
 
-fn hold(name: &str) {
-    let scenario = scenario::by_name(name).unwrap_or_else(|| panic!("no scenario is called {name}"));
-    let full = Scale::from_env().full;
-    let ignore_poison = std::sync::PoisonError::into_inner;
+fn hold(scenario: &Scenario, scale: Scale) -> Result<(), Failed> {
     let (_alone, _together);
-    if scenario.alone {
-        _alone = MACHINE.write().unwrap_or_else(ignore_poison_write);
+    if scenario.is_alone(scale) {
+        _alone = MACHINE.write().unwrap_or_else(std::sync::PoisonError::into_inner);
     } else {
-        _together = MACHINE.read().unwrap_or_else(ignore_poison);
+        _together = MACHINE.read().unwrap_or_else(std::sync::PoisonError::into_inner);
     }
-    match sandbox::run(Path::new(env!("CARGO_BIN_EXE_lan-report")), name, full, scenario.limit(full)) {
-        Outcome::Passed(figures) => figures.iter().for_each(|f| println!("{f:?}")),
-        Outcome::Failed(printed) => panic!("{name}: {}\n{printed}", scenario.about),
+    let (name, limit) = (scenario.name, scenario.limit(scale.full));
+    match sandbox::run(Path::new(env!("CARGO_BIN_EXE_lan-report")), name, scale.full, limit) {
+        Outcome::Passed(figures) => {
+            if scale.full {
+                figures.iter().for_each(|f| println!("{f:?}"));
+            }
+            Ok(())
+        }
+        Outcome::Failed(printed) => Err(format!("{name}: {}\n{printed}", scenario.about).into()),
         Outcome::Skipped(why) => {
-            // Straight to the descriptor: the harness swallows what passing tests print.
             let line = format!("SKIPPED {name}: this machine refuses a virtual LAN: {why}\n");
             let _ = std::io::stderr().write_all(line.as_bytes());
+            Ok(())
         }
     }
 }
 
-fn ignore_poison_write<T>(e: std::sync::PoisonError<T>) -> T {
-    e.into_inner()
-}
-
-/// One test a scenario; `every_scenario_is_a_test` holds that none is forgotten.
-macro_rules! scenarios {
-    ($($name:ident),+ $(,)?) => {
-        $(#[test]
-        fn $name() {
-            hold(stringify!($name));
-        })+
-
-        #[test]
-        fn every_scenario_is_a_test() {
-            let here: std::collections::BTreeSet<&str> = [$(stringify!($name)),+].into();
-            let all = scenario::ALL.iter().map(|s| s.name).collect();
-            assert_eq!(here, all);
-        }
-    };
-}
-
-scenarios! {
-    the_lan_itself,
-    only_broadcast,
-    only_multicast_v4,
-    only_v6,
-    no_v4_at_all,
-    no_default_route,
-    configured_peer,
-    one_host,
-    full_mesh,
-    idle_mesh,
-    join_two,
-    join_ten,
-    partition,
-    long_partition,
-    briefing,
-    three_partitions,
-    courier,
-    two_networks,
-    power_cuts,
-    silent_death,
-    clean_exit,
-    heavy_loss,
-    direct_stays,
-    said_offline,
-    said_twice,
-    receipts,
-    folder_in_use,
-    corrupt_store,
-    bad_settings,
-    wrong_usage,
-    noise,
-    full_disk,
+fn main() -> ExitCode {
+    let mut args = Arguments::from_args();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    args.test_threads.get_or_insert(cores * A_CORE);
+    let scale = Scale::from_env();
+    let mut all: Vec<&'static Scenario> = scenario::ALL.iter().collect();
+    all.sort_by_key(|s| s.is_alone(scale));
+    let trials = all.into_iter().map(|s| Trial::test(s.name, move || hold(s, scale))).collect();
+    libtest_mimic::run(&args, trials).exit_code()
 }

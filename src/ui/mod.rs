@@ -18,7 +18,7 @@ pub mod theme;
 pub mod views;
 pub mod window;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "pictures"))]
 mod pictures;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cairn_actors::link::memory::Switch;
 
-use crate::world::{Clock, EPOCH_MS, Sim, all_equal, all_online, until};
+use crate::world::{Clock, EPOCH_MS, Sim, all_equal, all_online, long, until};
 
 const SOON: Duration = Duration::from_secs(5);
 const HOUR: i64 = 3_600_000;
@@ -49,7 +49,7 @@ async fn clocks_wrong_by_years_agree_and_what_is_said_stands_in_the_order_it_was
             said.push(text);
             all_equal(&nodes, said.len(), SOON).await;
         }
-        tokio::time::sleep(Duration::from_secs(600)).await;
+        tokio::time::sleep(long(Duration::from_secs(600))).await;
     }
     for n in &nodes {
         assert_eq!(n.bodies().await, said, "one after the other, as they were said");

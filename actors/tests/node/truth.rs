@@ -6,7 +6,7 @@ use cairn_actors::api::{DeliveryState, Message};
 use cairn_actors::link::memory::Switch;
 use cairn_crdt::ids::SpaceId;
 
-use crate::world::{Clock, EPOCH_MS, Sim, all_equal, all_online, until};
+use crate::world::{Clock, EPOCH_MS, Sim, all_equal, all_online, long, until};
 
 const SOON: Duration = Duration::from_secs(5);
 const LATER: Duration = Duration::from_secs(20);
@@ -129,7 +129,7 @@ async fn what_is_final_never_moves_though_clocks_are_wrong_and_drift() {
             assert_eq!(keys(&all[..known.len()]), keys(known), "what was final stands where it stood");
             *known = all;
         }
-        tokio::time::sleep(Duration::from_secs(300)).await;
+        tokio::time::sleep(long(Duration::from_secs(300))).await;
     }
     assert_eq!(
         settled[0].iter().map(|m| m.id).collect::<Vec<_>>(),

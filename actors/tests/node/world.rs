@@ -264,6 +264,11 @@ async fn wait_for(sim: &Sim, ok: impl Fn(&[Conversation]) -> bool) -> Vec<Conver
     }
 }
 
+/// A long time: in full with `CAIRN_FULL=1`, else a tenth of it, since an hour of six nodes takes half a minute.
+pub fn long(time: Duration) -> Duration {
+    if std::env::var("CAIRN_FULL").is_ok_and(|v| v == "1") { time } else { time / 10 }
+}
+
 /// Waits, in the clock's time, until `ok` holds; returns how long that took.
 pub async fn until<F: AsyncFnMut() -> bool>(limit: Duration, what: &str, mut ok: F) -> Duration {
     let start = tokio::time::Instant::now();
