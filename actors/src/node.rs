@@ -92,7 +92,7 @@ pub struct Parts {
     pub keep: Box<dyn std::any::Any + Send + Sync>,
 }
 
-/// A running node.
+/// A running node. It ends without a goodbye when the last handle is dropped; [`Handle::stop`] says one.
 #[derive(Debug)]
 pub struct Node {
     /// The door.
@@ -161,6 +161,10 @@ async fn forward(mut rx: mpsc::Receiver<Request>, mut root: watch::Receiver<Opti
                 return;
             }
         }
+    }
+    // Nobody holds a door any more: what is left would go on for nobody, and for good.
+    if let Ok(Some(root)) = root.wait_for(Option::is_some).await.map(|root| root.clone()) {
+        root.kill();
     }
 }
 
