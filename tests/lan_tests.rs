@@ -1,5 +1,5 @@
 //! Every scenario as a test, at a tenth of its scale (`CAIRN_FULL=1`: in full), each in a sandbox of its own. Scenarios
-//! mostly wait, so more of them run at once than there are cores; in full those with figures run alone, after the others.
+//! mostly wait, so more of them run at once than there are cores; those with limits in time run alone, after the others.
 
 use std::io::Write;
 use std::path::Path;
