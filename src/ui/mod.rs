@@ -18,7 +18,8 @@ pub mod theme;
 pub mod views;
 pub mod window;
 
-#[cfg(all(test, feature = "pictures"))]
+#[cfg(test)]
+#[cfg(feature = "pictures")]
 mod pictures;
 #[cfg(test)]
 mod tests;
