@@ -11,7 +11,7 @@ use crate::lan::Lan;
 use crate::node::{Node, Place, SOON, up_all, wait_mesh};
 
 /// Less than half a minute apart is a flap.
-const APART: Duration = Duration::from_secs(36);
+const APART: Duration = Duration::from_secs(33);
 /// Heartbeats come every second; a busy machine is late.
 const TOGETHER: Duration = Duration::from_secs(4);
 /// From the healing of the cable to the briefing that is final: whoever comes back within ten seconds belongs to it,

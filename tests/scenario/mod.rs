@@ -124,7 +124,7 @@ pub static ALL: &[Scenario] = &[
     scenario("power_cuts", "kill -9 at random moments loses and doubles nothing", Figures, power_cuts::run),
     scenario("silent_death", "a dead machine shows as offline within seconds", Always, silent_death::run),
     scenario("clean_exit", "a clean exit shows at once", Never, clean_exit::run),
-    scenario("heavy_loss", "a fifth of all frames lost marks nobody offline", Always, heavy_loss::run),
+    scenario("heavy_loss", "a fifth of all frames lost marks nobody offline", Figures, heavy_loss::run),
     scenario("direct_stays", "direct messages stay between the two", Never, direct::run),
     scenario("said_offline", "what is said while no node runs is delivered by the next", Never, saying::offline),
     scenario("said_twice", "saying one id twice is one message", Never, saying::twice),
