@@ -171,7 +171,8 @@ impl Actor for Presence {
             }
             PresenceMsg::Heard { device, ago_ms } => {
                 if let Some(ms) = ago_ms {
-                    s.detector.indirect(&device, Duration::from_millis(ms.into()), now);
+                    let interval = s.interval();
+                    s.detector.indirect(&device, Duration::from_millis(ms.into()), interval, now);
                 }
             }
             PresenceMsg::Tick(given) => s.tick(given, now),

@@ -41,6 +41,23 @@ struct Peer {
     last: Duration,
     suspect_since: Option<Duration>,
     grace_until: Duration,
+    /// When the others were last asked about it, and when one of them had heard it by the freshest answer.
+    asked: Duration,
+    vouched: Duration,
+}
+
+impl Peer {
+    fn fresh(now: Duration) -> Self {
+        let none = Duration::ZERO;
+        Self {
+            intervals: VecDeque::new(),
+            last: now,
+            suspect_since: None,
+            grace_until: none,
+            asked: none,
+            vouched: none,
+        }
+    }
 }
 
 /// The detector of all peers of a node.
@@ -52,8 +69,7 @@ pub struct Presence {
 impl Presence {
     /// A session opened.
     pub fn up(&mut self, device: DeviceId, now: Duration) {
-        let fresh = Peer { intervals: VecDeque::new(), last: now, suspect_since: None, grace_until: Duration::ZERO };
-        self.peers.insert(device, fresh);
+        self.peers.insert(device, Peer::fresh(now));
     }
 
     /// A session closed.
@@ -71,6 +87,7 @@ impl Presence {
             p.last = now;
             p.suspect_since = None;
             p.grace_until = Duration::ZERO;
+            p.vouched = Duration::ZERO;
         }
     }
 
@@ -80,13 +97,16 @@ impl Presence {
         self.peers.get(device).map(|p| now.saturating_sub(p.last))
     }
 
-    /// Another peer heard a suspect `ago` before `now`.
-    pub fn indirect(&mut self, device: &DeviceId, ago: Duration, now: Duration) {
+    /// Another peer heard a suspect `ago` before `now`. That gives grace until its next heartbeat (every `interval`) can
+    /// be told of; what was told of before gives none again.
+    pub fn indirect(&mut self, device: &DeviceId, ago: Duration, interval: Duration, now: Duration) {
+        let heard = now.saturating_sub(ago);
         if let Some(p) = self.peers.get_mut(device)
             && let Some(since) = p.suspect_since
-            && ago + FRESHER < now.saturating_sub(p.last)
+            && heard > p.last.max(p.vouched) + FRESHER
         {
-            p.grace_until = (now + PROBE_TIME * 2).min(since + MAX_GRACE);
+            p.vouched = heard;
+            p.grace_until = (now + PROBE_TIME + interval.max(PROBE_TIME)).min(since + MAX_GRACE);
         }
     }
 
@@ -112,20 +132,23 @@ impl Presence {
             let silent = silent(p);
             match p.suspect_since {
                 // The mean is never shorter than that, and phi is below 1 before the mean.
-                None if silent <= interval => {}
-                None if phi(&p.intervals, silent, interval) >= SUSPECT_PHI => {
-                    p.suspect_since = Some(now);
-                    let others = witnesses.iter().filter(|w| *w != id).count().max(1);
-                    let ask = witnesses.iter().filter(|w| *w != id).cycle().skip(i % others).take(PROBES.min(others));
-                    let mut ask: Vec<_> = ask.copied().collect();
-                    ask.push(*id);
-                    verdicts.push(Verdict::Probe { suspect: *id, ask });
-                }
+                None if silent <= interval => continue,
+                None if phi(&p.intervals, silent, interval) >= SUSPECT_PHI => p.suspect_since = Some(now),
                 Some(since) if now >= (since + PROBE_TIME + lag * 2).max(p.grace_until) => {
-                    verdicts.push(Verdict::Offline(*id))
+                    verdicts.push(Verdict::Offline(*id));
+                    continue;
                 }
-                _ => {}
+                // Somebody hears it: whether that goes on is asked for as long as it gives grace. Loss alone can keep one
+                // link silent for seconds, since QUIC waits twice as long before each further try (RFC 9002, 6.2.1).
+                Some(_) if now >= p.asked + PROBE_TIME && now < p.grace_until => {}
+                _ => continue,
             }
+            p.asked = now;
+            let others = witnesses.iter().filter(|w| *w != id).count().max(1);
+            let ask = witnesses.iter().filter(|w| *w != id).cycle().skip(i % others).take(PROBES.min(others));
+            let mut ask: Vec<_> = ask.copied().collect();
+            ask.push(*id);
+            verdicts.push(Verdict::Probe { suspect: *id, ask });
         }
         verdicts
     }
@@ -197,37 +220,51 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_witness_who_heard_it_later_gives_grace_and_one_who_did_not_gives_none() {
+    /// Peer 1 falls silent here at second 20 and peer 2, who is asked as often as the detector wants, hears it until
+    /// `alive`: when it is shown offline, and how often peer 2 was asked.
+    fn offline_with_a_witness(alive: Duration) -> (Duration, usize) {
         let mut p = Presence::default();
         p.up(id(1), Duration::ZERO);
         p.up(id(2), Duration::ZERO);
-        let mut now = Duration::ZERO;
-        let mut asked = false;
-        while now < Duration::from_millis(4_500) {
+        let (mut now, mut asked) = (Duration::ZERO, 0);
+        while now < S * 60 {
             now += TICK;
             p.heard(&id(2), now);
+            if now <= S * 20 && now.subsec_millis() == 0 {
+                p.heard(&id(1), now);
+            }
             for v in p.tick(now, S, Duration::ZERO) {
                 match v {
                     Verdict::Probe { suspect, ask } => {
                         assert_eq!((suspect, ask), (id(1), vec![id(2), id(1)]));
-                        asked = true;
+                        asked += 1;
+                        let heard = Duration::from_secs(now.min(alive).as_secs());
+                        p.indirect(&id(1), now - heard, S, now);
                     }
-                    Verdict::Offline(_) => panic!("offline although a witness hears it"),
+                    Verdict::Offline(who) => {
+                        assert_eq!(who, id(1));
+                        return (now - S * 20, asked);
+                    }
                 }
             }
-            if asked {
-                p.indirect(&id(1), Duration::from_millis(100), now);
-            }
         }
-        assert!(asked);
-        let mut q = Presence::default();
-        q.up(id(1), Duration::ZERO);
-        while !q.tick(now, S, Duration::ZERO).iter().any(|v| matches!(v, Verdict::Offline(_))) {
-            q.indirect(&id(1), now, now);
-            now += TICK;
-            assert!(now < Duration::from_secs(9));
-        }
+        panic!("never shown offline");
+    }
+
+    #[test]
+    fn a_witness_who_goes_on_hearing_it_gives_grace_for_ten_seconds_and_one_who_does_not_gives_none() {
+        let (after, asked) = offline_with_a_witness(S * 100);
+        assert!(after > MAX_GRACE + S && after < MAX_GRACE + S * 4, "{after:?}");
+        assert!((8..=11).contains(&asked), "asked {asked} times");
+        let (after, asked) = offline_with_a_witness(S * 20);
+        assert!(after < Duration::from_millis(3_600) && asked == 1, "{after:?}, asked {asked} times");
+    }
+
+    #[test]
+    fn what_a_witness_heard_once_gives_grace_once() {
+        // It heard one heartbeat more than we did, says so each time, and hears nothing after that.
+        let (after, _) = offline_with_a_witness(S * 21);
+        assert!(after > S * 4 && after < Duration::from_millis(5_600), "{after:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use cairn_actors::link::memory::Switch;
 use cairn_actors::tree::Child;
 use cairn_crdt::ids::MessageId;
+use tokio::sync::oneshot::error::TryRecvError;
 
 use crate::world::{Sim, all_equal, all_online, until};
 
@@ -96,4 +97,24 @@ async fn saying_twice_under_one_id_says_once() {
     let everyone = node.everyone().await;
     node.handle().say(everyone, "once", Some(id)).await.unwrap();
     assert_eq!(node.bodies().await, ["once"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_ends_with_its_last_handle_and_not_before() {
+    let lan = Switch::new(15);
+    let nodes = vec![Sim::start(&lan, 1).await, Sim::start(&lan, 2).await];
+    all_online(&nodes, 1).await;
+    let [one, two] = <[Sim; 2]>::try_from(nodes).map_err(|_| "two").unwrap();
+    let (handle, events) = (one.node.handle.clone(), one.node.handle.subscribe());
+    let Sim { node, mut ended, .. } = one;
+    drop(node);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(ended.try_recv().is_err_and(|e| e == TryRecvError::Empty), "a handle keeps it alive");
+    assert_eq!((handle.status().await.unwrap().peers_online, two.online().await), (1, 1));
+    // Whoever only listens keeps nothing alive.
+    drop(handle);
+    let ended = tokio::time::timeout(Duration::from_secs(1), ended).await.expect("it ends");
+    assert!(ended.is_err(), "nobody sends anything there");
+    drop(events);
+    until(SOON, "gone for the other", async || two.online().await == 0).await;
 }

@@ -15,6 +15,7 @@ use cairn_actors::store::MemoryStore;
 use cairn_crdt::identity::DeviceKey;
 use cairn_crdt::ids::{DeviceId, Incarnation, SpaceId};
 use cairn_crdt::known::Known;
+use tokio::sync::oneshot;
 
 /// Saturday 2026-11-21, 08:00 UTC.
 pub const EPOCH_MS: u64 = 1_795_248_000_000;
@@ -24,6 +25,8 @@ pub struct Sim {
     pub store: MemoryStore,
     pub at: Attached,
     pub node: Node,
+    /// Resolves when the node has ended, however it did: a sender that nobody uses went with it.
+    pub ended: oneshot::Receiver<()>,
     seed: u16,
     clock: Clock,
 }
@@ -99,6 +102,7 @@ impl Sim {
     ) -> Self {
         let key = key_of(seed);
         let (io, epoch) = (at.beacons.clone(), tokio::time::Instant::now());
+        let (keep, ended) = oneshot::channel::<()>();
         let nonce = u64::from(seed) << 32 | u64::from(u32::from(at.addr.port())) ^ rand_start();
         let parts = Parts {
             given_back: None,
@@ -119,11 +123,11 @@ impl Sim {
             data: "memory".into(),
             discovery: Box::new(move |w| discovery_args(w, io.clone(), epoch, vec![], true)),
             discovering: true,
-            keep: Box::new(()),
+            keep: Box::new(keep),
             troubles: vec![],
         };
         let node = Node::start(parts).await.unwrap();
-        Self { id: key.id(), store, at, node, seed, clock }
+        Self { id: key.id(), store, at, node, ended, seed, clock }
     }
 
     /// Ends the node without a goodbye and starts it again on what was committed.
