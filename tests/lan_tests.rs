@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::RwLock;
 
 use cairn_tests::sandbox::{self, Outcome};
-use cairn_tests::scenario::{self, Scale, Scenario};
+use cairn_tests::scenario::{self, Alone, Scale, Scenario};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// Scenarios at once for each core.
@@ -18,7 +18,9 @@ static MACHINE: RwLock<()> = RwLock::new(());
 
 fn hold(scenario: &Scenario, scale: Scale) -> Result<(), Failed> {
     let (_alone, _together);
-    if scenario.is_alone(scale) {
+    if scenario.alone == Alone::Quiet && !scale.full {
+        // It holds nobody up.
+    } else if scenario.is_alone(scale) {
         _alone = MACHINE.write().unwrap_or_else(std::sync::PoisonError::into_inner);
     } else {
         _together = MACHINE.read().unwrap_or_else(std::sync::PoisonError::into_inner);
