@@ -193,10 +193,11 @@ impl People {
         state.is_some_and(|s| told(s.clock.replace(offset_ms)) != told(s.clock))
     }
 
-    /// A device was heard.
+    /// A device that is here was heard. The first heartbeat of a session may come before the session itself is noted:
+    /// then it must still be known when the device was heard before.
     pub fn seen(&self, device: DeviceId, now: u64) {
         let mut inner = self.lock();
-        let Some(p) = inner.all.get_mut(&device) else { return };
+        let Some(p) = inner.all.get_mut(&device).filter(|p| p.state.is_some()) else { return };
         p.record.last_seen = Some(now);
         if now.abs_diff(p.kept_seen) >= SEEN_KEPT_MS {
             p.kept_seen = now;
@@ -363,5 +364,31 @@ fn badge(p: &Person) -> Badge {
         Badge::Contact
     } else {
         Badge::Unknown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::Transport;
+    use crate::link::memory::Switch;
+    use crate::store::MemoryStore;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_before_or_after_a_session_does_not_count_as_heard() {
+        let (lan, me, other) = (Switch::new(1), DeviceId([1; 32]), DeviceId([2; 32]));
+        let (here, there) = (lan.attach(me), lan.attach(other));
+        let link = here.transport.dial(there.addr, Some(other)).await.unwrap();
+        let people = People::load(me, &MemoryStore::new()).unwrap();
+        let heard = || people.record(&other).and_then(|r| r.last_seen);
+        people.update(other, |r| r.last_seen = Some(1_000));
+        people.seen(other, 40_000);
+        assert_eq!(heard(), Some(1_000), "it was away until now");
+        people.online(other, link, 40_001);
+        people.seen(other, 41_000);
+        assert_eq!(heard(), Some(41_000));
+        people.offline(other);
+        people.seen(other, 42_000);
+        assert_eq!(heard(), Some(41_000));
     }
 }
