@@ -5,6 +5,7 @@ mod briefing;
 mod care;
 mod catch_up;
 mod custody;
+mod network_key;
 mod quota;
 
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ pub use briefing::{Absent, Briefing, Cause, Line, MetAt, Missing, Side, SideMemb
 pub use care::{BackedUp, Checkup, Compacted, Compaction, Finding, Health, Restored};
 pub use catch_up::{Bringer, CatchUp};
 pub use custody::{Custody, DocumentCustody, Holder};
+pub use network_key::{NetworkKeyState, OldKey};
 pub use quota::{HeldBack, WhyHeld};
 
 /// How to start a node. The app fills it from flags and the settings file.
@@ -430,6 +432,9 @@ pub struct Status {
     /// Entries that came in this start and were not kept because of that; one that comes again counts again.
     #[serde(default)]
     pub held_back_entries: u64,
+    /// The key of the network; `None`: it is open.
+    #[serde(default)]
+    pub network_key: Option<NetworkKeyState>,
     /// What is wrong, in one sentence each; empty when all is well.
     pub troubles: Vec<String>,
 }

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `cairn.lock` | nothing; locked while a Cairn runs on the folder |
 //! | `device.key` | the device key, owner-only |
+//! | `network.key` | the network's key, owner-only; not there while the network is open; see `netkeys` |
 //! | `cairn.redb` | the store |
 //! | `cairn.redb.journal` | what was saved last, until it is in the store; belongs to it |
 //! | `settings.json` | the settings, see `settings` |

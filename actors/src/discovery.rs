@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_crdt::ids::{DeviceId, Incarnation, NetworkId};
+use cairn_crdt::netkey::NetworkKey;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -61,6 +62,10 @@ pub enum DiscoveryMsg {
     },
     /// Our network, and whether it is settled.
     SetNetwork(Option<(NetworkId, bool)>),
+    /// The keys of our network that are accepted, the present one first; none: it is open.
+    SetKeys(Vec<NetworkKey>),
+    /// A device and we don't hold the same network key.
+    Refused(DeviceId),
     /// The node goes down: say so.
     Goodbye,
 }
@@ -222,6 +227,8 @@ impl Actor for DiscoveryActor {
                 }
             }
             DiscoveryMsg::SetNetwork(network) => state.machine.set_network(network, now),
+            DiscoveryMsg::SetKeys(keys) => state.machine.set_keys(keys, now),
+            DiscoveryMsg::Refused(device) => state.machine.refused(device, now),
             DiscoveryMsg::Goodbye => state.machine.goodbye(now, &mut out),
         }
         state.act(out, due);

@@ -10,6 +10,7 @@ mod bulk;
 mod commits;
 mod counting;
 mod forks;
+mod keyed;
 mod meeting;
 mod newer;
 mod progress;
@@ -119,6 +120,8 @@ pub enum DocumentsMsg {
     Count,
     /// A beacon of a network was heard: a fresh device joins it.
     NetworkHeard(NetworkId),
+    /// The network's keys changed.
+    Keyed,
     /// A fresh device has listened long enough.
     Silence,
     /// Our display name changed.
@@ -281,6 +284,7 @@ impl Actor for Documents {
             DocumentsMsg::CatchUp => s.catch_up(),
             DocumentsMsg::Count => s.count_on(),
             DocumentsMsg::NetworkHeard(id) => s.join_first(id),
+            DocumentsMsg::Keyed => s.keyed(),
             DocumentsMsg::Silence => s.silence(),
             DocumentsMsg::Renamed => s.write_profiles(),
             DocumentsMsg::Request(request, place) => s.answer(*request, place),

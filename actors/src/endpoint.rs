@@ -1,4 +1,5 @@
-//! The endpoint actor: takes the links that others make to us and makes those that discovery asks for.
+//! The endpoint actor: takes the links that others make to us and makes those that discovery asks for. Where the network
+//! has a key, both pass the gate before they are sessions.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,8 +9,9 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinSet;
 
 use crate::discovery::DiscoveryMsg;
+use crate::gate::{self, Places};
 use crate::limits::DIALS_MAX;
-use crate::link::LinkError;
+use crate::link::{Link, LinkError};
 use crate::proto::discovery::DialFault;
 use crate::sessions::{LinkBox, SessionsMsg};
 use crate::wiring::Wiring;
@@ -58,12 +60,7 @@ impl Actor for Endpoint {
         wiring: Arc<Wiring>,
     ) -> Result<EndpointState, ActorProcessingErr> {
         let mut tasks = JoinSet::new();
-        let accepting = wiring.clone();
-        tasks.spawn(async move {
-            while let Some(link) = accepting.transport.accept().await {
-                accepting.sessions.cast(SessionsMsg::Linked(LinkBox(link)));
-            }
-        });
+        tasks.spawn(accept_all(wiring.clone()));
         Ok(EndpointState { wiring, tasks })
     }
 
@@ -83,7 +80,10 @@ impl Actor for Endpoint {
                 }
                 let wiring = s.wiring.clone();
                 s.tasks.spawn(async move {
-                    let result = wiring.transport.dial(address, device).await.map(LinkBox);
+                    let result = match wiring.transport.dial(address, device).await {
+                        Ok(link) => enter(&wiring, link).await,
+                        Err(e) => Err(e),
+                    };
                     let _ = me.cast(EndpointMsg::Dialled { address, device, result });
                 });
             }
@@ -100,6 +100,7 @@ impl Actor for Endpoint {
                             LinkError::WrongPeer => DialFault::WrongPeer,
                             LinkError::Oneself => DialFault::Oneself,
                             LinkError::CameFirst => DialFault::CameFirst,
+                            LinkError::NoKey => DialFault::Unwanted,
                             _ => DialFault::Failed,
                         })
                     }
@@ -109,5 +110,44 @@ impl Actor for Endpoint {
             EndpointMsg::NetworkChanged => s.wiring.transport.network_changed(),
         }
         Ok(())
+    }
+}
+
+/// Takes links for as long as the transport is open. Where the network has a key they pass the gate beside each other.
+async fn accept_all(wiring: Arc<Wiring>) {
+    let (mut at_gate, places) = (JoinSet::new(), Places::default());
+    while let Some(link) = wiring.transport.accept().await {
+        while at_gate.try_join_next().is_some() {}
+        if wiring.accepted_keys().is_empty() {
+            wiring.sessions.cast(SessionsMsg::Linked(LinkBox(link, None)));
+            continue;
+        }
+        let Some(place) = places.take(link.remote()) else {
+            link.close("too many links at once here");
+            continue;
+        };
+        let wiring = wiring.clone();
+        at_gate.spawn(async move {
+            let (peer, from) = (link.peer(), link.remote());
+            match enter(&wiring, link).await {
+                Ok(link) => drop(wiring.sessions.cast(SessionsMsg::Linked(link))),
+                Err(e) => tracing::debug!(%from, peer = %peer.short(), "not let in: {e}"),
+            }
+            drop(place);
+        });
+    }
+}
+
+/// A link that may become a session.
+async fn enter(wiring: &Wiring, link: Arc<dyn Link>) -> Result<LinkBox, LinkError> {
+    let filler = std::array::from_fn(|_| wiring.env.random());
+    match gate::pass(&*link, wiring.me, &wiring.accepted_keys(), &filler).await {
+        Ok(proved) => Ok(LinkBox(link, proved)),
+        Err(e) => {
+            if e == LinkError::NoKey {
+                wiring.other_key(&link.peer(), link.dialled());
+            }
+            Err(e)
+        }
     }
 }

@@ -110,6 +110,15 @@ pub const CAME_FIRST_WAIT: Duration = Duration::from_secs(2);
 pub const HANDSHAKES_BEFORE_RETRY: usize = 64;
 /// Handshakes under way at once; more are refused.
 pub const HANDSHAKES_MAX: usize = 256;
+/// Links at the gate at once that others made, where the network has a key: they have shown a device key and not yet that
+/// they hold the network's. In all, and from one address.
+pub const GATE_MAX: usize = 256;
+/// The same from one address.
+pub const GATE_ADDRESS: usize = 64;
+/// How long a network key that was changed is accepted beside the new one.
+pub const NETWORK_KEY_OLD: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How often it is looked at least whether an old key has ended, while there is one: a laptop that slept hears of it then.
+pub const NETWORK_KEY_LOOK: Duration = Duration::from_secs(60);
 /// Streams that a peer may have open: the lanes, and room for files.
 pub const STREAMS_MAX: u32 = 16;
 /// Round trip assumed before the first is measured: a lost first packet on a LAN is sent again after three of these.

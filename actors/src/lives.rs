@@ -93,7 +93,7 @@ impl Life {
         events: Option<broadcast::Sender<Event>>,
         orders: &Orders,
     ) -> Result<Self, StartError> {
-        let Parts { env, key, store, mut first, writer, transport, settings, name, .. } = parts;
+        let Parts { env, key, store, mut first, writer, transport, settings, keys, name, .. } = parts;
         let Parts { data, discovery, discovering, keep, troubles, known, resumed, given_back, .. } = parts;
         let me = key.id();
         let incarnation = resumed.unwrap_or_else(|| Incarnation(env.random()));
@@ -109,6 +109,7 @@ impl Life {
         }
         wiring.read_receipts = settings.0.read_receipts.into();
         wiring.set_quota(Quota::of(&settings.0));
+        wiring.set_keys(keys.0);
         let wiring = Arc::new(wiring);
         *wiring.keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(keep);
         if !troubles.is_empty() {
@@ -119,7 +120,7 @@ impl Life {
             wiring.compacted(room);
         }
         let spec = Spec { wiring: wiring.clone(), writer, discovery };
-        let args = RootArgs { spec, settings, failure: failure.clone(), orders: orders.clone() };
+        let args = RootArgs { spec, settings, keys_file: keys.1, failure: failure.clone(), orders: orders.clone() };
         let (root, join) = Actor::spawn(None, Root, args)
             .await
             .map_err(|e| StartError::System(format!("the node could not start: {e}")))?;

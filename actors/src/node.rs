@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cairn_crdt::identity::DeviceKey;
 use cairn_crdt::ids::Incarnation;
 use cairn_crdt::known::Known;
+use cairn_crdt::netkey::Ring;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, MessagingErr, SupervisionEvent};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
@@ -15,6 +16,7 @@ use crate::api::{ApiError, Compacted, Event, Status};
 use crate::documents::DocumentsMsg;
 use crate::env::Env;
 use crate::handle::{Care, Handle, Request};
+use crate::keys::Keys;
 use crate::link::Transport;
 use crate::lives::{Life, Order, Orders, Remake, live};
 use crate::presence::PresenceMsg;
@@ -42,6 +44,9 @@ pub enum StartError {
     /// The settings file.
     #[error(transparent)]
     Settings(#[from] crate::settings::SettingsError),
+    /// The file of the network's key.
+    #[error(transparent)]
+    NetworkKey(#[from] crate::netkeys::KeyFileError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -76,6 +81,8 @@ pub struct Parts {
     pub transport: Arc<dyn Transport>,
     /// The settings, and the file they belong to.
     pub settings: (Settings, Option<PathBuf>),
+    /// The keys of the network, and the file they belong to.
+    pub keys: (Ring, Option<PathBuf>),
     /// The name shown until a person chooses one.
     pub name: String,
     /// The data folder, for show.
@@ -172,6 +179,8 @@ async fn forward(mut rx: mpsc::Receiver<Request>, mut root: watch::Receiver<Opti
 pub(crate) enum RootMsg {
     Request(Box<Request>, OwnedSemaphorePermit),
     Restart(Child),
+    /// Look whether an old network key has ended.
+    KeysDue,
     /// This life ends so that another one begins.
     Renew(Order),
 }
@@ -181,6 +190,7 @@ pub(crate) struct Root;
 pub(crate) struct RootArgs {
     pub spec: Spec,
     pub settings: (Settings, Option<PathBuf>),
+    pub keys_file: Option<PathBuf>,
     /// Why the node gave up, if it did.
     pub failure: Arc<Mutex<Option<String>>>,
     pub orders: Orders,
@@ -190,6 +200,7 @@ pub(crate) struct RootState {
     spec: Spec,
     settings: Settings,
     settings_file: Option<PathBuf>,
+    keys: Keys,
     children: BTreeMap<Child, ActorCell>,
     restarts: BTreeMap<Child, Restarts>,
     /// Why the node gave up, if it did.
@@ -205,20 +216,22 @@ impl Actor for Root {
     type Arguments = RootArgs;
 
     async fn pre_start(&self, me: ActorRef<RootMsg>, args: RootArgs) -> Result<RootState, ActorProcessingErr> {
-        let RootArgs { spec, settings: (settings, settings_file), failure, orders } = args;
+        let RootArgs { spec, settings: (settings, settings_file), keys_file, failure, orders } = args;
+        let keys = Keys::begin(keys_file, &spec.wiring, &me);
         let mut children = BTreeMap::new();
         for child in Child::ALL {
             children.insert(child, spec.start(child, me.get_cell()).await?);
         }
         spec.wiring.emit(Event::Ready(Box::new(spec.wiring.status())));
         let (restarts, caring) = (BTreeMap::new(), Arc::new(Semaphore::new(1)));
-        Ok(RootState { spec, settings, settings_file, children, restarts, failure, orders, caring })
+        Ok(RootState { spec, settings, settings_file, keys, children, restarts, failure, orders, caring })
     }
 
     async fn handle(&self, me: ActorRef<RootMsg>, msg: RootMsg, s: &mut RootState) -> Result<(), ActorProcessingErr> {
         match msg {
             RootMsg::Request(request, place) => s.answer(&me, *request, place).await,
             RootMsg::Restart(child) => s.restart(&me, child).await,
+            RootMsg::KeysDue => s.keys.look(&s.spec.wiring, &me),
             RootMsg::Renew(order) => {
                 s.orders.give(order);
                 s.stop(&me).await;
@@ -296,7 +309,10 @@ impl RootState {
                 let _ = reply.send(Ok(()));
             }
             Request::SetReadReceipts(told, reply) => drop(reply.send(self.set_read_receipts(told))),
-            Request::SettingsChanged(reply) => drop(reply.send(self.reload())),
+            Request::SettingsChanged(reply) => {
+                let read = self.keys.reload(&wiring, me).and_then(|()| self.reload());
+                let _ = reply.send(read);
+            }
             Request::Kill(name, reply) => drop(reply.send(self.kill(&name))),
             Request::Care(care) => self.care(me, care, place),
             Request::Stop(reply) => {

@@ -92,6 +92,7 @@ impl Offline {
         let told = opened.settings.read_receipts;
         let mut wiring = Wiring::new(env, opened.key, Incarnation([0; 16]), store, Arc::new(Nowhere), people, about);
         wiring.read_receipts = told.into();
+        wiring.set_keys(opened.keys);
         *wiring.keep.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Box::new(opened.folder));
         Ok(Self { wiring, networks, own })
     }

@@ -14,10 +14,12 @@ use tokio::task::JoinSet;
 
 use crate::discovery::DiscoveryMsg;
 use crate::documents::DocumentsMsg;
+use crate::gate::{is_refusal, is_renewal};
 use crate::limits::HANDSHAKE_TIMEOUT;
 use crate::link::{Lane, Link, LinkError};
 use crate::outbox::{Outbox, Shared};
 use crate::presence::PresenceMsg;
+use crate::proto::proof::OPEN_HERE;
 use crate::proto::session::{Control, ControlError, Hello, LinkRank, Neighbour, VERSION};
 use crate::rates::Rates;
 use crate::sessions::SessionsMsg;
@@ -41,6 +43,8 @@ pub enum SessionMsg {
     HelloOverdue,
     /// The peer speaks another version of the protocol.
     OtherVersion(String),
+    /// The peer wants to see a network key, and we have none.
+    WantsKey,
     /// A frame was not what it should be: the peer broke the protocol.
     Broken(String),
     /// The link ended.
@@ -170,7 +174,16 @@ impl Actor for Session {
                     s.end(&me, "the peer stopped reading");
                 }
             }
-            SessionMsg::Close(reason) => s.end(&me, &reason),
+            SessionMsg::Close(reason) => {
+                // Whoever lacks the key is not searched for; who has a newer one links again at once.
+                s.clean |= is_refusal(&reason);
+                s.replaced |= is_renewal(&reason);
+                s.end(&me, &reason);
+            }
+            SessionMsg::WantsKey => {
+                s.wiring.sessions.cast(SessionsMsg::Refused(s.link.peer(), s.link.dialled()));
+                s.end(&me, OPEN_HERE);
+            }
             SessionMsg::Received(frame, permit) => {
                 s.received(&me, *frame);
                 drop(permit);
@@ -189,8 +202,12 @@ impl Actor for Session {
                 s.end(&me, &why);
             }
             SessionMsg::LinkEnded(why) => {
-                s.clean |= matches!(why, LinkError::Closed(_));
-                s.replaced = matches!(&why, LinkError::Closed(why) if why == NEWER_LINK || why == OTHER_LINK);
+                let reason = if let LinkError::Closed(reason) = &why { reason.as_str() } else { "" };
+                s.clean |= matches!(why, LinkError::Closed(_)) && !is_renewal(reason);
+                s.replaced = reason == NEWER_LINK || reason == OTHER_LINK || is_renewal(reason);
+                if is_refusal(reason) {
+                    s.wiring.sessions.cast(SessionsMsg::Refused(s.link.peer(), s.link.dialled()));
+                }
                 tracing::debug!(peer = %s.link.peer().short(), %why, "link ended");
                 me.stop(None);
             }
@@ -288,10 +305,12 @@ async fn read_control(link: Arc<dyn Link>, session: ActorRef<SessionMsg>, wiring
             Ok(frame) => frame,
             // Nothing after it is read.
             Err(e) => {
-                let other_version = matches!(e, ControlError::Version(_));
                 let why = e.to_string();
-                let _ =
-                    session.cast(if other_version { SessionMsg::OtherVersion(why) } else { SessionMsg::Broken(why) });
+                let _ = session.cast(match e {
+                    ControlError::Version(_) => SessionMsg::OtherVersion(why),
+                    ControlError::WantsKey => SessionMsg::WantsKey,
+                    _ => SessionMsg::Broken(why),
+                });
                 return;
             }
         };

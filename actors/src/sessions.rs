@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_crdt::ids::DeviceId;
+use cairn_crdt::netkey::KeyTag;
 use cairn_crdt::network::Claim;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
@@ -16,6 +17,7 @@ use crate::limits::{BAN, CLAIMS_RATE, NEIGHBOURS_AFTER, NEIGHBOURS_AFTER_EACH, R
 use crate::link::Link;
 use crate::presence::PresenceMsg;
 use crate::proto::bucket::{Bucket, network_of};
+use crate::proto::proof::{KEY_ENDED, NO_KEY};
 use crate::proto::session::{Control, Neighbour};
 use crate::rates::AllRates;
 use crate::session::{NEWER_LINK, OTHER_LINK, Session, SessionArgs, SessionInfo, SessionMsg, our_hello};
@@ -24,7 +26,7 @@ use crate::wiring::Wiring;
 /// A message to the supervisor of sessions.
 #[derive(Debug)]
 pub enum SessionsMsg {
-    /// A link was made or taken, handshake done.
+    /// A link was made or taken, handshake done, and past the gate.
     Linked(LinkBox),
     /// A session got its hello.
     Greeted(SessionInfo, ActorRef<SessionMsg>),
@@ -57,6 +59,10 @@ pub enum SessionsMsg {
         /// To what.
         name: String,
     },
+    /// The keys of our network that are accepted changed.
+    KeysChanged,
+    /// A peer has another network key, or one where we have none; whether we dialled it.
+    Refused(DeviceId, bool),
     /// A peer broke the protocol.
     Misbehaved {
         /// Who.
@@ -84,9 +90,9 @@ pub enum SessionsMsg {
     KillOne,
 }
 
-/// A link in a message.
+/// A link in a message, and the network key that it was proved with; `None` where ours is open.
 #[derive(Clone)]
-pub struct LinkBox(pub Arc<dyn Link>);
+pub struct LinkBox(pub Arc<dyn Link>, pub Option<KeyTag>);
 
 impl std::fmt::Debug for LinkBox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -100,6 +106,8 @@ struct Started {
     serial: u64,
     /// What counts as one source of sessions.
     from: IpAddr,
+    /// The network key that the link was proved with.
+    proved: Option<KeyTag>,
     actor: ActorRef<SessionMsg>,
 }
 
@@ -158,7 +166,12 @@ impl Actor for Sessions {
         s: &mut SessionsState,
     ) -> Result<(), ActorProcessingErr> {
         match msg {
-            SessionsMsg::Linked(link) => s.linked(&me, link.0).await,
+            SessionsMsg::Linked(link) => s.linked(&me, link).await,
+            SessionsMsg::KeysChanged => s.keys_changed(),
+            SessionsMsg::Refused(peer, dialled) => {
+                s.wiring.other_key(&peer, dialled);
+                s.wiring.discovery.cast(DiscoveryMsg::Refused(peer));
+            }
             SessionsMsg::Greeted(info, actor) => s.greeted(&me, info, actor),
             SessionsMsg::Closed { peer, serial, clean, replaced } => s.closed(&me, peer, serial, clean, replaced),
             SessionsMsg::PeerClaims { peer, serial, claims } => {
@@ -232,11 +245,23 @@ impl SessionsState {
         self.open.get_mut(peer).map(|(info, _)| info).filter(|info| info.serial == serial)
     }
 
-    async fn linked(&mut self, me: &ActorRef<SessionsMsg>, link: Arc<dyn Link>) {
+    /// Ends the sessions that were proved with a key which does not count any more: with one that has ended, or with
+    /// none where there is one now.
+    fn keys_changed(&self) {
+        for s in self.started.values().filter(|s| !self.wiring.accepts(s.proved)) {
+            let why = if s.proved.is_some() && !self.wiring.keys().is_open() { KEY_ENDED } else { NO_KEY };
+            let _ = s.actor.cast(SessionMsg::Close(why.into()));
+        }
+    }
+
+    async fn linked(&mut self, me: &ActorRef<SessionsMsg>, LinkBox(link, proved): LinkBox) {
         let (peer, now) = (link.peer(), self.wiring.env.mono());
         self.banned.retain(|_, until| *until > now);
         if peer == self.wiring.me {
             link.close("this is my own key");
+        } else if !self.wiring.accepts(proved) {
+            // The key was changed while it was proved.
+            link.close(KEY_ENDED);
         } else if self.banned.contains_key(&peer) {
             link.close("you broke the protocol; try again in a minute");
         } else if self.started.len() >= SESSIONS_MAX && !self.make_room(link.remote()) {
@@ -249,7 +274,7 @@ impl SessionsState {
             match Actor::spawn_linked(None, Session, args, me.get_cell()).await {
                 Ok((actor, _)) => {
                     let from = network_of(link.remote().ip());
-                    self.started.insert(actor.get_id(), Started { peer, serial, from, actor });
+                    self.started.insert(actor.get_id(), Started { peer, serial, from, proved, actor });
                 }
                 Err(e) => {
                     tracing::error!("a session could not start: {e}");

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use cairn_crdt::identity::DeviceKey;
+use cairn_crdt::netkey::Ring;
 
 use crate::api::{Compacted, Event, NodeOptions};
 use crate::care;
@@ -20,6 +21,7 @@ use crate::link::quic::{QuicOptions, QuicTransport};
 use crate::lives::{Remake, Renew, Renewed};
 use crate::net::udp::UdpBeacons;
 use crate::net::{BeaconIo, interfaces::Wanted};
+use crate::netkeys;
 use crate::node::{Node, Parts, StartError};
 use crate::proto::discovery::{DiscoveryConfig, Known};
 use crate::proto::session::{Control, clean_name};
@@ -41,6 +43,8 @@ pub struct Opened {
     pub store: Arc<RedbStore>,
     /// The settings.
     pub settings: Settings,
+    /// The keys of the network.
+    pub keys: Ring,
     /// The name to show: the settings', else the user's or the host's.
     pub name: String,
     /// What a person should know, a sentence each.
@@ -62,6 +66,7 @@ fn open_folder(mut folder: DataFolder, renew: Renew) -> Result<(Opened, Renewed)
     let mut renewed = Renewed { kept: folder.settle()?, ..Renewed::default() };
     let settings = Settings::load(&folder.settings())?;
     let key = folder.device_key()?;
+    let keys = netkeys::load(&netkeys::file_in(folder.path()))?;
     let (store, repaired) = care::open_store(&folder, renew.verify)?;
     let mut warnings = Vec::from_iter(repaired.clone());
     renewed.repaired = repaired;
@@ -74,7 +79,7 @@ fn open_folder(mut folder: DataFolder, renew: Renew) -> Result<(Opened, Renewed)
     });
     warnings.append(&mut folder.take_warnings());
     let name = settings.name.as_deref().and_then(clean_name).unwrap_or_else(default_name);
-    Ok((Opened { folder, key, store: Arc::new(store), settings, name, warnings, given_back }, renewed))
+    Ok((Opened { folder, key, store: Arc::new(store), settings, keys, name, warnings, given_back }, renewed))
 }
 
 /// The name of the person who is logged in, else of their account, else of the machine.
@@ -118,7 +123,7 @@ async fn make_parts(
     // Checking, repairing or compacting a large store takes its time.
     let opened = tokio::task::spawn_blocking(move || open_folder(folder, renew)).await;
     let (opened, renewed) = opened.map_err(|e| StartError::System(e.to_string()))??;
-    let Opened { folder, key, store, mut settings, mut name, warnings, given_back } = opened;
+    let Opened { folder, key, store, mut settings, keys, mut name, warnings, given_back } = opened;
     if let Some(wanted) = &options.name {
         name = clean_name(wanted).ok_or(StartError::BadName)?;
         (settings.name, settings.named) = (Some(name.clone()), true);
@@ -156,6 +161,7 @@ async fn make_parts(
         writer: WriterMode::Thread,
         transport,
         settings: (settings, Some(settings_file)),
+        keys: (keys, Some(netkeys::file_in(folder.path()))),
         name,
         data: folder.path().to_path_buf(),
         discovery: Box::new(move |w| discovery_args(w, io.clone(), epoch, configured.clone(), beacons)),
@@ -190,6 +196,7 @@ pub fn discovery_args(
         incarnation: wiring.incarnation,
         port: wiring.transport.port(),
         network,
+        keys: wiring.accepted_keys(),
         configured,
         known: known.collect(),
         beacons,

@@ -8,10 +8,11 @@ use std::time::Duration;
 use cairn_crdt::identity::DeviceKey;
 use cairn_crdt::ids::{DeviceId, Incarnation, NetworkId};
 use cairn_crdt::known::Known;
+use cairn_crdt::netkey::{KeyTag, NetworkKey, Ring};
 use ractor::{ActorRef, Message};
 use tokio::sync::broadcast;
 
-use crate::api::{CatchUp, Compacted, Compaction, Event, HeldBack, InterfaceInfo, LinkState, Status};
+use crate::api::{CatchUp, Compacted, Compaction, Event, HeldBack, InterfaceInfo, LinkState, NetworkKeyState, Status};
 use crate::discovery::DiscoveryMsg;
 use crate::documents::DocumentsMsg;
 use crate::endpoint::EndpointMsg;
@@ -152,6 +153,10 @@ pub struct Wiring {
     pub mesh: Mesh,
     /// The networks that this device is in.
     pub networks: RwLock<BTreeSet<NetworkId>>,
+    /// The keys of its network.
+    keys: RwLock<Ring>,
+    /// Devices with other keys of which a person was told.
+    refused: Mutex<BTreeSet<DeviceId>>,
     /// How late this node does things, in milliseconds.
     pub lag: AtomicU64,
     /// Numbers sessions.
@@ -217,6 +222,8 @@ impl Wiring {
             read_receipts: AtomicBool::new(true),
             mesh: Mesh::default(),
             networks: RwLock::default(),
+            keys: RwLock::default(),
+            refused: Mutex::default(),
             lag: AtomicU64::new(0),
             serial: AtomicU64::new(1),
             keep: Mutex::default(),
@@ -256,6 +263,22 @@ impl Wiring {
             told.insert(*device, now);
             drop(told);
             self.notice(code, message);
+        }
+    }
+
+    /// A device has another network key, or one of the two has none. Its person or ours should know where it is known
+    /// here or we dialled it, once until our keys change; of strangers that knock the log tells.
+    pub fn other_key(&self, device: &DeviceId, dialled: bool) {
+        if !dialled && self.people.record(device).is_none() {
+            return;
+        }
+        let mut told = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() < OFFENDERS_TOLD && told.insert(*device) {
+            drop(told);
+            let open = self.keys().is_open();
+            let what = if open { "a network key, and this device has none" } else { "another network key, or none" };
+            let name = self.name_of(device);
+            self.notice("network_key", format!("{name} has {what}: they reach each other once both have the same."));
         }
     }
 
@@ -335,6 +358,36 @@ impl Wiring {
         self.networks.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The keys of our network.
+    #[must_use]
+    pub fn keys(&self) -> Ring {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sets them; answers whether they are others than before.
+    pub fn set_keys(&self, keys: Ring) -> bool {
+        let mut here = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        let other = *here != keys;
+        *here = keys;
+        drop(here);
+        if other {
+            self.refused.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+        other
+    }
+
+    /// The keys of our network that are accepted now, the present one first; none: it is open.
+    #[must_use]
+    pub fn accepted_keys(&self) -> Vec<NetworkKey> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).accepted(self.env.now_ms())
+    }
+
+    /// Whether a link that was proved with this key, or with none, may be a session now.
+    #[must_use]
+    pub fn accepts(&self, proved: Option<KeyTag>) -> bool {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).accepts(proved, self.env.now_ms())
+    }
+
     /// The time in milliseconds since 1970, if enough others agree on it.
     #[must_use]
     pub fn agreed_ms(&self, quorum: Quorum) -> Option<u64> {
@@ -378,6 +431,7 @@ impl Wiring {
             compacted: *self.compaction.lock().unwrap_or_else(PoisonError::into_inner),
             held_back: self.held_back.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             held_back_entries: self.dropped.load(Ordering::Relaxed),
+            network_key: NetworkKeyState::of(&self.keys(), self.env.now_ms()),
             troubles: self.troubles.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect(),
         }
     }

@@ -55,15 +55,27 @@ pub fn base32(bytes: &[u8]) -> String {
 /// Decodes exactly `N` bytes of base32; the unused low bits must be zero, so that each id has one text form.
 #[must_use]
 pub fn from_base32<const N: usize>(text: &str) -> Option<[u8; N]> {
-    if text.len() != (N * 8).div_ceil(5) {
-        return None;
-    }
     let mut out = [0u8; N];
+    decode_base32(text, &mut out).then_some(out)
+}
+
+/// Decodes as many bytes of base32 as a text of this length holds; each list of bytes has one text form.
+#[must_use]
+pub fn bytes_from_base32(text: &str) -> Option<Vec<u8>> {
+    let mut out = vec![0; text.len().checked_mul(5)? / 8];
+    decode_base32(text, &mut out).then_some(out)
+}
+
+/// Fills `out`; `false` where the text is not that of so many bytes.
+fn decode_base32(text: &str, out: &mut [u8]) -> bool {
+    if text.len() != out.len().saturating_mul(8).div_ceil(5) {
+        return false;
+    }
     let (mut acc, mut bits, mut at) = (0u32, 0u32, 0usize);
     for c in text.bytes() {
         let v = VALUES[usize::from(c)];
         if v > 31 {
-            return None;
+            return false;
         }
         acc = (acc << 5) | u32::from(v);
         bits += 5;
@@ -76,7 +88,7 @@ pub fn from_base32<const N: usize>(text: &str) -> Option<[u8; N]> {
             acc &= (1 << bits) - 1;
         }
     }
-    (acc == 0).then_some(out)
+    acc == 0
 }
 
 macro_rules! id {

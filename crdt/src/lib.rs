@@ -21,6 +21,7 @@ pub mod kinds;
 pub mod known;
 pub mod ledger;
 pub mod membership;
+pub mod netkey;
 pub mod network;
 pub mod period;
 pub mod planted;

@@ -210,20 +210,34 @@ impl Networks {
                 changes.push(Change::Ask(theirs.id));
             }
         } else if strangers && (theirs.settled || theirs.id < mine) {
-            if let Some(k) = self.known.get_mut(&mine) {
-                k.standing = Standing::Folded(theirs.id);
-            }
-            for k in self.known.values_mut() {
-                if k.standing == Standing::Folded(mine) {
-                    k.standing = Standing::Folded(theirs.id);
-                }
-            }
-            self.put(theirs.id, Standing::Joined, theirs.settled);
+            changes.push(self.fold(mine, theirs.id, theirs.settled));
             self.note(theirs);
-            self.primary = Some(theirs.id);
-            changes.push(Change::Folded { from: mine, into: theirs.id });
         }
         changes
+    }
+
+    /// A network key was set where there was none. Whoever is in an unsettled network goes over to the one that the key
+    /// gives: so all who begin with one key are in one network, wherever they are. A settled network stays what it is, and
+    /// a device in none yet first listens.
+    pub fn keyed(&mut self, id: NetworkId) -> Option<Change> {
+        let mine = self.primary.filter(|mine| *mine != id)?;
+        let settled = self.known.get(&mine).is_some_and(|k| k.settled);
+        (!settled).then(|| self.fold(mine, id, false))
+    }
+
+    /// Our network becomes another.
+    fn fold(&mut self, from: NetworkId, into: NetworkId, settled: bool) -> Change {
+        if let Some(k) = self.known.get_mut(&from) {
+            k.standing = Standing::Folded(into);
+        }
+        for k in self.known.values_mut() {
+            if k.standing == Standing::Folded(from) {
+                k.standing = Standing::Folded(into);
+            }
+        }
+        self.put(into, Standing::Joined, settled);
+        self.primary = Some(into);
+        Change::Folded { from, into }
     }
 
     fn note(&mut self, c: &Claim) {
@@ -301,6 +315,18 @@ mod tests {
         assert_eq!(a.get(&net(1)).unwrap().standing, Standing::Folded(net(9)));
         a.forget(&net(1));
         assert!(a.get(&net(1)).is_none());
+    }
+
+    #[test]
+    fn a_first_key_takes_an_unsettled_network_along_and_no_settled_one() {
+        let mut none = Networks::default();
+        assert_eq!((none.keyed(net(7)), none.primary()), (None, None), "it listens first");
+        let mut a = fresh(1);
+        assert_eq!(a.keyed(net(7)), Some(Change::Folded { from: net(1), into: net(7) }));
+        assert_eq!((a.primary(), a.joined(), a.keyed(net(7))), (Some(net(7)), vec![net(7)], None));
+        let mut settled = fresh(2);
+        settled.settle(&net(2));
+        assert_eq!((settled.keyed(net(7)), settled.joined()), (None, vec![net(2)]));
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod limits;
 #[path = "../../actors/src/proto"]
 pub mod proto {
     pub mod beacon;
+    pub mod proof;
     pub mod session;
 }
 

@@ -1,5 +1,7 @@
 //! What may be said on the command line. Parsing only; what a verb does is in the file of its group.
 
+mod network_key;
+
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,6 +12,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use super::retention::Keep;
 use super::time::Since;
 use crate::local::resolve::ConvRef;
+pub use network_key::{KeySource, KeyVerb};
 
 /// Talk and write together on networks that come and go: no server, no account, no internet.
 ///
@@ -347,6 +350,9 @@ pub enum NetworkVerb {
         /// Its id, from `cairn network list`
         id: NetworkId,
     },
+    /// The key of the network: without it a device neither finds nor reaches the others
+    #[command(subcommand)]
+    Key(KeyVerb),
     /// Name a network that was joined, for everybody in it
     Name {
         /// Its id, from `cairn network list`

@@ -13,8 +13,10 @@ use super::time::{ago, clock, day};
 use crate::words::{catch_up, count};
 
 mod briefing;
+mod network_key;
 
 pub use briefing::briefing;
+pub use network_key::network_key;
 
 /// People named in a sentence before "and n more".
 const NAMED: usize = 3;
@@ -45,6 +47,9 @@ pub fn status(s: &Status, running: bool, style: Style) -> Vec<String> {
     rows.push(("data", plain(&s.data.to_string_lossy())));
     rows.push(("id", s.id.to_string()));
     rows.push(("version", plain(&s.version)));
+    if let Some(key) = &s.network_key {
+        rows.extend(network_key(Some(key)).into_iter().map(|line| ("key", line)));
+    }
     for c in &s.catching_up {
         rows.push(("coming", format!("{}: {}", plain(&c.title), plain(&catch_up(c)))));
     }

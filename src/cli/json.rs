@@ -3,6 +3,7 @@
 
 mod briefing;
 mod catch_up;
+mod network_key;
 mod room;
 
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use serde::Serialize;
 use super::time::rfc3339;
 use crate::local::resolve::Resolved;
 pub use briefing::briefing;
+pub use network_key::{network_key, network_key_text};
 
 #[derive(Serialize)]
 struct StatusLine<'a> {
@@ -36,6 +38,7 @@ struct StatusLine<'a> {
     compacted: Option<room::CompactionLine>,
     held_back: Vec<room::HeldBackLine<'a>>,
     held_back_entries: u64,
+    network_key: Option<network_key::NetworkKeyLine>,
 }
 
 #[derive(Serialize)]
@@ -294,6 +297,7 @@ fn status_of(s: &Status, running: bool) -> StatusLine<'_> {
         compacted: s.compacted.as_ref().map(room::compaction),
         held_back: s.held_back.iter().map(room::held_back).collect(),
         held_back_entries: s.held_back_entries,
+        network_key: s.network_key.as_ref().map(network_key::body),
     }
 }
 

@@ -13,11 +13,13 @@ pub mod json;
 pub mod log;
 pub mod logging;
 pub mod network;
+pub mod network_key;
 pub mod node;
 pub mod offline;
 pub mod peers;
 pub mod retention;
 pub mod say;
+pub mod secret;
 pub mod start;
 pub mod status;
 pub mod text;
@@ -37,7 +39,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use tokio::runtime::{Builder, Runtime};
 
-use args::{Cli, DebugVerb, NodeArgs, Verb};
+use args::{Cli, DebugVerb, NetworkVerb, NodeArgs, Verb};
 use backend::{Backend, Opened};
 use error::Failure;
 use text::{Out, note};
@@ -120,6 +122,7 @@ fn data_folder(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
 async fn one_shot(data: &Path, out: &mut Out, verb: Verb) -> Result<(), Failure> {
     let verb = match verb {
         Verb::Config(verb) => return config::config(data, out, &verb).await,
+        Verb::Network(NetworkVerb::Key(verb)) => return network_key::network_key(data, out, &verb).await,
         Verb::Doctor { all, repair, compact } => {
             return care::doctor(data, out, care::Treatment { all, repair, compact }).await;
         }

@@ -23,6 +23,8 @@ pub async fn network(backend: &mut impl Backend, out: &mut Out, verb: &NetworkVe
         NetworkVerb::Join { id } => backend.join_network(*id).await?,
         NetworkVerb::Apart { id } => backend.keep_apart(*id).await?,
         NetworkVerb::Name { id, name } => backend.name_network(*id, name).await?,
+        // Done before a backend is opened.
+        NetworkVerb::Key(_) => return Ok(()),
     };
     out.line(&if out.json { json::network(&network) } else { human::network(&network) })
 }

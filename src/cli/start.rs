@@ -81,6 +81,7 @@ pub fn start_error(error: &StartError) -> ApiError {
     let code = match error {
         StartError::Data(e) => return config::data_error(e),
         StartError::Settings(e) => return config::settings_error(e),
+        StartError::NetworkKey(e) => return super::network_key::key_file_error(e),
         StartError::Store(StoreError::InUse) => "in_use",
         StartError::Store(StoreError::Full) => "disk_full",
         StartError::Store(StoreError::Corrupt { .. }) => "store_damaged",

@@ -67,13 +67,13 @@ fn json_lines_are_exactly_these() {
     assert_eq!(
         json::status(&s, true),
         format!(
-            r#"{{"id":"{id}","name":"Post","code":"{code}","incarnation":"{incarnation}","port":27475,"peers_online":1,"data":"/data","version":"0.1.0","clock_offset_ms":0,"needs_newer":0,"catching_up":[],"compacted":null,"held_back":[],"held_back_entries":0}}"#
+            r#"{{"id":"{id}","name":"Post","code":"{code}","incarnation":"{incarnation}","port":27475,"peers_online":1,"data":"/data","version":"0.1.0","clock_offset_ms":0,"needs_newer":0,"catching_up":[],"compacted":null,"held_back":[],"held_back_entries":0,"network_key":null}}"#
         )
     );
     assert_eq!(
         json::status(&s, false),
         format!(
-            r#"{{"id":"{id}","name":"Post","code":"{code}","incarnation":null,"port":null,"peers_online":1,"data":"/data","version":"0.1.0","clock_offset_ms":null,"needs_newer":0,"catching_up":[],"compacted":null,"held_back":[],"held_back_entries":0}}"#
+            r#"{{"id":"{id}","name":"Post","code":"{code}","incarnation":null,"port":null,"peers_online":1,"data":"/data","version":"0.1.0","clock_offset_ms":null,"needs_newer":0,"catching_up":[],"compacted":null,"held_back":[],"held_back_entries":0,"network_key":null}}"#
         )
     );
     assert!(json::ready(&s).starts_with(&format!(r#"{{"event":"ready","id":"{id}","name":"Post","#)));

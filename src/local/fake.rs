@@ -60,6 +60,7 @@ pub fn status() -> Status {
         compacted: None,
         held_back: Vec::new(),
         held_back_entries: 0,
+        network_key: None,
         troubles: Vec::new(),
     }
 }

@@ -1,6 +1,6 @@
 //! Saving a data folder to one file, and filling a data folder from one.
 //!
-//! A backup holds key, settings and everything in the store as it was at one moment; the node goes on meanwhile. It is
+//! A backup holds keys, settings and everything in the store as it was at one moment; the node goes on meanwhile. It is
 //! read whole, and everything in it checked, before anything in the data folder changes. Whoever starts on what was
 //! restored is a new incarnation, as at every start, so no sequence number is used twice; what was written after the
 //! backup comes back from other devices.
@@ -15,6 +15,7 @@ use super::file::{BackupError, BackupReader, BackupWriter, Head, Part, Record, W
 use crate::api::{BackedUp, Restored};
 use crate::data::{DataFolder, key_path, parse_key, settings_path, store_path, swap, write_atomically};
 use crate::limits::{COMMIT_RECORDS, RESTORE_BATCH};
+use crate::netkeys;
 use crate::settings::{SETTINGS_MAX, Settings};
 use crate::store::tables::SCHEMA;
 use crate::store::{Item, RedbStore, Store, StoreError, Write};
@@ -22,7 +23,7 @@ use crate::store::{Item, RedbStore, Store, StoreError, Write};
 /// Largest part of a backup that is a small file: key or settings.
 const SMALL_FILE: u64 = 2 * SETTINGS_MAX as u64;
 
-/// Saves the key and settings in `data` and everything in `store` to a new file at `to`. `now` in milliseconds since
+/// Saves the keys and settings in `data` and everything in `store` to a new file at `to`. `now` in milliseconds since
 /// 1970.
 ///
 /// # Errors
@@ -33,10 +34,14 @@ pub fn save(data: &Path, store: &dyn Store, now: u64, to: &Path) -> Result<Backe
     let mut writer = BackupWriter::begin(to)?;
     writer.part(&Part::Head(Head { cairn: env!("CARGO_PKG_VERSION").into(), id, created: now, schema: SCHEMA }))?;
     writer.part(&Part::Key(key))?;
-    match small_file(&settings_path(data)) {
-        Ok(settings) => writer.part(&Part::Settings(settings))?,
-        Err(BackupError::Io { error, .. }) if error.kind() == ErrorKind::NotFound => {}
-        Err(e) => return Err(e),
+    for (path, part) in
+        [(settings_path(data), Part::Settings as fn(Vec<u8>) -> Part), (netkeys::file_in(data), Part::NetworkKey)]
+    {
+        match small_file(&path) {
+            Ok(bytes) => writer.part(&part(bytes))?,
+            Err(BackupError::Io { error, .. }) if error.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
     }
     let mut failed = None;
     store.snapshot(&mut |item| {
@@ -114,7 +119,7 @@ fn fill(new: &Path, from: &Path) -> Result<Restored, BackupError> {
         return Err(damaged(at, "its key is not that of its device"));
     }
     write_atomically(&key_path(new), &key)?;
-    let mut settings = false;
+    let (mut settings, mut network_key) = (false, false);
     let mut filling = Filling::new(&store_path(new))?;
     loop {
         let at = reader.at();
@@ -125,6 +130,11 @@ fn fill(new: &Path, from: &Path) -> Result<Restored, BackupError> {
                 let path = settings_path(new);
                 write_atomically(&path, &bytes)?;
                 Settings::load(&path).map_err(|_| damaged(at, "its settings are not right"))?;
+            }
+            Part::NetworkKey(bytes) if !network_key => {
+                network_key = true;
+                netkeys::parse(&bytes, from).map_err(|_| damaged(at, "its network key is not right"))?;
+                write_atomically(&netkeys::file_in(new), &bytes)?;
             }
             Part::Records(records) => {
                 for record in records {

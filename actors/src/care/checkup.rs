@@ -4,8 +4,11 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::path::Path;
 
 use crate::api::{Checkup, Finding, Health};
+use cairn_crdt::netkey::NetworkKey;
+
 use crate::data::{DataFolder, key_path, parse_key, settings_path, store_path};
 use crate::limits::{DISK_LOW, QUIC_PORT_COUNT, QUIC_PORT_FIRST};
+use crate::netkeys;
 use crate::settings::Settings;
 use crate::store::{Examination, RedbStore, StoreError};
 
@@ -82,6 +85,7 @@ pub fn size(bytes: u64) -> String {
 /// Everything around the store: folder, key, settings, room on the disk, what was kept aside.
 pub(super) fn around(data: &Path) -> Vec<Finding> {
     let mut findings = vec![folder(data), key(data), settings(data), disk(data)];
+    findings.extend(network_key(data));
     findings.extend(kept_aside(data));
     findings
 }
@@ -144,6 +148,15 @@ fn settings(data: &Path) -> Finding {
     match Settings::load(&settings_path(data)) {
         Ok(_) => finding("settings", Health::Ok, "the settings are in order"),
         Err(e) => finding("settings", Health::Damaged, e.to_string()),
+    }
+}
+
+/// Nothing where the network is open.
+fn network_key(data: &Path) -> Option<Finding> {
+    let found = netkeys::load(&netkeys::file_in(data));
+    match found.map(|ring| ring.key().map(NetworkKey::code)) {
+        Ok(code) => Some(finding("network_key", Health::Ok, format!("the network's key is {}", code?))),
+        Err(e) => Some(finding("network_key", Health::Damaged, e.to_string())),
     }
 }
 

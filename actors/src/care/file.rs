@@ -12,6 +12,7 @@
 //! | 3 settings | the settings file; not there where there was none |
 //! | 4 records | records of the store, as many as fit |
 //! | 5 end | rows u64 · entries u64; nothing follows |
+//! | 6 network key | the file of the network's key, before the records; not there where there was none |
 //!
 //! A record is a row of a small table (tag 1 · name of the table: length u8, text · key: length u32, bytes · value: the
 //! same) or an entry (tag 2 · received u64 · length u32 · entry with its payload as on the wire). Entries of a log come
@@ -130,6 +131,8 @@ pub enum Part {
     Key(Vec<u8>),
     /// The settings file.
     Settings(Vec<u8>),
+    /// The file of the network's key.
+    NetworkKey(Vec<u8>),
     /// Some of the store.
     Records(Vec<Record>),
     /// That was all.
@@ -149,13 +152,14 @@ impl Part {
             Self::Settings(_) => 3,
             Self::Records(_) => 4,
             Self::End { .. } => 5,
+            Self::NetworkKey(_) => 6,
         }
     }
 
     fn body(&self) -> Vec<u8> {
         match self {
             Self::Head(head) => serde_json::to_vec(head).unwrap_or_default(),
-            Self::Key(bytes) | Self::Settings(bytes) => bytes.clone(),
+            Self::Key(bytes) | Self::Settings(bytes) | Self::NetworkKey(bytes) => bytes.clone(),
             Self::Records(records) => {
                 let mut w = Writer::with_capacity(BACKUP_BLOCK);
                 records.iter().for_each(|record| encode(record, &mut w));
@@ -187,6 +191,7 @@ impl Part {
                 r.finish()?;
                 Self::End { rows, entries }
             }
+            6 => Self::NetworkKey(body),
             _ => return Err(DecodeError::Invalid("kind of block")),
         })
     }

@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use cairn_crdt::netkey::{NetworkKey, Ring};
+
 use super::backup::{prepare, restore, save};
 use super::file::{BackupError, BackupReader, Part};
 use crate::data::{DataFolder, key_path, settings_path, store_path};
+use crate::netkeys;
 use crate::settings::Settings;
 use crate::store::conformance::{Author, Dump, dump, put};
 use crate::store::{MemoryStore, RedbStore, Store, Table, Write};
@@ -87,6 +90,28 @@ fn a_folder_in_use_is_replaced_only_when_told_and_then_kept() {
     assert_ne!(std::fs::read(key_path(&other)).unwrap(), key);
     assert_eq!(std::fs::read(key_path(&kept)).unwrap(), key);
     RedbStore::open(&store_path(&kept)).unwrap().verify().unwrap();
+}
+
+#[test]
+fn the_key_of_the_network_goes_along_and_none_removes_no_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, open, new) = (dir.path().join("data"), dir.path().join("open"), dir.path().join("new"));
+    filled(&data);
+    filled(&open);
+    let (mut ring, key) = (Ring::default(), NetworkKey::from_secret(&[1; 32]));
+    ring.set(key.clone(), key.network(), NOW).unwrap();
+    netkeys::save(&ring, &netkeys::file_in(&data)).unwrap();
+    let [keyed, keyless] = [(&data, "a"), (&open, "b")].map(|(folder, name)| {
+        let file = dir.path().join(name);
+        save(folder, &MemoryStore::new(), NOW, &file).unwrap();
+        file
+    });
+    restored(&keyed, &new, false).unwrap();
+    assert_eq!(netkeys::load(&netkeys::file_in(&new)).unwrap(), ring);
+    restored(&keyless, &new, true).unwrap();
+    assert_eq!(netkeys::load(&netkeys::file_in(&new)).unwrap(), ring, "a restore opens no network");
+    let found = super::checkup::around(&new);
+    assert!(found.iter().any(|f| f.check == "network_key" && f.health == crate::api::Health::Ok), "{found:?}");
 }
 
 #[test]
@@ -209,7 +234,9 @@ fn parts_that_do_not_belong_together_are_refused() {
     let newer = Part::Head(super::file::Head { schema: 99, ..h.clone() });
     let stranger = Part::Head(super::file::Head { id: Author::new(1, 1, 1).log.device, ..h.clone() });
     let odd = Part::Settings(b"{\"scale\": 700}".to_vec());
-    let cases: [(&str, Vec<&Part>); 9] = [
+    let no_key = Part::NetworkKey(b"cairn network key 1\n".to_vec());
+    let cases: [(&str, Vec<&Part>); 10] = [
+        ("a bad network key", vec![head, key, &no_key, end]),
         ("no head", vec![key, end]),
         ("no key", vec![head, settings, end]),
         ("another key", vec![&stranger, key, end]),

@@ -1,4 +1,4 @@
-//! Exchanging what a data folder holds (key, settings, store) for what lies ready in it, so that a crash at any moment
+//! Exchanging what a data folder holds (keys, settings, store) for what lies ready in it, so that a crash at any moment
 //! leaves the old or the new, never some of each: the new is made in `restore.new`, which becomes `restore.ready` by
 //! one renaming once it is whole. From then on whoever opens the folder first moves the old into `replaced-TIME` and
 //! the new into its place, part by part, and does what is left of that after a crash. The old is never deleted.
@@ -17,7 +17,7 @@ const KEPT: &str = "kept";
 /// What that name begins with.
 const KEPT_FRONT: &str = "replaced-";
 /// What is exchanged.
-const PARTS: [&str; 3] = ["device.key", "settings.json", "cairn.redb"];
+const PARTS: [&str; 4] = ["device.key", "network.key", "settings.json", "cairn.redb"];
 /// What belongs to the old store alone and has no successor: a note about it, what was saved of it when it was damaged,
 /// where that has not taken its place yet, and its journal.
 const BESIDE: [&str; 3] = ["cairn.redb.check", "cairn.redb.salvaged", "cairn.redb.journal"];
@@ -150,7 +150,8 @@ mod tests {
             assert_eq!(std::fs::read_to_string(folder.join(part)).unwrap(), format!("new {part}"));
         }
         let kept = folder.join("replaced-20261121T013107Z");
-        assert_eq!(names(folder), ["cairn.redb", "device.key", "replaced-20261121T013107Z", "settings.json"]);
+        let all = ["cairn.redb", "device.key", "network.key", "replaced-20261121T013107Z", "settings.json"];
+        assert_eq!(names(folder), all);
         for part in BESIDE.iter().chain(&PARTS) {
             assert_eq!(std::fs::read_to_string(kept.join(part)).unwrap(), format!("old {part}"));
         }
@@ -172,7 +173,7 @@ mod tests {
         make_new(dir.path());
         let second = finish(dir.path()).unwrap().unwrap();
         assert!(second.ends_with("replaced-20261121T013107Z-2"), "no name twice");
-        assert_eq!(names(&second).len(), 3);
+        assert_eq!(names(&second).len(), PARTS.len());
     }
 
     #[test]
@@ -180,13 +181,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         make_new(dir.path());
         assert_eq!(finish(dir.path()).unwrap(), None);
-        assert_eq!(names(dir.path()), ["cairn.redb", "device.key", "settings.json"]);
+        assert_eq!(names(dir.path()), ["cairn.redb", "device.key", "network.key", "settings.json"]);
     }
 
     /// Every state that a crash can leave, made by hand: the first `n` of the steps below are done.
     #[test]
     fn a_crash_at_any_step_is_gone_on_from() {
-        for n in 0..12 {
+        for n in 0..14 {
             let dir = tempfile::tempdir().unwrap();
             old(dir.path());
             make_new(dir.path());

@@ -42,6 +42,7 @@ impl Finder {
             incarnation: Incarnation([n; 16]),
             port: transport.port(),
             network: None,
+            keys: vec![],
             configured,
             known: vec![],
             beacons: true,

@@ -134,6 +134,7 @@ impl DocumentsState {
         for (from, into) in folded {
             self.issue_again(from, into);
         }
+        self.keyed();
         self.write_profiles();
         self.sign_outbox();
         self.announce();
@@ -347,7 +348,10 @@ impl DocumentsState {
         if self.networks.primary().is_some() {
             return;
         }
-        if self.peers.keys().any(|p| *p < self.wiring.me) && self.silences < SILENCES {
+        if let Some(id) = self.wiring.keys().network() {
+            // All who begin with this key take the same.
+            self.join_first(id);
+        } else if self.peers.keys().any(|p| *p < self.wiring.me) && self.silences < SILENCES {
             self.silences += 1;
             self.me.send_after(NETWORK_SILENCE / 2, || DocumentsMsg::Silence);
         } else {
@@ -365,7 +369,7 @@ impl DocumentsState {
     }
 
     /// Our network folded: our own messages go over under their old ids, then the old room is forgotten.
-    fn issue_again(&mut self, from: NetworkId, into: NetworkId) {
+    pub(super) fn issue_again(&mut self, from: NetworkId, into: NetworkId) {
         let (old, new) = (SpaceId::commons(&from), SpaceId::commons(&into));
         self.flush();
         self.open_space(old, SpaceKind::Commons(from));

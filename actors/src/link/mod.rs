@@ -46,6 +46,9 @@ pub enum LinkError {
     /// A link from there came about while a dial to it was to begin.
     #[error("a link from there came first")]
     CameFirst,
+    /// The ends don't hold the same network key.
+    #[error("the device there has another network key, or none")]
+    NoKey,
     /// The peer broke the framing.
     #[error("the peer sent a frame of {0} bytes, more than allowed")]
     FrameTooLarge(usize),

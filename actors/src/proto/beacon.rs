@@ -2,11 +2,14 @@
 //! address: a hearer dials where it came from.
 //!
 //! Layout, big endian: magic `CRNB`, version, flags, device (32), incarnation (16), counter (8), QUIC port (2), network
-//! (16; zero: none), signature (64) over all before it. Version 2 is kept for beacons sealed with a network's key.
+//! (16; zero: none), signature (64) over all before it. In a network with a key it is of version 2: what follows the
+//! version is sealed (`cairn_crdt::netkey`: nonce 24, ciphertext, tag 16), so that an outsider sees that a Cairn is there
+//! and neither who nor of which network. A device with a key hears no open beacon, and one without no sealed one.
 
 use cairn_crdt::codec::{DecodeError, Reader, Writer};
 use cairn_crdt::identity::{DeviceKey, verify};
 use cairn_crdt::ids::{DeviceId, Incarnation, NetworkId};
+use cairn_crdt::netkey::{NetworkKey, OVERHEAD};
 
 use crate::limits::BEACON_MAX;
 
@@ -14,17 +17,21 @@ use crate::limits::BEACON_MAX;
 pub const MAGIC: [u8; 4] = *b"CRNB";
 /// The version of an open beacon.
 pub const VERSION_OPEN: u8 = 1;
-/// The version of a beacon sealed with a network's key; not read yet.
+/// The version of a beacon sealed with a network's key.
 pub const VERSION_SEALED: u8 = 2;
+/// Length of what stands before the rest in the clear: magic and version.
+pub const HEAD: usize = 4 + 1;
 /// Length of an open beacon in bytes.
-pub const LENGTH: usize = 4 + 1 + 1 + 32 + 16 + 8 + 2 + 16 + 64;
+pub const LENGTH: usize = HEAD + 1 + 32 + 16 + 8 + 2 + 16 + 64;
+/// Length of a sealed beacon in bytes.
+pub const LENGTH_SEALED: usize = LENGTH + OVERHEAD;
 
 const DOMAIN: &str = "cairn 2026 beacon";
 const SETTLED: u8 = 1;
 const FRESH: u8 = 2;
 const GOODBYE: u8 = 4;
 
-const _: () = assert!(LENGTH <= BEACON_MAX);
+const _: () = assert!(LENGTH_SEALED <= BEACON_MAX);
 
 /// Why a datagram is not a beacon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -35,9 +42,12 @@ pub enum BeaconError {
     /// Something else on our port.
     #[error("not a beacon")]
     NotABeacon,
-    /// Sealed with a network's key, which this build can't open.
-    #[error("a sealed beacon")]
+    /// Sealed with the key of a network, and none of ours opens it.
+    #[error("a beacon sealed with another key")]
     Sealed,
+    /// Not sealed, while our network has a key.
+    #[error("an open beacon, and our network has a key")]
+    Open,
     /// A later version.
     #[error("a beacon of version {0}, from a newer Cairn")]
     Version(u8),
@@ -77,15 +87,29 @@ pub struct Unverified {
 }
 
 impl Beacon {
-    /// The signed datagram.
+    /// The signed datagram of an open network.
     #[must_use]
     pub fn encode(&self, key: &DeviceKey) -> Vec<u8> {
+        self.signed(key, VERSION_OPEN)
+    }
+
+    /// The signed datagram, sealed. Signed as what it is: a member who opens it cannot pass it on as an open one.
+    #[must_use]
+    pub fn encode_sealed(&self, key: &DeviceKey, network: &NetworkKey) -> Vec<u8> {
+        let mut out = self.signed(key, VERSION_SEALED);
+        let body = out.split_off(HEAD);
+        let sealed = network.seal_beacon(&out, &body);
+        out.extend_from_slice(&sealed);
+        out
+    }
+
+    fn signed(&self, key: &DeviceKey, version: u8) -> Vec<u8> {
         let mut w = Writer::with_capacity(LENGTH);
         let mut flags = 0;
         for (bit, on) in [(SETTLED, self.settled), (FRESH, self.network.is_none()), (GOODBYE, self.goodbye)] {
             flags |= if on { bit } else { 0 };
         }
-        w.bytes(&MAGIC).u8(VERSION_OPEN).u8(flags).bytes(&self.device.0).bytes(&self.incarnation.0);
+        w.bytes(&MAGIC).u8(version).u8(flags).bytes(&self.device.0).bytes(&self.incarnation.0);
         w.u64(self.counter).u16(self.port).bytes(&self.network.unwrap_or(NetworkId([0; 16])).0);
         let mut out = w.finish();
         let signature = key.sign(DOMAIN, &out);
@@ -93,19 +117,19 @@ impl Beacon {
         out
     }
 
-    /// Parses and verifies in one go.
+    /// Parses and verifies an open beacon in one go.
     ///
     /// # Errors
     /// As [`BeaconError`] says.
     pub fn decode(bytes: &[u8]) -> Result<Self, BeaconError> {
-        Self::parse(bytes)?.verify()
+        Self::parse(bytes, &[])?.verify()
     }
 
-    /// Parses without checking the signature.
+    /// Parses without checking the signature. With keys only what one of them opens, else only what is open.
     ///
     /// # Errors
     /// As [`BeaconError`] says, all but `Signature`.
-    pub fn parse(bytes: &[u8]) -> Result<Unverified, BeaconError> {
+    pub fn parse(bytes: &[u8], keys: &[NetworkKey]) -> Result<Unverified, BeaconError> {
         if bytes.len() > BEACON_MAX {
             return Err(BeaconError::TooLong(bytes.len()));
         }
@@ -114,11 +138,25 @@ impl Beacon {
             return Err(BeaconError::NotABeacon);
         }
         match r.u8()? {
-            VERSION_OPEN => {}
-            VERSION_SEALED => return Err(BeaconError::Sealed),
-            other => return Err(BeaconError::Version(other)),
+            VERSION_OPEN if keys.is_empty() => Self::read(bytes.to_vec()),
+            VERSION_OPEN => Err(BeaconError::Open),
+            VERSION_SEALED => {
+                let (head, sealed) = bytes.split_at_checked(HEAD).ok_or(BeaconError::Sealed)?;
+                // Before any other work: a flood of them costs no more than this.
+                if bytes.len() != LENGTH_SEALED {
+                    return Err(BeaconError::Sealed);
+                }
+                let body = keys.iter().find_map(|key| key.open_beacon(head, sealed)).ok_or(BeaconError::Sealed)?;
+                Self::read([head, &body].concat())
+            }
+            other => Err(BeaconError::Version(other)),
         }
-        let flags = r.u8()?;
+    }
+
+    /// Reads the signed bytes.
+    fn read(mut bytes: Vec<u8>) -> Result<Unverified, BeaconError> {
+        let mut r = Reader::new(&bytes);
+        let (_, flags) = (r.array::<HEAD>()?, r.u8()?);
         let (device, incarnation) = (DeviceId(r.array()?), Incarnation(r.array()?));
         let (counter, port, network) = (r.u64()?, r.u16()?, NetworkId(r.array()?));
         let signature = r.array()?;
@@ -142,8 +180,8 @@ impl Beacon {
             settled: flags & SETTLED != 0,
             goodbye: flags & GOODBYE != 0,
         };
-        let signed = bytes.get(..LENGTH.saturating_sub(64)).unwrap_or_default().to_vec();
-        Ok(Unverified { beacon, signed, signature })
+        bytes.truncate(LENGTH.saturating_sub(64));
+        Ok(Unverified { beacon, signed: bytes, signature })
     }
 }
 
@@ -230,7 +268,41 @@ mod tests {
         assert_eq!(with(5, FRESH | SETTLED), Err(BeaconError::Decode(DecodeError::Invalid("flags"))));
         assert_eq!(with(5, FRESH), Err(BeaconError::Decode(DecodeError::Invalid("network"))));
         assert_eq!(with(4, VERSION_SEALED), Err(BeaconError::Sealed));
+        assert_eq!(
+            Beacon::parse(&b.encode(&key), &[NetworkKey::from_secret(&[1; 32])]).unwrap_err(),
+            BeaconError::Open
+        );
         assert_eq!(with(4, 3), Err(BeaconError::Version(3)));
+    }
+
+    #[test]
+    fn a_sealed_beacon_is_read_by_who_holds_the_key_and_tells_others_nothing() {
+        let (key, b) = beacon();
+        let [ours, old, other] = [1, 2, 3].map(|n| NetworkKey::from_secret(&[n; 32]));
+        let keys = [ours.clone(), old.clone()];
+        for sealed in [b.encode_sealed(&key, &ours), b.encode_sealed(&key, &old)] {
+            assert_eq!(sealed.len(), LENGTH_SEALED);
+            assert_eq!(Beacon::parse(&sealed, &keys).unwrap().verify(), Ok(b.clone()));
+            assert_eq!(Beacon::parse(&sealed, std::slice::from_ref(&other)).unwrap_err(), BeaconError::Sealed);
+            assert_eq!(Beacon::decode(&sealed), Err(BeaconError::Sealed));
+            let shows = |part: &[u8]| sealed.windows(part.len()).any(|w| w == part);
+            assert!(!shows(&b.device.0[..8]) && !shows(&b.incarnation.0[..8]) && !shows(&[5; 8]));
+            for at in 0..sealed.len() {
+                let mut bad = sealed.clone();
+                bad[at] ^= 1;
+                assert!(Beacon::parse(&bad, &keys).is_err(), "byte {at}");
+                assert!(Beacon::parse(&sealed[..at], &keys).is_err(), "cut at {at}");
+            }
+        }
+        // A member who opens one can pass it on neither as an open one nor as somebody else's.
+        let sealed = b.encode_sealed(&key, &ours);
+        let mut opened = sealed[..HEAD].to_vec();
+        opened.extend(ours.open_beacon(&sealed[..HEAD], &sealed[HEAD..]).unwrap());
+        opened[4] = VERSION_OPEN;
+        assert_eq!(Beacon::decode(&opened), Err(BeaconError::Signature));
+        let resealed = ours.seal_beacon(&sealed[..HEAD], &b.encode(&DeviceKey::from_seed(&[4; 32]))[HEAD..]);
+        let resealed = [&sealed[..HEAD], &resealed].concat();
+        assert_eq!(Beacon::parse(&resealed, &keys).unwrap().verify(), Err(BeaconError::Signature));
     }
 
     #[test]

@@ -11,4 +11,5 @@ pub mod discovery;
 mod frozen;
 pub mod lag;
 pub mod presence;
+pub mod proof;
 pub mod session;

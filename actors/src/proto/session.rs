@@ -7,6 +7,7 @@ use cairn_crdt::network::Claim;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{NAME_MAX, SESSIONS_MAX};
+use crate::proto::proof::is_proof;
 
 /// Version of the session protocol, within ALPN `cairn/1`.
 pub const VERSION: u16 = 1;
@@ -105,6 +106,9 @@ pub enum ControlError {
     /// A name that no person could have typed.
     #[error("a name that is not a name")]
     BadName,
+    /// A proof of a network key where there is none to prove.
+    #[error("the peer wants to see a network key")]
+    WantsKey,
     /// Another protocol.
     #[error("the peer speaks version {0}, this Cairn speaks {VERSION}")]
     Version(u16),
@@ -122,6 +126,9 @@ impl Control {
     /// # Errors
     /// [`ControlError`] says what was wrong with it.
     pub fn decode(bytes: &[u8]) -> Result<Self, ControlError> {
+        if is_proof(bytes) {
+            return Err(ControlError::WantsKey);
+        }
         let (frame, rest) = postcard::take_from_bytes::<Self>(bytes).map_err(|_| ControlError::Unreadable)?;
         if !rest.is_empty() {
             return Err(ControlError::Unreadable);

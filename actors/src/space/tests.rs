@@ -81,10 +81,10 @@ fn what_oneself_wrote_far_ahead_shows_while_alone_and_makes_nothing_too_old() {
         space.chat.page(&PageAt::Newest, 2_000).messages.len() as u64
     };
     assert_eq!(shown(&mut space), 2 * MESSAGES, "alone");
-    assert_eq!(space.reference, wiring.mesh_ms());
+    assert!(wiring.mesh_ms().abs_diff(space.reference) < 60_000, "now, give or take how busy the machine is");
     wiring.mesh.set(0, true);
     assert_eq!(shown(&mut space), MESSAGES, "others say what time it is");
-    assert_eq!(space.reference, wiring.mesh_ms());
+    assert!(wiring.mesh_ms().abs_diff(space.reference) < 60_000, "now, give or take how busy the machine is");
 }
 
 fn every_page_ends(segments: &[(DocumentId, u64)]) {

@@ -14,6 +14,7 @@ mod frozen;
 mod hostile;
 mod lan;
 mod mesh;
+mod network_key;
 mod newer;
 mod peers;
 mod quota;

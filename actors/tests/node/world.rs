@@ -1,5 +1,6 @@
 //! A simulated world: nodes with in-memory links and stores, one switch, one paused clock.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use cairn_actors::api::{Conversation, ConversationKind, Event, Message, PageAt};
 use cairn_actors::env::Env;
 use cairn_actors::handle::Handle;
 use cairn_actors::link::memory::{Attached, Switch};
+use cairn_actors::netkeys;
 use cairn_actors::node::{Node, Parts};
 use cairn_actors::settings::Settings;
 use cairn_actors::start::discovery_args;
@@ -29,6 +31,7 @@ pub struct Sim {
     pub ended: oneshot::Receiver<()>,
     seed: u16,
     clock: Clock,
+    keys: Option<PathBuf>,
 }
 
 /// How a node's clock is wrong: by how many milliseconds at its start, and by how many parts per million it drifts.
@@ -50,11 +53,17 @@ impl Sim {
 
     /// A node of another build of Cairn.
     pub async fn start_knowing(lan: &Switch, seed: u16, known: Known) -> Self {
-        Self::start_build(lan, seed, Clock::default(), MemoryStore::new(), None, known).await
+        Self::start_build(lan, seed, Clock::default(), MemoryStore::new(), None, (known, None)).await
+    }
+
+    /// A node whose network key is in a file; where there is none, its network is open.
+    pub async fn start_keyed(lan: &Switch, seed: u16, keys: &Path) -> Self {
+        let build = (Known::this_build(), Some(keys.to_owned()));
+        Self::start_build(lan, seed, Clock::default(), MemoryStore::new(), None, build).await
     }
 
     pub async fn start_on(lan: &Switch, seed: u16, clock: Clock, store: MemoryStore, before: Option<Attached>) -> Self {
-        Self::start_build(lan, seed, clock, store, before, Known::this_build()).await
+        Self::start_build(lan, seed, clock, store, before, (Known::this_build(), None)).await
     }
 
     async fn start_build(
@@ -63,7 +72,7 @@ impl Sim {
         clock: Clock,
         store: MemoryStore,
         before: Option<Attached>,
-        known: Known,
+        (known, keys): (Known, Option<PathBuf>),
     ) -> Self {
         let key = key_of(seed);
         let at = match before {
@@ -71,14 +80,14 @@ impl Sim {
             None => lan.attach(key.id()),
         };
         let build = (seed, clock, known);
-        Self::start_as(lan, build, store, at, None, (Settings::default(), WriterMode::Inline)).await
+        Self::start_as(lan, build, store, at, None, (Settings::default(), WriterMode::Inline, keys)).await
     }
 
     /// A node whose writer has a thread of its own, as it has on a real disk. For tests on the real clock.
     pub async fn start_threaded(lan: &Switch, seed: u16) -> Self {
         let build = (seed, Clock::default(), Known::this_build());
         let at = lan.attach(key_of(seed).id());
-        Self::start_as(lan, build, MemoryStore::new(), at, None, (Settings::default(), WriterMode::Thread)).await
+        Self::start_as(lan, build, MemoryStore::new(), at, None, (Settings::default(), WriterMode::Thread, None)).await
     }
 
     /// A node with settings of its own; `before`: what it was before.
@@ -88,7 +97,7 @@ impl Sim {
             Some(old) => (old.store, lan.attach_at(key_of(seed).id(), old.at.addr)),
             None => (MemoryStore::new(), lan.attach(key_of(seed).id())),
         };
-        Self::start_as(lan, build, store, at, None, (settings, WriterMode::Inline)).await
+        Self::start_as(lan, build, store, at, None, (settings, WriterMode::Inline, None)).await
     }
 
     /// A new start, or one that goes on from a snapshot.
@@ -98,7 +107,7 @@ impl Sim {
         store: MemoryStore,
         at: Attached,
         resumed: Option<Incarnation>,
-        (settings, writer): (Settings, WriterMode),
+        (settings, writer, keys): (Settings, WriterMode, Option<PathBuf>),
     ) -> Self {
         let key = key_of(seed);
         let (io, epoch) = (at.beacons.clone(), tokio::time::Instant::now());
@@ -119,6 +128,7 @@ impl Sim {
             writer,
             transport: at.transport.clone(),
             settings: (settings, None),
+            keys: (keys.as_deref().map(|file| netkeys::load(file).unwrap()).unwrap_or_default(), keys.clone()),
             name: format!("node {seed}"),
             data: "memory".into(),
             discovery: Box::new(move |w| discovery_args(w, io.clone(), epoch, vec![], true)),
@@ -127,7 +137,7 @@ impl Sim {
             troubles: vec![],
         };
         let node = Node::start(parts).await.unwrap();
-        Self { id: key.id(), store, at, node, ended, seed, clock }
+        Self { id: key.id(), store, at, node, ended, seed, clock, keys }
     }
 
     /// Ends the node without a goodbye and starts it again on what was committed.
@@ -139,7 +149,7 @@ impl Sim {
     pub fn crash(self, lan: &Switch) -> Crashed {
         lan.kill(self.at.addr);
         let store = self.store.crash();
-        Crashed { store, at: self.at.clone(), seed: self.seed, clock: self.clock }
+        Crashed { store, at: self.at.clone(), seed: self.seed, clock: self.clock, keys: self.keys.clone() }
     }
 
     /// Ends the node without a goodbye and starts it again on what a backup holds.
@@ -172,7 +182,7 @@ impl Sim {
             snapshot,
             lan.attach_at(id, addr),
             Some(start),
-            (Settings::default(), WriterMode::Inline),
+            (Settings::default(), WriterMode::Inline, None),
         )
         .await
     }
@@ -187,7 +197,7 @@ impl Sim {
             snapshot,
             lan.attach(self.id),
             Some(start),
-            (Settings::default(), WriterMode::Inline),
+            (Settings::default(), WriterMode::Inline, None),
         )
         .await
     }
@@ -233,12 +243,13 @@ pub struct Crashed {
     at: Attached,
     seed: u16,
     clock: Clock,
+    keys: Option<PathBuf>,
 }
 
 impl Crashed {
     /// Starts it again on what was committed, as a build of Cairn; meanwhile its clock has gone on.
     pub async fn start_again(self, lan: &Switch, known: Known) -> Sim {
-        Sim::start_build(lan, self.seed, self.clock, self.store, Some(self.at), known).await
+        Sim::start_build(lan, self.seed, self.clock, self.store, Some(self.at), (known, self.keys)).await
     }
 }
 

@@ -194,6 +194,8 @@ fn interfaces(ui: &mut Ui, scene: &Scene<'_>) {
             theme.text,
         );
         pair(ui, theme, "Your code", &status.code, theme.text);
+        let key = status.network_key.as_ref().map_or("none, the network is open", |k| k.code.as_str());
+        pair(ui, theme, "Network key", key, theme.text);
     });
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cairn_crdt::identity::DeviceKey;
 use cairn_crdt::ids::{DeviceId, Incarnation, NetworkId};
+use cairn_crdt::netkey::NetworkKey;
 
 use crate::proto::beacon::BeaconError;
 
@@ -30,6 +31,8 @@ pub struct DiscoveryConfig {
     pub port: u16,
     /// Our network, and whether it is settled.
     pub network: Option<(NetworkId, bool)>,
+    /// The keys of our network that are accepted, the present one first; none: it is open.
+    pub keys: Vec<NetworkKey>,
     /// Peers reached without beacons.
     pub configured: Vec<SocketAddr>,
     /// Co-members of earlier runs.
@@ -94,7 +97,7 @@ pub enum DialFault {
     WrongPeer,
     /// We are there.
     Oneself,
-    /// We don't want this device for a while.
+    /// It and we don't hold the same network key: we don't want it for a while.
     Unwanted,
     /// A link from there came about before ours was begun.
     CameFirst,

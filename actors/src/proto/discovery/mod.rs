@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use cairn_crdt::ids::{DeviceId, Incarnation, NetworkId};
+use cairn_crdt::netkey::NetworkKey;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -121,14 +122,14 @@ impl Discovery {
         let burst_due = self.burst.iter().any(|b| *b <= now);
         if self.config.beacons && (burst_due || self.steady <= now) {
             self.burst.retain(|b| *b > now);
-            out.push(Output::SendBeacon(self.beacon(now, false)));
+            out.extend(self.beacon(now, false).into_iter().map(Output::SendBeacon));
             self.sent = Some(now);
             self.steady = now.saturating_add(self.interval(now));
             self.probe_missing(now);
         }
         while let Some(to) = self.answers.next(now) {
             if self.answer_rate.take(now) {
-                out.push(Output::Answer { to, beacon: self.beacon(now, false) });
+                out.extend(self.beacon(now, false).into_iter().map(|beacon| Output::Answer { to, beacon }));
             }
         }
         while let Some((target, addr)) = self.dials.next(now) {
@@ -163,7 +164,7 @@ impl Discovery {
         if !self.config.beacons {
             return Err(Dropped::Off);
         }
-        let unverified = Beacon::parse(bytes)?;
+        let unverified = Beacon::parse(bytes, &self.config.keys)?;
         let claim = unverified.claim();
         let own = claim.device == self.me;
         // An echo of ours, unless we have not counted so far: then it is of a copy of this very start.
@@ -220,7 +221,10 @@ impl Discovery {
         }
         let urgency = if missing { Urgency::Member } else { Urgency::Other };
         let due = now.saturating_add(self.dial_wait());
-        self.dials.want(Target::Device(id), addr, urgency, due, now, novelty.started || missing);
+        // Whoever was refused has the key by now: we have just opened what it sealed.
+        let refused = self.table.get_mut(&id).is_some_and(|d| std::mem::take(&mut d.refused));
+        let anew = novelty.started || missing || (refused && !self.config.keys.is_empty());
+        self.dials.want(Target::Device(id), addr, urgency, due, now, anew);
         if novelty.started {
             self.answer_later(id, from, now.saturating_add(ANSWER_AFTER));
         }
@@ -322,8 +326,15 @@ impl Discovery {
             }
             Err(DialFault::Unwanted) => {
                 self.dials.failed(target);
-                self.dials.hold(target, now.saturating_add(BAN));
-                self.dials.settle(target, now);
+                match device {
+                    Some(id) => self.refused(id, now),
+                    // Nobody announces what is configured.
+                    None => {
+                        let due = now.saturating_add(BAN);
+                        self.dials.hold(target, due);
+                        self.dials.want(target, addr, Urgency::Configured, due, now, false);
+                    }
+                }
             }
             // Should no session come of that link, try again.
             Err(DialFault::CameFirst) => {
@@ -398,6 +409,29 @@ impl Discovery {
         self.probe_missing(now);
     }
 
+    /// A device and we don't hold the same network key: it is not searched for, and not dialled for a while unless a
+    /// beacon shows that it does by now.
+    pub fn refused(&mut self, id: DeviceId, now: Duration) {
+        let device = self.table.touch(id, now);
+        (device.missing_until, device.refused) = (None, true);
+        self.dials.hold(Target::Device(id), now.saturating_add(BAN));
+        self.dials.settle(Target::Device(id), now);
+        self.answers.remove(&id);
+    }
+
+    /// The keys of our network that are accepted changed: announce anew, and try everybody again who is not here.
+    pub fn set_keys(&mut self, keys: Vec<NetworkKey>, now: Duration) {
+        if self.config.keys == keys {
+            return;
+        }
+        self.config.keys = keys;
+        self.links_changed(now);
+        for (id, addr) in self.table.away() {
+            let due = now.saturating_add(self.dial_wait());
+            self.dials.want(Target::Device(id), addr, Urgency::Other, due, now, true);
+        }
+    }
+
     /// Our network, or whether it is settled, changed.
     pub fn set_network(&mut self, network: Option<(NetworkId, bool)>, now: Duration) {
         if self.config.network != network {
@@ -410,7 +444,7 @@ impl Discovery {
     /// We go down: the last beacon.
     pub fn goodbye(&mut self, now: Duration, out: &mut Vec<Output>) {
         if self.config.beacons {
-            out.push(Output::SendBeacon(self.beacon(now, true)));
+            out.extend(self.beacon(now, true).into_iter().map(Output::SendBeacon));
         }
     }
 
@@ -425,8 +459,10 @@ impl Discovery {
         self.table.here()
     }
 
-    /// A counter made of time also grows over a restart of this machine within one incarnation.
-    fn beacon(&mut self, now: Duration, goodbye: bool) -> Vec<u8> {
+    /// The datagrams of one beacon: while a network key is changed, one for those who have the new and one for those who
+    /// have the old, under one counter. A counter made of time also grows over a restart of this machine within one
+    /// incarnation.
+    fn beacon(&mut self, now: Duration, goodbye: bool) -> Vec<Vec<u8>> {
         let micros = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
         self.counter = self.counter.saturating_add(1).max(micros);
         let (network, settled) = self.config.network.map_or((None, false), |(n, s)| (Some(n), s));
@@ -439,7 +475,11 @@ impl Discovery {
             settled,
             goodbye,
         };
-        beacon.encode(&self.config.key)
+        let key = &self.config.key;
+        if self.config.keys.is_empty() {
+            return vec![beacon.encode(key)];
+        }
+        self.config.keys.iter().map(|network| beacon.encode_sealed(key, network)).collect()
     }
 
     fn begin_burst(&mut self, now: Duration) {

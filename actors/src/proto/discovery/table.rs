@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cairn_crdt::ids::{DeviceId, Incarnation, NetworkId};
 
-use crate::limits::ADDRESSES_PER_DEVICE;
+use crate::limits::{ADDRESSES_PER_DEVICE, DIALS_WAITING};
 use crate::proto::beacon::Beacon;
 
 /// Incarnations of one device whose counters are remembered.
@@ -28,6 +28,8 @@ pub(super) struct Device {
     pub(super) missing_until: Option<Duration>,
     /// A session with it was open in this run.
     pub(super) proven: bool,
+    /// It lacked our network key when it was last met, or we lacked its.
+    pub(super) refused: bool,
     age: Duration,
 }
 
@@ -98,6 +100,14 @@ impl Table {
     /// Devices that are searched for at `now`.
     pub(super) fn missing(&self, now: Duration) -> impl Iterator<Item = (&DeviceId, &Device)> {
         self.devices.iter().filter(move |(_, d)| d.missing_until.is_some_and(|t| t > now) && d.here.is_none())
+    }
+
+    /// Devices that no session is open with, and where each was heard or reached last, the latest first; no more than
+    /// can wait to be dialled.
+    pub(super) fn away(&self) -> Vec<(DeviceId, SocketAddr)> {
+        let latest = self.by_age.iter().rev().filter_map(|(_, id)| Some((id, self.devices.get(id)?)));
+        let away = latest.filter(|(_, d)| d.here.is_none());
+        away.filter_map(|(id, d)| Some((*id, *d.addrs.first()?))).take(DIALS_WAITING).collect()
     }
 
     /// Every device that a session is open with.

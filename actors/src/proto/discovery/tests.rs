@@ -8,6 +8,7 @@ use super::*;
 use crate::proto::beacon::BeaconError;
 
 mod crowds;
+mod keys;
 
 const S: Duration = Duration::from_secs(1);
 
@@ -31,6 +32,7 @@ fn config(n: u32) -> DiscoveryConfig {
         incarnation: Incarnation([n as u8; 16]),
         port: 27475,
         network: None,
+        keys: vec![],
         configured: vec![],
         known: vec![],
         beacons: true,
