@@ -15,6 +15,7 @@ mod heavy_loss;
 mod idle_mesh;
 mod joining;
 mod long_partition;
+mod network_key;
 mod noise;
 mod one_host;
 mod partition;
@@ -122,6 +123,12 @@ pub static ALL: &[Scenario] = &[
         "two groups that talked apart ask, and hold both rooms after six yeses",
         Never,
         two_networks::run,
+    ),
+    scenario(
+        "network_key",
+        "without the network's key nobody is met; it is changed while people talk",
+        Never,
+        network_key::run,
     ),
     scenario("power_cuts", "kill -9 at random moments loses and doubles nothing", Figures, power_cuts::run),
     scenario("silent_death", "a dead machine shows as offline within seconds", Always, silent_death::run),
