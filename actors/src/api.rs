@@ -7,6 +7,7 @@ mod catch_up;
 mod custody;
 mod network_key;
 mod quota;
+mod trust;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub use catch_up::{Bringer, CatchUp};
 pub use custody::{Custody, DocumentCustody, Holder};
 pub use network_key::{NetworkKeyState, OldKey};
 pub use quota::{HeldBack, WhyHeld};
+pub use trust::{Badge, Safety, Warning, told_apart};
 
 /// How to start a node. The app fills it from flags and the settings file.
 #[derive(Debug, Clone, Default)]
@@ -43,18 +45,6 @@ pub struct NodeOptions {
     pub beacon_port: Option<u16>,
 }
 
-/// How well a person is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Badge {
-    /// Never seen before this session.
-    Unknown,
-    /// Seen before with the same key.
-    Contact,
-    /// Safety number or QR code compared in person.
-    Verified,
-}
-
 /// Whether a peer is here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -72,7 +62,7 @@ pub enum PeerState {
 pub struct Peer {
     /// Its key.
     pub id: DeviceId,
-    /// Petname, else its own name, else its code.
+    /// Petname, else its own name, else its code. Not unique: people see [`Peer::label`].
     pub name: String,
     /// What the person here calls it.
     #[serde(default)]
@@ -90,6 +80,12 @@ pub struct Peer {
     pub rtt_ms: Option<f64>,
     /// How well it is known.
     pub badge: Badge,
+    /// Another device is shown under this name or one like it.
+    #[serde(default)]
+    pub namesake: bool,
+    /// It took a name that is another's; as long as its badge is [`Badge::Warning`].
+    #[serde(default)]
+    pub warning: Option<Warning>,
     /// When it was last heard.
     pub last_seen: Option<u64>,
     /// How far its own clock is ahead of the time agreed on here, in milliseconds, once measured.
@@ -180,7 +176,7 @@ pub struct Message {
     pub key: OrderKey,
     /// Who wrote it.
     pub author: DeviceId,
-    /// As shown.
+    /// As shown: with the short code where another device is shown under that name or one like it.
     pub author_name: String,
     /// How well the author is known.
     pub badge: Badge,

@@ -19,6 +19,7 @@ pub(crate) mod retention;
 mod room;
 pub(crate) mod show;
 mod statements;
+mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -321,6 +322,7 @@ impl Actor for Documents {
             }
             DocumentsMsg::Summaries => {
                 s.tell_progress();
+                s.tell_names();
                 s.tell_summaries();
             }
             DocumentsMsg::Weigh => s.weigh(),
@@ -437,6 +439,7 @@ pub(crate) use commits::store_error;
 pub use meeting::{load_networks, spaces_of};
 pub use requests::check_body;
 pub(crate) use requests::{no_conversation, no_message};
+pub(crate) use trust::no_peer;
 
 /// What the networks of a store make this device claim.
 #[must_use]

@@ -9,7 +9,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::api::{
     ApiError, BackedUp, Briefing, Checkup, Compacted, Conversation, Custody, Event, Member, Message, Network, OrderKey,
-    Page, PageAt, Peer, Receipt, Restored, Retention, Said, Status,
+    Page, PageAt, Peer, Receipt, Restored, Retention, Safety, Said, Status,
 };
 
 /// The answer to a request.
@@ -69,6 +69,19 @@ pub enum Request {
     BriefingSeen(u64, Reply<()>),
     /// See [`Handle::set_petname`].
     SetPetname(DeviceId, Option<String>, Reply<Peer>),
+    /// See [`Handle::safety`].
+    Safety(DeviceId, Reply<Safety>),
+    /// See [`Handle::set_verified`].
+    SetVerified(DeviceId, bool, Reply<Peer>),
+    /// See [`Handle::scan`].
+    Scan {
+        /// The text of the code.
+        code: String,
+        /// Whose it should be.
+        meant: Option<DeviceId>,
+        /// The answer.
+        reply: Reply<Peer>,
+    },
     /// See [`Handle::set_away`].
     SetAway(bool, Reply<()>),
     /// See [`Handle::set_read_receipts`].
@@ -313,6 +326,32 @@ impl Handle {
     /// `no_such_peer`, `bad_name`, `stopped`.
     pub async fn set_petname(&self, device: DeviceId, name: Option<&str>) -> Result<Peer, ApiError> {
         self.ask(|r| Request::SetPetname(device, name.map(str::to_owned), r)).await
+    }
+
+    /// The safety number with a device, to be compared with what it shows.
+    ///
+    /// # Errors
+    /// `no_such_peer`, `stopped`.
+    pub async fn safety(&self, device: DeviceId) -> Result<Safety, ApiError> {
+        self.ask(|r| Request::Safety(device, r)).await
+    }
+
+    /// The person has compared safety numbers with a device and they are the same, or takes that back. Whoever is verified
+    /// is warned of no more.
+    ///
+    /// # Errors
+    /// `no_such_peer`, `not_written`, a store error, `stopped`.
+    pub async fn set_verified(&self, device: DeviceId, verified: bool) -> Result<Peer, ApiError> {
+        self.ask(|r| Request::SetVerified(device, verified, r)).await
+    }
+
+    /// Takes the text of a QR code that another device shows, `meant`'s or whoever's it is: where it names that device and
+    /// this one, that device is verified. What does not match is also told as a notice.
+    ///
+    /// # Errors
+    /// `bad_code`, `newer_code`, `own_code`, `other_device`, `not_you`, `no_such_peer`, and as [`Self::set_verified`].
+    pub async fn scan(&self, code: &str, meant: Option<DeviceId>) -> Result<Peer, ApiError> {
+        self.ask(|reply| Request::Scan { code: code.to_owned(), meant, reply }).await
     }
 
     /// Shows this device as away, or as here again.

@@ -345,6 +345,7 @@ impl RootState {
             about.name.clone_from(&name);
             about.named = named;
         }
+        wiring.people.own_name(&wiring.name(), named);
         wiring.sessions.cast(SessionsMsg::TellAll(Control::Name(name)));
         wiring.documents.cast(DocumentsMsg::Renamed);
         wiring.emit(Event::Status(Box::new(wiring.status())));

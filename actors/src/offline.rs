@@ -12,9 +12,9 @@ use cairn_crdt::network::{Networks, Standing};
 
 use crate::api::{
     ApiError, Conversation, ConversationKind, Custody, DeliveryState, Message, Network, NetworkState, Page, PageAt,
-    Peer, Receipt, Said, Status,
+    Peer, Receipt, Safety, Said, Status,
 };
-use crate::documents::{briefings, check_body, load_networks, no_conversation, no_message, show, spaces_of};
+use crate::documents::{briefings, check_body, load_networks, no_conversation, no_message, no_peer, show, spaces_of};
 use crate::env::Env;
 use crate::limits::PAGE_MAX;
 use crate::link::{BoxFuture, Link, LinkError, Transport};
@@ -82,6 +82,7 @@ impl Offline {
         let networks = load_networks(store.as_ref())?;
         let own = Own::load(&me, Incarnation([0; 16]), store.as_ref())?;
         let people = People::load(me, store.as_ref())?;
+        own.tell(&me, &people);
         let about = Me {
             name: opened.name,
             named: opened.settings.named,
@@ -107,6 +108,15 @@ impl Offline {
     #[must_use]
     pub fn peers(&self) -> Vec<Peer> {
         self.wiring.people.peers()
+    }
+
+    /// What two people compare.
+    ///
+    /// # Errors
+    /// `no_such_peer`.
+    pub fn safety(&self, device: DeviceId) -> Result<Safety, ApiError> {
+        let peer = self.wiring.people.peer(&device).ok_or_else(no_peer)?;
+        Ok(Safety::between(&self.wiring.me, peer))
     }
 
     fn kinds(&self) -> Result<Vec<(SpaceId, SpaceKind)>, ApiError> {

@@ -11,9 +11,11 @@ use cairn_crdt::kinds::contacts::{Contact, Contacts, set_contact};
 use cairn_crdt::kinds::order::OrderKey;
 use cairn_crdt::kinds::read_marks::{ReadMarks, set_mark};
 use cairn_crdt::known::Known;
+use cairn_crdt::safety;
 
 use crate::limits::BATCH_BYTES;
 use crate::pen::{Pen, PenError};
+use crate::people::People;
 use crate::store::{Store, StoreError};
 
 /// The self space.
@@ -51,6 +53,15 @@ impl Own {
     #[must_use]
     pub fn contacts(&self) -> &Contacts {
         &self.contacts
+    }
+
+    /// Tells the table of devices what I say of them. A comparison counts only for the two keys that were compared.
+    pub fn tell(&self, me: &DeviceId, people: &People) {
+        for (device, contact) in self.contacts.iter() {
+            let compared = safety::record(&me.principal(), &device.principal());
+            let (petname, verified) = (contact.petname.clone(), contact.verified.as_deref() == Some(&compared));
+            people.update(device, |r| (r.petname, r.verified) = (petname, verified));
+        }
     }
 
     /// How far a conversation is read.

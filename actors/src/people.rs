@@ -1,7 +1,10 @@
 //! The devices this node knows: names, badges, when and where each was last here.
 //!
 //! One table behind one lock, held for the length of a look-up. Presence and documents write it; everybody reads.
-//! Records go to the store lazily: a lost one costs a name or a time last seen, nothing that was promised.
+//! Records go to the store lazily: a lost one costs a name or a time last seen, nothing that was promised. Who took whose
+//! name is stored with the name that was taken, in one commit: where both are lost, it is found out again.
+
+mod alike;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -12,11 +15,12 @@ use cairn_crdt::hlc::Hlc;
 use cairn_crdt::ids::{DeviceId, NetworkId, SpaceId};
 use serde::{Deserialize, Serialize};
 
-use crate::api::{Badge, Peer, PeerState};
+use crate::api::{Badge, Peer, PeerState, Warning, told_apart};
 use crate::link::Link;
 use crate::proto::clock;
 use crate::proto::session::{MAX_CLAIMS, clean_name};
 use crate::store::{Store, StoreError, Table, Write};
+use alike::{Names, Taken};
 
 /// Devices remembered.
 pub const MAX_PEOPLE: usize = 20_000;
@@ -46,6 +50,18 @@ pub struct Record {
     pub networks: BTreeSet<NetworkId>,
 }
 
+impl Record {
+    /// Petname, else its own name.
+    fn shown(&self) -> Option<String> {
+        self.petname.clone().or_else(|| (!self.name.is_empty()).then(|| self.name.clone()))
+    }
+
+    /// Whether the person here has said who it is.
+    fn trusted(&self) -> bool {
+        self.verified || self.petname.is_some()
+    }
+}
+
 #[derive(Debug, Default)]
 struct Person {
     record: Record,
@@ -73,6 +89,85 @@ impl std::fmt::Debug for Online {
 struct Inner {
     all: BTreeMap<DeviceId, Person>,
     dirty: BTreeSet<DeviceId>,
+    names: Names,
+    taken: Taken,
+    news: News,
+}
+
+/// What is to be told of names.
+#[derive(Debug, Default)]
+pub struct News {
+    /// Who is shown in another way, because of what others are called.
+    pub touched: BTreeSet<DeviceId>,
+    /// Who took a name, and has not been told of yet.
+    pub took: BTreeSet<DeviceId>,
+}
+
+impl Inner {
+    /// A device may bear other names than before, or be trusted more or less; `named`: it gave itself a name just now.
+    fn renamed(&mut self, me: &DeviceId, device: DeviceId, named: bool) {
+        let Some(person) = self.all.get(&device) else { return };
+        let trusted = person.record.trusted();
+        let touched = self.names.set(device, &person.record);
+        self.news.touched.extend(touched);
+        // Who is trusted took nobody's name. Else a name is taken when it is given, not by being there.
+        let whose = if trusted { None } else { self.taken_from(me, &device) };
+        let news =
+            if named || trusted || self.taken.from(&device).is_none() { self.taken.set(device, whose) } else { false };
+        if news {
+            self.news.touched.insert(device);
+            if named && whose.is_some() {
+                self.news.took.insert(device);
+            }
+        }
+    }
+
+    /// Whose name a device claims: ours, or that of the one known best who did not take a name as well.
+    fn taken_from(&self, me: &DeviceId, device: &DeviceId) -> Option<DeviceId> {
+        if self.names.claims_ours(device) {
+            return Some(*me);
+        }
+        let known = self.names.claimed_of(device).filter(|d| self.taken.from(d).is_none()).filter_map(|d| {
+            let p = self.all.get(&d)?;
+            let rank = (p.record.verified, p.record.petname.is_some(), p.before);
+            (rank > (false, false, false)).then_some((rank, std::cmp::Reverse(d)))
+        });
+        known.max().map(|(_, std::cmp::Reverse(d))| d)
+    }
+
+    fn badge(&self, device: &DeviceId, p: &Person) -> Badge {
+        if p.record.verified {
+            Badge::Verified
+        } else if self.taken.from(device).is_some() {
+            Badge::Warning
+        } else if p.before || p.record.petname.is_some() {
+            Badge::Contact
+        } else {
+            Badge::Unknown
+        }
+    }
+
+    fn warning(&self, me: &DeviceId, device: &DeviceId) -> Option<Warning> {
+        let of = self.taken.from(device)?;
+        let name = |d: &DeviceId| {
+            told_apart(&self.all.get(d).and_then(|p| p.record.shown()).unwrap_or_else(|| "Somebody".into()), d)
+        };
+        let who = name(device);
+        let sentence = if of == *me {
+            format!(
+                "{who} uses your name, but is another device. If it is not a laptop of yours, somebody pretends to be you."
+            )
+        } else {
+            let verified = self.all.get(&of).is_some_and(|p| p.record.verified);
+            let contact = if verified { ", whom you verified" } else { "" };
+            format!(
+                "{who} uses the name of your contact {}{contact}, but is another device. Either that person has another or \
+                 a reinstalled laptop, or somebody pretends to be them: compare the safety number before you trust it.",
+                name(&of)
+            )
+        };
+        Some(Warning { of, mine: of == *me, sentence })
+    }
 }
 
 /// The table.
@@ -93,9 +188,11 @@ impl People {
             let id = <[u8; 32]>::try_from(key.as_slice()).map(DeviceId);
             if let (Ok(id), Ok(record)) = (id, postcard::from_bytes::<Record>(&value)) {
                 let kept_seen = record.last_seen.unwrap_or(0);
+                drop(inner.names.set(id, &record));
                 inner.all.insert(id, Person { record, before: true, kept_seen, state: None });
             }
         }
+        inner.taken = Taken::load(store)?;
         Ok(Self { me, inner: Mutex::new(inner) })
     }
 
@@ -105,6 +202,10 @@ impl People {
 
     /// Changes a record. A device beyond [`MAX_PEOPLE`] takes the place of the one not seen for longest.
     pub fn update(&self, device: DeviceId, change: impl FnOnce(&mut Record)) {
+        self.change(device, false, change);
+    }
+
+    fn change(&self, device: DeviceId, named: bool, change: impl FnOnce(&mut Record)) {
         if device == self.me {
             return;
         }
@@ -118,14 +219,36 @@ impl People {
                 .map(|(id, _)| *id);
             if let Some(id) = oldest {
                 inner.all.remove(&id);
+                inner.taken.set(id, None);
+                let touched = inner.names.remove(&id);
+                inner.news.touched.extend(touched);
             }
         }
         let person = inner.all.entry(device).or_default();
         let before = person.record.clone();
         change(&mut person.record);
+        let what = |r: &Record| (r.name.clone(), r.petname.clone(), r.verified);
+        let renamed = what(&person.record) != what(&before);
+        let named = named && person.record.name != before.name;
         if person.record != before {
             inner.dirty.insert(device);
         }
+        if renamed {
+            inner.renamed(&self.me, device, named);
+        }
+    }
+
+    /// What we are called ourselves, and whether a person chose that.
+    pub fn own_name(&self, name: &str, chosen: bool) {
+        let mut inner = self.lock();
+        let touched = inner.names.set_own(name, chosen);
+        inner.news.touched.extend(touched);
+    }
+
+    /// What is to be told of names since the last call.
+    #[must_use]
+    pub fn news(&self) -> News {
+        std::mem::take(&mut self.lock().news)
     }
 
     /// A device's own name, by the greater stamp. One that is not as names are shown is not taken.
@@ -133,7 +256,7 @@ impl People {
         if clean_name(name).as_deref() != Some(name) {
             return;
         }
-        self.update(device, |r| {
+        self.change(device, true, |r| {
             if at >= r.named || r.name.is_empty() {
                 name.clone_into(&mut r.name);
                 r.named = at;
@@ -212,13 +335,16 @@ impl People {
         inner.dirty.extend(here);
     }
 
-    /// Petname, else its own name, else its code. Our own name is asked of the settings, not here.
+    /// Petname, else its own name, each with the code where another device is shown under that name; else its code. Our
+    /// own name is asked of the settings, not here.
     #[must_use]
     pub fn name(&self, device: &DeviceId) -> String {
         let inner = self.lock();
-        let r = inner.all.get(device).map(|p| &p.record);
-        r.and_then(|r| r.petname.clone().or_else(|| (!r.name.is_empty()).then(|| r.name.clone())))
-            .unwrap_or_else(|| device.code())
+        match inner.all.get(device).and_then(|p| p.record.shown()) {
+            Some(name) if inner.names.namesake(device) => told_apart(&name, device),
+            Some(name) => name,
+            None => device.code(),
+        }
     }
 
     /// Whether the device has told its name.
@@ -244,7 +370,8 @@ impl People {
     /// How well a device is known.
     #[must_use]
     pub fn badge(&self, device: &DeviceId) -> Badge {
-        self.lock().all.get(device).map_or(Badge::Unknown, badge)
+        let inner = self.lock();
+        inner.all.get(device).map_or(Badge::Unknown, |p| inner.badge(device, p))
     }
 
     /// The record of a device.
@@ -257,14 +384,14 @@ impl People {
     #[must_use]
     pub fn peer(&self, device: &DeviceId) -> Option<Peer> {
         let inner = self.lock();
-        inner.all.get(device).map(|p| self.show(*device, p))
+        inner.all.get(device).map(|p| self.show(&inner, *device, p))
     }
 
     /// Every device, those here first, then by name.
     #[must_use]
     pub fn peers(&self) -> Vec<Peer> {
         let inner = self.lock();
-        let mut all: Vec<_> = inner.all.iter().map(|(id, p)| self.show(*id, p)).collect();
+        let mut all: Vec<_> = inner.all.iter().map(|(id, p)| self.show(&inner, *id, p)).collect();
         all.sort_by(|a, b| {
             (a.state == PeerState::Offline, a.name.to_lowercase(), a.id).cmp(&(
                 b.state == PeerState::Offline,
@@ -275,7 +402,7 @@ impl People {
         all
     }
 
-    fn show(&self, id: DeviceId, p: &Person) -> Peer {
+    fn show(&self, inner: &Inner, id: DeviceId, p: &Person) -> Peer {
         let r = &p.record;
         let own_name = Some(r.name.clone()).filter(|n| !n.is_empty());
         Peer {
@@ -291,7 +418,9 @@ impl People {
             },
             address: p.state.as_ref().map(|s| s.link.remote()).or_else(|| r.addresses.first().copied()),
             rtt_ms: p.state.as_ref().map(|s| s.link.rtt().as_secs_f64() * 1000.0),
-            badge: badge(p),
+            badge: inner.badge(&id, p),
+            namesake: inner.names.namesake(&id),
+            warning: inner.warning(&self.me, &id),
             last_seen: r.last_seen,
             clock_offset_ms: p.state.as_ref().and_then(|s| s.clock),
             conversation: SpaceId::direct(&self.me.principal(), &id.principal()),
@@ -345,25 +474,12 @@ impl People {
     /// The records changed since the last call, to be stored.
     #[must_use]
     pub fn changes(&self) -> Vec<Write> {
-        let mut inner = self.lock();
-        let dirty = std::mem::take(&mut inner.dirty);
-        dirty
-            .into_iter()
-            .filter_map(|id| {
-                let r = &inner.all.get(&id)?.record;
-                Some(Write::Put(Table::Peers, id.0.to_vec(), postcard::to_stdvec(r).ok()?))
-            })
-            .collect()
-    }
-}
-
-fn badge(p: &Person) -> Badge {
-    if p.record.verified {
-        Badge::Verified
-    } else if p.before || p.record.petname.is_some() {
-        Badge::Contact
-    } else {
-        Badge::Unknown
+        let inner = &mut *self.lock();
+        let records = std::mem::take(&mut inner.dirty).into_iter().filter_map(|id| {
+            let r = &inner.all.get(&id)?.record;
+            Some(Write::Put(Table::Peers, id.0.to_vec(), postcard::to_stdvec(r).ok()?))
+        });
+        records.chain(inner.taken.changes()).collect()
     }
 }
 

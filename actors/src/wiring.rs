@@ -197,6 +197,7 @@ impl Wiring {
         people: People,
         about: Me,
     ) -> Self {
+        people.own_name(&about.name, about.named);
         Self {
             env,
             me: key.id(),

@@ -1,5 +1,5 @@
 //! Cairn's data and protocol, pure: ids, entries and logs, document kinds, the guard before Automerge, replication
-//! state machines, membership, sealing, networks, delivery arithmetic.
+//! state machines, membership, sealing, networks, safety numbers, names, delivery arithmetic.
 //!
 //! This crate never touches a socket, a file, a clock or a source of randomness: time, random bytes and keys come in
 //! as arguments, so that every test is one function call and every run can be repeated. `clippy.toml` beside the
@@ -21,11 +21,13 @@ pub mod kinds;
 pub mod known;
 pub mod ledger;
 pub mod membership;
+pub mod names;
 pub mod netkey;
 pub mod network;
 pub mod period;
 pub mod planted;
 pub mod replica;
+pub mod safety;
 pub mod seal;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;

@@ -11,6 +11,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::retention::Keep;
 use super::time::Since;
+use super::verify::VerifyArgs;
 use crate::local::resolve::ConvRef;
 pub use network_key::{KeySource, KeyVerb};
 
@@ -39,6 +40,7 @@ Examples:
   echo done | cairn say @maya -           say what stands on standard input
   cairn log everyone --since 2h --follow  read the last two hours, and go on reading
   cairn briefing                          what happened while the network was in parts
+  cairn verify @maya                      the safety number, to be compared in person
   cairn demo                              see four nodes meet and talk on this machine
 
 Environment: CAIRN_DATA names the data folder; CAIRN_LOG is a filter for the log on stderr, such as
@@ -241,6 +243,23 @@ Examples:
         #[arg(long)]
         all: bool,
     },
+    /// Compare safety numbers with somebody, so that you know whose device it is
+    #[command(after_help = "\
+Both sides show the same 60 digits and the same 12 words, unless somebody stands between them. Compare one of them in
+person, or on the phone if you know the voice; then say so with --confirm. Or read the code that the other side shows from
+a photo or a screenshot: that verifies at once, and says aloud what does not match (exit status 1).
+
+With --json it prints {\"id\", \"name\", \"code\", \"badge\", \"verified\", \"digits\": [12], \"words\": [12], \"qr\"}, also
+after --confirm, --forget and --scan; \"qr\" is the text of the code to show.
+
+Examples:
+  cairn verify @maya                      the digits, the words, and the code to show
+  cairn verify @maya --confirm            they are the same
+  cairn verify @maya --qr for-maya.png    the code as a picture
+  cairn verify @maya --scan photo.jpg     read hers
+  cairn verify --scan - < photo.jpg       whoever's it is
+  cairn verify @maya --forget             take it back")]
+    Verify(VerifyArgs),
     /// The networks met, and where this device stands with each
     #[command(subcommand)]
     Network(NetworkVerb),
@@ -471,6 +490,12 @@ mod tests {
             "forget everyone --before 4w",
             "briefing",
             "briefing --all --json",
+            "verify @maya",
+            "verify @maya --confirm --json",
+            "verify @maya --forget",
+            "verify @maya --qr x.png",
+            "verify @maya --scan x.jpg",
+            "verify --scan -",
             "network list",
             "network join 00000000000000000000000000",
             "network apart 00000000000000000000000000",
@@ -517,6 +542,10 @@ mod tests {
             "retention @maya soon",
             "retention @maya 4",
             "forget @maya --before yesterday",
+            "verify",
+            "verify maya",
+            "verify @maya --confirm --forget",
+            "verify @maya --confirm --scan x",
             "node --port 0",
             "node --port 70000",
             "node --peer nowhere",

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use cairn_actors::api::{
-    ApiError, Briefing, Conversation, Custody, Network, Page, PageAt, Peer, Receipt, Retention, Said, Status,
+    ApiError, Briefing, Conversation, Custody, Network, Page, PageAt, Peer, Receipt, Retention, Safety, Said, Status,
 };
 use cairn_actors::limits::LOCAL_OPEN_TIMEOUT;
-use cairn_crdt::ids::{DocumentId, MessageId, NetworkId, SpaceId};
+use cairn_crdt::ids::{DeviceId, DocumentId, MessageId, NetworkId, SpaceId};
 
 use super::offline::Offline;
 use crate::local::client::Client;
@@ -54,6 +54,12 @@ pub trait Backend {
     async fn keep_apart(&mut self, id: NetworkId) -> Result<Network, ApiError>;
     /// Names a network.
     async fn name_network(&mut self, id: NetworkId, name: &str) -> Result<Network, ApiError>;
+    /// The safety number with a device.
+    async fn safety(&mut self, device: DeviceId) -> Result<Safety, ApiError>;
+    /// The person has compared safety numbers, or takes that back.
+    async fn set_verified(&mut self, device: DeviceId, verified: bool) -> Result<Peer, ApiError>;
+    /// Takes the code that another device shows.
+    async fn scan(&mut self, code: &str, meant: Option<DeviceId>) -> Result<Peer, ApiError>;
     /// The settings file was changed.
     async fn settings_changed(&mut self) -> Result<(), ApiError>;
     /// Kills an actor.
@@ -114,6 +120,15 @@ impl Backend for Client {
     }
     async fn name_network(&mut self, id: NetworkId, name: &str) -> Result<Network, ApiError> {
         Self::name_network(self, id, name).await
+    }
+    async fn safety(&mut self, device: DeviceId) -> Result<Safety, ApiError> {
+        Self::safety(self, device).await
+    }
+    async fn set_verified(&mut self, device: DeviceId, verified: bool) -> Result<Peer, ApiError> {
+        Self::set_verified(self, device, verified).await
+    }
+    async fn scan(&mut self, code: &str, meant: Option<DeviceId>) -> Result<Peer, ApiError> {
+        Self::scan(self, code, meant).await
     }
     async fn settings_changed(&mut self) -> Result<(), ApiError> {
         Self::settings_changed(self).await

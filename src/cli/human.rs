@@ -14,9 +14,11 @@ use crate::words::{catch_up, count};
 
 mod briefing;
 mod network_key;
+mod verify;
 
 pub use briefing::briefing;
 pub use network_key::network_key;
+pub use verify::{safety, verified};
 
 /// People named in a sentence before "and n more".
 const NAMED: usize = 3;
@@ -119,6 +121,7 @@ pub fn restored(r: &Restored) -> Vec<String> {
 
 fn badge(b: Badge) -> &'static str {
     match b {
+        Badge::Warning => "WARNING",
         Badge::Unknown => "unknown",
         Badge::Contact => "contact",
         Badge::Verified => "verified",
@@ -155,16 +158,24 @@ pub fn peers(peers: &[Peer], now: u64, style: Style) -> Vec<String> {
             ]
         })
         .collect();
-    let lines = table(&rows);
-    peers
-        .iter()
-        .zip(lines)
-        .map(|(p, line)| match p.state {
-            PeerState::Online => format!("{} {line}", style.green("●")),
-            PeerState::Away => format!("{} {line}", style.yellow("◐")),
-            PeerState::Offline => style.dim(&format!("○ {line}")),
-        })
-        .collect()
+    let lines = peers.iter().zip(table(&rows)).map(|(p, line)| match p.state {
+        PeerState::Online => format!("{} {line}", style.green("●")),
+        PeerState::Away => format!("{} {line}", style.yellow("◐")),
+        PeerState::Offline => style.dim(&format!("○ {line}")),
+    });
+    let warnings = peers.iter().filter_map(|p| p.warning.as_ref()).map(|w| style.yellow(&plain(&w.sentence)));
+    lines.chain(warnings).collect()
+}
+
+/// What stands behind the name of somebody else's message.
+fn mark(m: &Message, style: Style) -> String {
+    match m.badge {
+        _ if m.mine => String::new(),
+        Badge::Verified => style.green(" ✓"),
+        Badge::Contact => String::new(),
+        Badge::Unknown => style.dim(" ?"),
+        Badge::Warning => style.yellow(" ⚠"),
+    }
 }
 
 /// What became of a message at one, in a word.
@@ -235,7 +246,8 @@ impl LogLines {
         // A kind of message to come may bring words for those who do not know it.
         let body = if m.needs_newer > 0 { format!("(needs a newer Cairn) {}", m.body) } else { m.body.clone() };
         let mut text = plain_lines(&body);
-        let mut first = format!("{time}  {}  {}", self.style.bold(&name), text.next().unwrap_or_default());
+        let (name, mark) = (self.style.bold(&name), mark(m, self.style));
+        let mut first = format!("{time}  {name}{mark}  {}", text.next().unwrap_or_default());
         let rest: Vec<String> = text.map(|l| format!("       {l}")).collect();
         let late = if m.late { self.style.yellow("  · late") } else { String::new() };
         let state = m.mine.then(|| self.style.dim(&format!("  · {}", delivery(m))));

@@ -4,15 +4,15 @@
 mod briefing;
 mod catch_up;
 mod network_key;
+mod people;
 mod room;
 
-use std::net::SocketAddr;
 use std::path::Path;
 
 use cairn_actors::api::{
     BackedUp, Badge, Checkup, Compacted, Conversation, ConversationKind, Custody, DeliveryState, DocumentCustody,
-    Event, Finding, Health, Holder, Message, Network, NetworkState, Peer, PeerState, Receipt, Restored, Retention,
-    Said, Status, What,
+    Event, Finding, Health, Holder, Message, Network, NetworkState, PeerState, Receipt, Restored, Retention, Said,
+    Status, What,
 };
 use cairn_crdt::ids::{DeviceId, DocumentId, Incarnation, MessageId, NetworkId, SpaceId};
 use serde::Serialize;
@@ -21,6 +21,7 @@ use super::time::rfc3339;
 use crate::local::resolve::Resolved;
 pub use briefing::briefing;
 pub use network_key::{network_key, network_key_text};
+pub use people::{peer, safety};
 
 #[derive(Serialize)]
 struct StatusLine<'a> {
@@ -46,20 +47,6 @@ struct WhoamiLine<'a> {
     id: DeviceId,
     name: &'a str,
     code: &'a str,
-}
-
-#[derive(Serialize)]
-struct PeerLine<'a> {
-    id: DeviceId,
-    name: &'a str,
-    code: &'a str,
-    state: PeerState,
-    address: Option<SocketAddr>,
-    rtt_ms: Option<f64>,
-    badge: Badge,
-    petname: Option<&'a str>,
-    own_name: Option<&'a str>,
-    clock_offset_ms: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -128,6 +115,7 @@ struct MessageLine<'a> {
     read_by: u32,
     carried_by: u32,
     late: bool,
+    badge: Badge,
 }
 
 #[derive(Serialize)]
@@ -301,23 +289,6 @@ fn status_of(s: &Status, running: bool) -> StatusLine<'_> {
     }
 }
 
-fn peer_of(p: &Peer) -> PeerLine<'_> {
-    // Microseconds are as fine as a round trip is known.
-    let rtt_ms = p.rtt_ms.filter(|r| r.is_finite()).map(|r| (r * 1000.0).round() / 1000.0);
-    PeerLine {
-        id: p.id,
-        name: &p.name,
-        code: &p.code,
-        state: p.state,
-        address: p.address,
-        rtt_ms,
-        badge: p.badge,
-        petname: p.petname.as_deref(),
-        own_name: p.own_name.as_deref(),
-        clock_offset_ms: p.clock_offset_ms,
-    }
-}
-
 fn message_of(m: &Message, kind: Option<ConversationKind>) -> MessageLine<'_> {
     MessageLine {
         id: (!m.is_placeholder()).then_some(m.id),
@@ -340,6 +311,7 @@ fn message_of(m: &Message, kind: Option<ConversationKind>) -> MessageLine<'_> {
         read_by: m.read_by,
         carried_by: m.carried_by,
         late: m.late,
+        badge: m.badge,
     }
 }
 
@@ -395,12 +367,6 @@ pub fn status(s: &Status, running: bool) -> String {
 #[must_use]
 pub fn whoami(s: &Status) -> String {
     print(&WhoamiLine { id: s.id, name: &s.name, code: &s.code })
-}
-
-/// A line of `peers`.
-#[must_use]
-pub fn peer(p: &Peer) -> String {
-    print(&peer_of(p))
 }
 
 /// `say`.
@@ -543,7 +509,7 @@ pub fn ready(s: &Status) -> String {
 pub fn event(e: &Event, kind: impl Fn(&SpaceId) -> Option<ConversationKind>) -> String {
     match e {
         Event::Ready(s) => ready(s),
-        Event::Peer(p) => print(&Tagged { event: "peer", body: peer_of(p) }),
+        Event::Peer(p) => print(&Tagged { event: "peer", body: people::body(p) }),
         Event::Message(m) => print(&Tagged { event: "message", body: message_of(m, kind(&m.conversation)) }),
         Event::Messages { conversation, count } => {
             print(&Tagged { event: "messages", body: Count { conversation: *conversation, count: *count } })

@@ -24,6 +24,7 @@ pub mod start;
 pub mod status;
 pub mod text;
 pub mod time;
+pub mod verify;
 pub mod window;
 
 #[cfg(test)]
@@ -169,6 +170,7 @@ async fn perform(backend: &mut impl Backend, out: &mut Out, verb: Verb) -> Resul
         Verb::Retention { conversation, keep } => retention::retention(backend, out, &conversation, keep).await,
         Verb::Forget { conversation, before } => retention::forget(backend, out, &conversation, before).await,
         Verb::Briefing { all } => briefing::briefing(backend, out, all).await,
+        Verb::Verify(args) => verify::verify(backend, out, &args).await,
         Verb::Network(verb) => network::network(backend, out, &verb).await,
         Verb::Debug(DebugVerb::Kill { actor }) => Ok(backend.kill(&actor).await?),
         // Done before a backend is opened.

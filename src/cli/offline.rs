@@ -5,13 +5,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use cairn_actors::api::{
-    ApiError, Briefing, Conversation, ConversationKind, Custody, Network, Page, PageAt, Peer, Receipt, Retention, Said,
-    Status,
+    ApiError, Briefing, Conversation, ConversationKind, Custody, Network, Page, PageAt, Peer, Receipt, Retention,
+    Safety, Said, Status,
 };
 use cairn_actors::data::settings_path;
 use cairn_actors::offline::Offline as Store;
 use cairn_actors::settings::{Settings, SettingsError};
-use cairn_crdt::ids::{DocumentId, MessageId, NetworkId, SpaceId};
+use cairn_crdt::ids::{DeviceId, DocumentId, MessageId, NetworkId, SpaceId};
 
 use super::backend::{Backend, no_node};
 use super::config::settings_error;
@@ -116,6 +116,15 @@ impl Backend for Offline {
         self.needs_node()
     }
     async fn name_network(&mut self, _id: NetworkId, _name: &str) -> Result<Network, ApiError> {
+        self.needs_node()
+    }
+    async fn safety(&mut self, device: DeviceId) -> Result<Safety, ApiError> {
+        self.store.safety(device)
+    }
+    async fn set_verified(&mut self, _device: DeviceId, _verified: bool) -> Result<Peer, ApiError> {
+        self.needs_node()
+    }
+    async fn scan(&mut self, _code: &str, _meant: Option<DeviceId>) -> Result<Peer, ApiError> {
         self.needs_node()
     }
     async fn settings_changed(&mut self) -> Result<(), ApiError> {

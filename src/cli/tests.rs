@@ -4,6 +4,7 @@ mod briefing;
 mod catch_up;
 mod custody;
 mod retention;
+mod verify;
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -86,7 +87,7 @@ fn json_lines_are_exactly_these() {
     assert_eq!(
         json::peer(&p),
         format!(
-            r#"{{"id":"{}","name":"Maya","code":"{}","state":"online","address":"[fe80::1%2]:27475","rtt_ms":0.123,"badge":"contact","petname":null,"own_name":"Maya","clock_offset_ms":null}}"#,
+            r#"{{"id":"{}","name":"Maya","code":"{}","state":"online","address":"[fe80::1%2]:27475","rtt_ms":0.123,"badge":"contact","petname":null,"own_name":"Maya","clock_offset_ms":null,"namesake":false,"warning":null}}"#,
             p.id, p.code
         )
     );
@@ -98,7 +99,7 @@ fn json_lines_are_exactly_these() {
     let m = message(&room, 1, 1_795_161_600_007, "hi\n张伟");
     let expected = |is_final: &str| {
         format!(
-            r#"{{"id":"{}","conversation":"{}","author":"{}","author_name":"Maya","sent":"2026-11-20T08:00:00.007Z","received":"2026-11-20T08:00:00.008Z","body":"hi\n张伟","state":"delivered","delivered_to":1,"members":2,"final":{is_final},"final_waits_for":[],"needs_newer":0,"read_by":0,"carried_by":0,"late":false}}"#,
+            r#"{{"id":"{}","conversation":"{}","author":"{}","author_name":"Maya","sent":"2026-11-20T08:00:00.007Z","received":"2026-11-20T08:00:00.008Z","body":"hi\n张伟","state":"delivered","delivered_to":1,"members":2,"final":{is_final},"final_waits_for":[],"needs_newer":0,"read_by":0,"carried_by":0,"late":false,"badge":"contact"}}"#,
             m.id, m.conversation, m.author
         )
     };

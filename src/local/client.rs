@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cairn_actors::api::{
     ApiError, BackedUp, Briefing, Checkup, Compacted, Conversation, Custody, Event, Member, Message, Network, OrderKey,
-    Page, PageAt, Peer, Receipt, Restored, Retention, Said, Status,
+    Page, PageAt, Peer, Receipt, Restored, Retention, Safety, Said, Status,
 };
 use cairn_actors::limits::{LOCAL_LINE_MAX, LOCAL_OPEN_TIMEOUT, LOCAL_REPLY_TIMEOUT};
 use cairn_crdt::ids::{DeviceId, DocumentId, MessageId, NetworkId, SpaceId};
@@ -317,6 +317,30 @@ impl Client {
     pub async fn set_petname(&mut self, device: DeviceId, name: Option<&str>) -> Result<Peer, ApiError> {
         let name = name.map(str::to_owned);
         ask!(self, LocalRequest::SetPetname { device, name }, LocalReply::Peer).map(|p| *p)
+    }
+
+    /// See [`cairn_actors::handle::Handle::safety`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn safety(&mut self, device: DeviceId) -> Result<Safety, ApiError> {
+        ask!(self, LocalRequest::Safety { device }, LocalReply::Safety).map(|s| *s)
+    }
+
+    /// See [`cairn_actors::handle::Handle::set_verified`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn set_verified(&mut self, device: DeviceId, verified: bool) -> Result<Peer, ApiError> {
+        ask!(self, LocalRequest::SetVerified { device, verified }, LocalReply::Peer).map(|p| *p)
+    }
+
+    /// See [`cairn_actors::handle::Handle::scan`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn scan(&mut self, code: &str, meant: Option<DeviceId>) -> Result<Peer, ApiError> {
+        ask!(self, LocalRequest::Scan { code: code.to_owned(), meant }, LocalReply::Peer).map(|p| *p)
     }
 
     /// See [`cairn_actors::handle::Handle::set_away`].

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use cairn_actors::api::{
     ApiError, BackedUp, Badge, Briefing, Checkup, Compacted, Conversation, ConversationKind, Custody, DeliveryState,
     DocumentCustody, Event, Finding, Health, Holder, LinkState, Member, Message, Network, NetworkState, OrderKey, Page,
-    PageAt, Peer, PeerState, Receipt, Restored, Retention, Said, Status,
+    PageAt, Peer, PeerState, Receipt, Restored, Retention, Safety, Said, Status,
 };
 use cairn_actors::handle::{Care, Handle, Request};
 use cairn_actors::limits::{EVENTS, PAGE_MAX};
 use cairn_crdt::hlc::Hlc;
 use cairn_crdt::ids::{DeviceId, DocumentId, Incarnation, MessageId, NetworkId, SpaceId};
+use cairn_crdt::safety::Code;
 use tokio::sync::{Notify, broadcast, mpsc};
 
 use crate::cli::start::RunningNode;
@@ -78,6 +79,8 @@ pub fn peer(n: u8, name: &str, state: PeerState) -> Peer {
         address: None,
         rtt_ms: None,
         badge: Badge::Contact,
+        namesake: false,
+        warning: None,
         last_seen: None,
         clock_offset_ms: None,
         conversation: SpaceId::direct(&status().id.principal(), &id.principal()),
@@ -326,6 +329,12 @@ fn retention(state: &State, conversation: SpaceId) -> Retention {
     }
 }
 
+fn verify(state: &mut State, device: DeviceId, verified: bool) -> Result<Peer, ApiError> {
+    let peer = state.peers.iter_mut().find(|p| p.id == device).ok_or_else(|| none("no_such_peer"))?;
+    peer.badge = if verified { Badge::Verified } else { Badge::Contact };
+    Ok(peer.clone())
+}
+
 fn answer(state: &mut State, request: Request) {
     match request {
         Request::Status(r) => drop(r.send(Ok(state.status.clone()))),
@@ -379,6 +388,18 @@ fn answer(state: &mut State, request: Request) {
         Request::KeepApart(_, r) => drop(r.send(Ok(Network { state: NetworkState::Apart, ..network(3) }))),
         Request::NameNetwork(_, name, r) => drop(r.send(Ok(Network { name, ..network(3) }))),
         Request::SetPetname(_, _, r) => drop(r.send(Err(none("no_such_peer")))),
+        Request::Safety(device, r) => {
+            let peer = state.peers.iter().find(|p| p.id == device).cloned();
+            let found = peer.map(|p| Safety::between(&state.status.id, p));
+            drop(r.send(found.ok_or_else(|| none("no_such_peer"))));
+        }
+        Request::SetVerified(device, verified, r) => drop(r.send(verify(state, device, verified))),
+        Request::Scan { code, meant, reply } => {
+            let me = state.status.id;
+            let judged = code.parse::<Code>().map_err(|_| none("bad_code"));
+            let judged = judged.and_then(|c| c.judge(&me, meant.as_ref()).map_err(|_| none("other_device")));
+            drop(reply.send(judged.and_then(|device| verify(state, device, true))));
+        }
         Request::Kill(actor, r) => drop(r.send(if actor == "storage" { Ok(()) } else { Err(none("no_such_actor")) })),
         Request::MarkRead(_, _, r) => drop(r.send(Ok(()))),
         Request::SetReadReceipts(told, r) => {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use cairn_actors::api::{
     ApiError, BackedUp, Briefing, Checkup, Compacted, Conversation, Custody, Event, Member, Message, Network, OrderKey,
-    Page, PageAt, Peer, Receipt, Restored, Retention, Said, Status,
+    Page, PageAt, Peer, Receipt, Restored, Retention, Safety, Said, Status,
 };
 use cairn_actors::limits::LOCAL_LINE_MAX;
 use cairn_crdt::ids::{DeviceId, DocumentId, MessageId, NetworkId, SpaceId};
@@ -148,6 +148,26 @@ pub enum LocalRequest {
         #[serde(default)]
         name: Option<String>,
     },
+    /// The safety number with a device.
+    Safety {
+        /// Which.
+        device: DeviceId,
+    },
+    /// The person has compared safety numbers, or takes that back.
+    SetVerified {
+        /// With which device.
+        device: DeviceId,
+        /// Whether they are the same.
+        verified: bool,
+    },
+    /// Takes the code that another device shows.
+    Scan {
+        /// Its text.
+        code: String,
+        /// Whose it should be.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        meant: Option<DeviceId>,
+    },
     /// Shows this device as away, or as here again.
     SetAway {
         /// Whether it is away.
@@ -243,8 +263,10 @@ pub enum LocalReply {
     Status(Box<Status>),
     /// To `peers`.
     Peers(Part<Peer>),
-    /// To `set_petname`.
+    /// To `set_petname`, `set_verified` and `scan`.
     Peer(Box<Peer>),
+    /// To `safety`.
+    Safety(Box<Safety>),
     /// To `conversations`.
     Conversations(Part<Conversation>),
     /// To `resolve`.

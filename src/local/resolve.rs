@@ -116,7 +116,7 @@ impl From<&Network> for Resolved {
 
 impl From<&Peer> for Resolved {
     fn from(p: &Peer) -> Self {
-        Self { id: p.conversation, kind: ConversationKind::Direct, title: p.name.clone(), peer: Some(p.id) }
+        Self { id: p.conversation, kind: ConversationKind::Direct, title: p.label(), peer: Some(p.id) }
     }
 }
 
@@ -227,6 +227,8 @@ mod tests {
             address: None,
             rtt_ms: None,
             badge: Badge::Contact,
+            namesake: false,
+            warning: None,
             last_seen: None,
             clock_offset_ms: None,
             conversation: SpaceId::direct(&DeviceId([99; 32]).principal(), &id.principal()),

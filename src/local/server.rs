@@ -317,6 +317,9 @@ async fn perform(handle: &Handle, request: LocalRequest) -> Result<Vec<LocalRepl
         R::SetPetname { device, name } => {
             LocalReply::Peer(Box::new(handle.set_petname(device, name.as_deref()).await?))
         }
+        R::Safety { device } => LocalReply::Safety(Box::new(handle.safety(device).await?)),
+        R::SetVerified { device, verified } => LocalReply::Peer(Box::new(handle.set_verified(device, verified).await?)),
+        R::Scan { code, meant } => LocalReply::Peer(Box::new(handle.scan(&code, meant).await?)),
         R::SetAway { away } => done(handle.set_away(away).await?),
         R::SettingsChanged => done(handle.settings_changed().await?),
         R::Kill { actor } => done(handle.kill(&actor).await?),

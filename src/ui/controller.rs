@@ -4,13 +4,16 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use cairn_actors::api::Event;
+use cairn_actors::api::{ApiError, Event};
 use cairn_actors::handle::Handle;
+use cairn_crdt::ids::DeviceId;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
 use super::intent::Command;
+use super::model::verify::CodeFrom;
 use super::model::{Preferences, Update};
+use crate::qr::{self, PictureError};
 
 /// Keeps the window's preferences; called off the thread that paints.
 pub type SavePreferences = Arc<dyn Fn(Preferences) + Send + Sync>;
@@ -112,6 +115,18 @@ impl Link {
                 Ok(peer) => return self.tell(Update::Event(Box::new(Event::Peer(Box::new(peer))))),
                 Err(e) => Some(e),
             },
+            Command::Safety(device) => match h.safety(device).await {
+                Ok(safety) => return self.tell(Update::Safety(Box::new(safety))),
+                Err(e) => Some(e),
+            },
+            Command::SetVerified(device, verified) => match h.set_verified(device, verified).await {
+                Ok(peer) => return self.tell(Update::Event(Box::new(Event::Peer(Box::new(peer))))),
+                Err(e) => Some(e),
+            },
+            Command::ReadCode(device, from) => {
+                let result = self.read_code(device, from).await;
+                return self.tell(Update::ReadCode(device, result));
+            }
             Command::JoinNetwork(id) => match h.join_network(id).await {
                 Ok(n) => return self.tell(Update::Event(Box::new(Event::Network(Box::new(n))))),
                 Err(e) => Some(e),
@@ -138,11 +153,25 @@ impl Link {
                 None
             }
             // The window's own.
-            Command::Copy(_) | Command::Quit => None,
+            Command::Copy(_) | Command::Paste | Command::Quit => None,
         };
         if let Some(e) = failed {
             self.tell(if e.code == "stopped" { Update::Stopped } else { Update::Failed(e) });
         }
+    }
+
+    /// Reads the code that a device shows, beside the tasks that talk to the node: a large photo takes a second or two.
+    async fn read_code(&self, device: DeviceId, from: CodeFrom) -> Result<(), ApiError> {
+        let read = tokio::task::spawn_blocking(move || match from {
+            CodeFrom::File(path) => qr::code_in_file(&path),
+            CodeFrom::Text(text) => qr::code_in(text.as_bytes()),
+            CodeFrom::Pixels(width, height, rgba) => qr::code_in_pixels(width, height, rgba),
+        });
+        let code = read.await.unwrap_or(Err(PictureError::Damaged));
+        let code = code.map_err(|e| ApiError::new(e.name(), e.to_string()))?;
+        let peer = self.handle.scan(&code.to_string(), Some(device)).await?;
+        self.tell(Update::Event(Box::new(Event::Peer(Box::new(peer)))));
+        Ok(())
     }
 
     async fn everything(&self) {
@@ -176,7 +205,11 @@ async fn obey(link: Link, mut inbox: mpsc::UnboundedReceiver<Command>) {
     while let Some(command) = inbox.recv().await {
         match command {
             // What is said keeps its order; reading must not wait for the disk.
-            Command::Say { .. } | Command::SetName(_) | Command::SetPetname(..) | Command::NameNetwork(..) => {
+            Command::Say { .. }
+            | Command::SetName(_)
+            | Command::SetPetname(..)
+            | Command::SetVerified(..)
+            | Command::NameNetwork(..) => {
                 link.run(command).await;
             }
             other => {
@@ -202,7 +235,7 @@ async fn listen(link: Link) {
 mod tests {
     use super::*;
     use crate::ui::sample;
-    use cairn_actors::api::{ApiError, DeliveryState, Said};
+    use cairn_actors::api::{DeliveryState, Said};
     use cairn_actors::handle::Request;
     use cairn_crdt::ids::MessageId;
     use std::time::Duration;

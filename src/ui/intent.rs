@@ -4,6 +4,7 @@
 use cairn_actors::api::{OrderKey, PageAt};
 use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
 
+use super::model::verify::CodeFrom;
 use super::model::{Preferences, ThemeChoice, View};
 
 /// What a person wants.
@@ -41,6 +42,22 @@ pub enum Intent {
     Read(SpaceId, OrderKey),
     /// Give a person a name of one's own, or take it back.
     SetPetname(DeviceId, Option<String>),
+    /// Open the sheet on which one compares safety numbers with somebody.
+    Verify(DeviceId),
+    /// Close it.
+    CloseVerify,
+    /// The safety numbers are the same.
+    TheyMatch(DeviceId),
+    /// They are not.
+    TheyDiffer(DeviceId),
+    /// Take back that they were.
+    Unverify(DeviceId),
+    /// The text in the field for a picture's place changed.
+    EditPicturePath(String),
+    /// Read the code that somebody shows.
+    ReadCode(DeviceId, CodeFrom),
+    /// Ask for what is on the clipboard.
+    Paste,
     /// Keep the messages of a conversation for so many seconds, or for ever.
     SetRetention(SpaceId, Option<u64>),
     /// Ask whether one's own copy should be deleted, or ask no more.
@@ -132,6 +149,12 @@ pub enum Command {
     SetName(String),
     /// Give a person a name of one's own, or take it back.
     SetPetname(DeviceId, Option<String>),
+    /// The safety number with somebody.
+    Safety(DeviceId),
+    /// The person has compared, or takes that back.
+    SetVerified(DeviceId, bool),
+    /// Read the code that somebody shows.
+    ReadCode(DeviceId, CodeFrom),
     /// Join a network.
     JoinNetwork(NetworkId),
     /// Keep apart from a network.
@@ -148,6 +171,8 @@ pub enum Command {
     Save(Preferences),
     /// Put text on the clipboard (done by the window, not by the node).
     Copy(String),
+    /// Ask for what is on the clipboard (done by the window, not by the node).
+    Paste,
     /// Close the window (done by the window, not by the node).
     Quit,
 }

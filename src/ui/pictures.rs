@@ -7,7 +7,7 @@ use super::intent::Intent;
 use super::model::{Model, Preferences, ThemeChoice, Update, View};
 use super::sample;
 use super::window::Window;
-use cairn_actors::api::{ApiError, Event, LinkState, NetworkState, Page, PageAt, PeerState};
+use cairn_actors::api::{ApiError, Badge, Event, LinkState, NetworkState, Page, PageAt, PeerState, Safety, Warning};
 
 fn draw(dir: &std::path::Path, name: &str, size: [f32; 2], scale: f32, model: Model, after: impl Fn(&mut Model)) {
     let mut window: Option<Window> = None;
@@ -85,6 +85,40 @@ fn pictures() {
     };
     shoot("person-light", full, maya(ThemeChoice::Light));
     shoot("person-dark", full, maya(ThemeChoice::Dark));
+    let sheet = |theme, n: u8, size: [f32; 2], name: &str| {
+        let mut m = with(themed(theme), vec![Intent::Open(sample::direct(n)), Intent::Verify(sample::device(n))]);
+        m.apply(Update::Safety(Box::new(Safety::between(&sample::me(), sample::peer(n)))));
+        if n == 5 {
+            m.act(Intent::TheyDiffer(sample::device(n)));
+        }
+        shoot(name, size, m);
+    };
+    sheet(ThemeChoice::Light, 6, full, "verify-light");
+    sheet(ThemeChoice::Dark, 5, full, "verify-differs-dark");
+    sheet(ThemeChoice::Sunlight, 1, full, "verify-sun");
+    sheet(ThemeChoice::Night, 6, full, "verify-night");
+    sheet(ThemeChoice::Light, 6, [420.0, 720.0], "verify-narrow");
+    let taken = |theme| {
+        let mut m = with(themed(theme), vec![Intent::Open(sample::direct(5))]);
+        let (mut liar, mut maya) = (sample::peer(5), sample::peer(1));
+        (liar.name, liar.badge, liar.namesake, maya.namesake) = (maya.name.clone(), Badge::Warning, true, true);
+        liar.own_name = Some(liar.name.clone());
+        let sentence = format!(
+            "{} uses the name of your contact {}, whom you verified, but is another device. Either that person has another \
+             or a reinstalled laptop, or somebody pretends to be them: compare the safety number before you trust it.",
+            liar.label(),
+            maya.label()
+        );
+        liar.warning = Some(Warning { of: maya.id, mine: false, sentence });
+        for p in [liar, maya] {
+            m.apply(Update::Event(Box::new(Event::Peer(Box::new(p)))));
+        }
+        m.act(Intent::Open(sample::everyone()));
+        m
+    };
+    shoot("name-taken-room-light", full, taken(ThemeChoice::Light));
+    let person = with(taken(ThemeChoice::Dark), vec![Intent::Open(sample::direct(5))]);
+    shoot("name-taken-person-dark", full, person);
     let mut new = light();
     new.act(Intent::Open(sample::direct(2)));
     if let Some(c) = new.conversations.first_mut() {

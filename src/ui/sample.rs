@@ -146,6 +146,8 @@ pub fn peer(n: u8) -> Peer {
         address: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 77, 0, 10 + n)), 27475)),
         rtt_ms: (state != PeerState::Offline).then(|| 0.4 + f64::from(n) / 3.0),
         badge: badge(n),
+        namesake: false,
+        warning: None,
         last_seen: Some(NOON - u64::from(n) * 900_000),
         clock_offset_ms: Some(if n == 3 { 9 * 525_960 * 60_000 } else { 40 }),
         conversation: direct(n),

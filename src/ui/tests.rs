@@ -3,6 +3,7 @@
 mod catch_up;
 mod fate;
 mod kept;
+mod verify;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -356,7 +357,7 @@ fn details_name_a_person_and_change_the_petname() {
     let mut m = sample::model();
     m.act(Intent::Open(sample::direct(1)));
     let mut s = Screen::of(m, FULL);
-    assert!(s.sees("Address: 10.77.0.11:27475") && s.sees("You compared the safety number in person."));
+    assert!(s.sees("Address: 10.77.0.11:27475") && s.sees("You compared safety numbers, or read its code."));
     s.told();
     s.type_into("Your name for this person", " (west)");
     s.click("Keep");

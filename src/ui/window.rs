@@ -98,6 +98,10 @@ impl Window {
                 ctx.copy_text(text.clone());
                 false
             }
+            Command::Paste => {
+                ctx.send_viewport_cmd(egui::ViewportCommand::RequestPaste);
+                false
+            }
             Command::Quit => {
                 ctx.send_viewport_cmd(egui::ViewportCommand::Close);
                 false

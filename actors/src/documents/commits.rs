@@ -28,7 +28,12 @@ pub(super) struct After(Box<dyn FnOnce(Result<(), ApiError>) + Send>);
 impl After {
     /// Answers a request with `value` once the commit is there, or with its error.
     pub(super) fn reply<T: Send + 'static>(reply: Reply<T>, value: T) -> Self {
-        Self(Box::new(move |r| drop(reply.send(r.map(|()| value)))))
+        Self::then(move |r| drop(reply.send(r.map(|()| value))))
+    }
+
+    /// Does something once the commit is there, or with its error.
+    pub(super) fn then(f: impl FnOnce(Result<(), ApiError>) + Send + 'static) -> Self {
+        Self(Box::new(f))
     }
 }
 

@@ -65,6 +65,9 @@ impl DocumentsState {
     /// Reads everything that this actor owns.
     pub(super) fn load(wiring: Arc<Wiring>, me: ActorRef<DocumentsMsg>) -> Result<Self, StoreError> {
         let networks = load_networks(wiring.store.as_ref())?;
+        let own = Own::load(&wiring.me, wiring.pen(), wiring.store.as_ref())?;
+        // Before the names that others give themselves.
+        own.tell(&wiring.me, &wiring.people);
         let mut spaces = BTreeMap::new();
         let mut last = Hlc::default();
         for (id, kind) in spaces_of(wiring.store.as_ref(), &networks)? {
@@ -77,11 +80,6 @@ impl DocumentsState {
                 wiring.people.named(device, name, at);
             }
             spaces.insert(id, space);
-        }
-        let own = Own::load(&wiring.me, wiring.pen(), wiring.store.as_ref())?;
-        for (device, contact) in own.contacts().iter() {
-            let (petname, verified) = (contact.petname.clone(), contact.verified.is_some());
-            wiring.people.update(device, |r| (r.petname, r.verified) = (petname, verified));
         }
         let (briefings, settled) = Briefings::load(&wiring)?;
         let mut this = Self {

@@ -1,11 +1,7 @@
 //! Commands and queries about conversations and networks.
 
-use std::sync::Arc;
-
-use cairn_crdt::entry::Entry;
-use cairn_crdt::ids::{DeviceId, DocumentId, MessageId, NetworkId, SpaceId};
+use cairn_crdt::ids::{DocumentId, MessageId, NetworkId, SpaceId};
 use cairn_crdt::kinds::chat::PageAt as At;
-use cairn_crdt::kinds::contacts::Contact;
 use cairn_crdt::kinds::order::OrderKey;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -13,11 +9,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::DocumentsState;
 use super::commits::{After, Ticket, store_error};
 use super::show;
-use crate::api::{ApiError, Conversation, ConversationKind, Custody, Member, Message, Network, Peer, Receipt, Said};
+use crate::api::{ApiError, Conversation, ConversationKind, Custody, Member, Message, Network, Receipt, Said};
 use crate::handle::{Reply, Request};
 use crate::limits::{MESSAGE_MAX, PAGE_MAX};
 use crate::proto::session::clean_name;
-use crate::space::{Space, SpaceKind};
+use crate::space::Space;
 use crate::store::Write;
 
 /// Questions that wait until a fresh device is in a network.
@@ -80,6 +76,9 @@ impl DocumentsState {
             Request::Briefings(reply) => drop(reply.send(Ok(self.briefings()))),
             Request::BriefingSeen(id, reply) => self.briefing_seen(id, reply),
             Request::SetPetname(device, name, reply) => self.set_petname(device, name, reply),
+            Request::Safety(device, reply) => self.safety(device, reply, place),
+            Request::SetVerified(device, verified, reply) => self.set_verified(device, verified, reply),
+            Request::Scan { code, meant, reply } => self.scan(&code, meant, reply),
             // The node answers the rest itself.
             _ => {}
         }
@@ -258,40 +257,9 @@ impl DocumentsState {
         let known = self.networks.name(id, &name, hlc);
         self.network_decided(id, known, reply);
     }
-
-    /// Names a device; answers once that is kept.
-    fn set_petname(&mut self, device: DeviceId, name: Option<String>, reply: Reply<Peer>) {
-        match self.petname(device, name.as_deref()) {
-            Err(e) => drop(reply.send(Err(e))),
-            Ok((entry, peer)) => {
-                let writes = vec![Write::Append { entry: entry.clone(), received: self.wiring.env.now_ms() }];
-                self.wiring.emit(crate::api::Event::Peer(Box::new(peer.clone())));
-                self.commit(writes, Ticket::Own(entry, Some(After::reply(reply, peer))));
-            }
-        }
-    }
-
-    fn petname(&mut self, device: DeviceId, name: Option<&str>) -> Result<(Arc<Entry>, Peer), ApiError> {
-        let no_peer = || ApiError::new("no_such_peer", "no such device is known here");
-        self.wiring.people.peer(&device).ok_or_else(no_peer)?;
-        let petname = name.map(|n| clean_name(n).ok_or_else(bad_name)).transpose()?;
-        let verified = self.own.contacts().get(&device).and_then(|c| c.verified.clone());
-        let (hlc, wiring) = (self.stamp(), self.wiring.clone());
-        let contact = Contact { petname: petname.clone(), verified };
-        let entry = self
-            .own
-            .write_contact(&wiring.key, wiring.store.as_ref(), hlc, &device, &contact)
-            .map_err(|e| ApiError::new("not_written", e.to_string()))?;
-        wiring.people.update(device, |r| r.petname = petname);
-        for sp in self.spaces.values_mut() {
-            sp.dirty |= sp.kind == SpaceKind::Direct(device);
-        }
-        let peer = wiring.people.peer(&device).ok_or_else(no_peer)?;
-        Ok((entry, peer))
-    }
 }
 
-fn bad_name() -> ApiError {
+pub(super) fn bad_name() -> ApiError {
     ApiError::new("bad_name", "a name has 1 to 64 bytes and at least one character that can be seen")
 }
 

@@ -150,7 +150,7 @@ pub(crate) fn receipts(sp: &Space, m: &MessageView<'_>, wiring: &Wiring) -> Vec<
 /// Whom messages are for, those here first, then by name.
 pub(crate) fn members(sp: &Space, wiring: &Wiring) -> Vec<Member> {
     let peers = sp.members(wiring).0.into_iter().filter_map(|id| wiring.people.peer(&id));
-    let mut all: Vec<Member> = peers.map(|p| Member { id: p.id, name: p.name, state: p.state }).collect();
+    let mut all: Vec<Member> = peers.map(|p| Member { id: p.id, name: p.label(), state: p.state }).collect();
     all.sort_by_cached_key(|m| (m.state == PeerState::Offline, m.name.to_lowercase(), m.id));
     all
 }

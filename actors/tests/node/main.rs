@@ -22,5 +22,6 @@ mod reading;
 mod real;
 mod restart;
 mod retention;
+mod trust;
 mod truth;
 mod world;

@@ -13,6 +13,7 @@ impl Model {
         match intent {
             Intent::Show(view) => {
                 self.view = view;
+                self.verifying = None;
                 self.list_on_top = matches!(view, View::Chat | View::People);
                 self.palette = None;
                 self.names.clear();
@@ -60,6 +61,14 @@ impl Model {
                     return vec![Command::MarkRead(id, key)];
                 }
             }
+            Intent::CloseVerify => self.verifying = None,
+            Intent::Paste => return vec![Command::Paste],
+            Intent::Verify(_)
+            | Intent::TheyMatch(_)
+            | Intent::TheyDiffer(_)
+            | Intent::Unverify(_)
+            | Intent::EditPicturePath(_)
+            | Intent::ReadCode(..) => return self.verify(intent),
             Intent::SetRetention(id, keep) => return vec![Command::SetRetention(id, keep)],
             Intent::AskToForget(ask) => self.asks_to_forget = ask,
             Intent::Forget(id) => {
@@ -125,6 +134,7 @@ impl Model {
 
     pub(super) fn open(&mut self, id: SpaceId) -> Vec<Command> {
         self.palette = None;
+        self.verifying = None;
         if !matches!(self.view, View::Chat | View::People) {
             self.view = View::Chat;
         }
@@ -192,6 +202,9 @@ impl Model {
     }
 
     fn escape(&mut self) {
+        if self.verifying.take().is_some() {
+            return;
+        }
         if self.palette.take().is_some() {
             self.wants_focus = Some(Focus::Composer);
             return;

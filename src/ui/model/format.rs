@@ -139,6 +139,7 @@ pub fn presence_line(peer: &Peer, clock: &Clock) -> String {
 #[must_use]
 pub fn badge(badge: Badge) -> &'static str {
     match badge {
+        Badge::Warning => "warning",
         Badge::Unknown => "unknown",
         Badge::Contact => "contact",
         Badge::Verified => "verified",
@@ -161,9 +162,10 @@ pub fn theme_name(choice: ThemeChoice) -> &'static str {
 #[must_use]
 pub fn badge_sentence(badge: Badge) -> &'static str {
     match badge {
-        Badge::Unknown => "New here. Names are not unique: compare the code in person.",
+        Badge::Warning => "Uses the name of somebody you know, or yours, but is another device.",
+        Badge::Unknown => "New here. Names are not unique: compare safety numbers.",
         Badge::Contact => "Seen before with the same key.",
-        Badge::Verified => "You compared the safety number in person.",
+        Badge::Verified => "You compared safety numbers, or read its code.",
     }
 }
 

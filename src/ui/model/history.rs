@@ -1,8 +1,8 @@
 //! The part of a conversation that is in memory: a run of messages without gaps, ordered by [`OrderKey`], grown by
 //! pages at either end and cut at the far end when it becomes too long.
 
-use cairn_actors::api::{DeliveryState, Message, OrderKey, Page, PageAt};
-use cairn_crdt::ids::MessageId;
+use cairn_actors::api::{Badge, DeliveryState, Message, OrderKey, Page, PageAt};
+use cairn_crdt::ids::{DeviceId, MessageId};
 
 /// What the node tells of a message of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,6 +185,14 @@ impl History {
             return None;
         }
         Some(PageAt::Newest)
+    }
+
+    /// A device is shown in another way now.
+    pub fn shown_as(&mut self, device: &DeviceId, name: &str, badge: Badge) {
+        for m in self.messages.iter_mut().filter(|m| m.author == *device && !m.mine) {
+            name.clone_into(&mut m.author_name);
+            m.badge = badge;
+        }
     }
 
     /// Forgets the messages, so that they are read afresh when they are looked at again.

@@ -105,7 +105,12 @@ impl Model {
         let preview = match &c.last {
             _ if unfinished => format!("Draft: {}", one_line(draft)),
             Some(l) if l.mine => format!("You: {}", one_line(&l.text)),
-            Some(l) if c.peer.is_none() => format!("{}: {}", first_word(&l.author_name), one_line(&l.text)),
+            Some(l) if c.peer.is_none() => {
+                // A first name alone would not tell two of one name apart.
+                let alone = !self.peers.get(&l.author).is_some_and(|p| p.namesake);
+                let name = if alone { first_word(&l.author_name) } else { &l.author_name };
+                format!("{name}: {}", one_line(&l.text))
+            }
             Some(l) => one_line(&l.text),
             None if c.network.is_some() => "Say hello to everybody on this network".into(),
             None => "No messages yet".into(),
@@ -128,7 +133,7 @@ impl Model {
         Row {
             open: p.conversation,
             person: Some(p.id),
-            title: p.name.clone(),
+            title: p.label(),
             badge: Some(p.badge),
             presence: Some(p.state),
             preview: match (p.state, p.rtt_ms) {

@@ -8,12 +8,13 @@ pub mod format;
 pub mod history;
 pub mod list;
 pub mod palette;
+pub mod verify;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use cairn_actors::api::{
     ApiError, Briefing, Conversation, Custody, Event, Member, Message, Network, NetworkState, OrderKey, Page, PageAt,
-    Peer, Receipt, Retention, Said, Status,
+    Peer, Receipt, Retention, Safety, Said, Status,
 };
 use cairn_actors::limits;
 pub use cairn_actors::settings::ThemeChoice;
@@ -86,6 +87,10 @@ pub enum Update {
     Members(SpaceId, Option<Vec<Member>>),
     /// Who holds a conversation; `None`: it could not be told.
     Custody(SpaceId, Option<Box<Custody>>),
+    /// What to compare with somebody.
+    Safety(Box<Safety>),
+    /// The code that somebody shows was read, or was not.
+    ReadCode(DeviceId, Result<(), ApiError>),
     /// A message is durable.
     Said(Said),
     /// A message could not be said: its text goes back into the composer.
@@ -176,6 +181,8 @@ pub struct Model {
     pub custody: Option<Box<Custody>>,
     /// Whether the details ask if one's own copy should be deleted.
     pub asks_to_forget: bool,
+    /// The sheet for comparing safety numbers, while it is open.
+    pub verifying: Option<verify::Verifying>,
     retention: Option<Retention>,
     histories: BTreeMap<SpaceId, History>,
     drafts: BTreeMap<SpaceId, String>,
@@ -378,6 +385,8 @@ impl Model {
                 let again = std::mem::take(&mut self.custody_late) || self.open != Some(conversation);
                 return again.then(|| self.ask_custody()).flatten().into_iter().collect();
             }
+            Update::Safety(safety) => self.safety(safety),
+            Update::ReadCode(device, result) => self.read_code(device, result),
             Update::Said(_) => self.saving = self.saving.saturating_sub(1),
             Update::NotSaid { conversation, body, error } => {
                 self.saving = self.saving.saturating_sub(1);
@@ -394,9 +403,7 @@ impl Model {
     fn event(&mut self, event: Event) -> Vec<Command> {
         match event {
             Event::Ready(s) | Event::Status(s) => self.status = Some(*s),
-            Event::Peer(p) => {
-                self.peers.insert(p.id, *p);
-            }
+            Event::Peer(p) => self.peer_changed(*p),
             Event::Message(m) => return self.message(*m),
             Event::Messages { conversation, .. } => {
                 return self.read_again(conversation).into_iter().collect();
@@ -442,7 +449,10 @@ impl Model {
                 None => self.networks.push(*n),
             },
             Event::Briefing(b) => self.briefed(*b),
-            Event::Notice { code, message } => self.notify(&code, message, false),
+            Event::Notice { code, message } => {
+                let bad = matches!(code.as_str(), "name_taken" | "other_device" | "not_you");
+                self.notify(&code, message, bad);
+            }
             Event::Lagged => return vec![Command::Everything],
             Event::Stopping => self.stopped = true,
         }

@@ -1,6 +1,6 @@
 //! The command palette: everything one can do or open, filtered as one types.
 
-use cairn_actors::api::NetworkState;
+use cairn_actors::api::{Badge, NetworkState};
 
 use super::format::theme_name;
 use super::list::matches;
@@ -37,6 +37,8 @@ pub struct Entry {
     pub title: String,
     /// What kind of thing it is, or its shortcut.
     pub hint: String,
+    /// How well the person is known whom it leads to.
+    pub badge: Option<Badge>,
     /// What it does.
     pub intent: Intent,
 }
@@ -51,12 +53,14 @@ pub fn entries(model: &Model) -> Vec<Entry> {
         .map(|c| Entry {
             title: model.title(c),
             hint: if c.peer.is_some() { "Conversation" } else { "Room" }.into(),
+            badge: c.peer.map(|p| model.badge(&p)),
             intent: Intent::Open(c.id),
         })
         .collect();
     for p in model.people() {
         if !model.conversations.iter().any(|c| c.id == p.conversation) {
-            all.push(Entry { title: p.name.clone(), hint: "Person".into(), intent: Intent::Open(p.conversation) });
+            let intent = Intent::Open(p.conversation);
+            all.push(Entry { title: p.label(), hint: "Person".into(), badge: Some(p.badge), intent });
         }
     }
     all.extend(commands(model));
@@ -65,7 +69,7 @@ pub fn entries(model: &Model) -> Vec<Entry> {
 }
 
 fn commands(model: &Model) -> Vec<Entry> {
-    let entry = |title: &str, hint: &str, intent| Entry { title: title.into(), hint: hint.into(), intent };
+    let entry = |title: &str, hint: &str, intent| Entry { title: title.into(), hint: hint.into(), badge: None, intent };
     let mut out = vec![
         entry("Show conversations", "", Intent::Show(View::Chat)),
         entry("Show people", "", Intent::Show(View::People)),
@@ -90,6 +94,9 @@ fn commands(model: &Model) -> Vec<Entry> {
     out.push(entry("Normal size", "Ctrl 0", Intent::SetScale(100)));
     if model.networks.iter().any(|n| n.state == NetworkState::Joined) {
         out.push(entry("Name the network", "", Intent::Show(View::Network)));
+    }
+    if let Some(p) = model.open_peer() {
+        out.push(entry(&format!("Compare safety numbers with {}", p.label()), "", Intent::Verify(p.id)));
     }
     if let Some(s) = &model.status {
         out.push(entry("Copy my code", "", Intent::Copy(s.code.clone())));

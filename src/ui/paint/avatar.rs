@@ -86,6 +86,12 @@ pub fn badge(painter: &Painter, theme: &Theme, left: Pos2, badge: Badge) -> f32 
             let tick = vec![center + vec2(-3.0, 0.2), center + vec2(-0.9, 2.3), center + vec2(3.1, -2.2)];
             painter.line(tick, Stroke::new(1.6, theme.on_accent));
         }
+        Badge::Warning => {
+            let corners = [center + vec2(0.0, -7.0), center + vec2(7.5, 6.0), center + vec2(-7.5, 6.0)];
+            painter.add(egui::Shape::convex_polygon(corners.to_vec(), theme.alert, Stroke::NONE));
+            painter.line_segment([center + vec2(0.0, -3.0), center + vec2(0.0, 1.6)], Stroke::new(1.6, theme.panel));
+            painter.circle_filled(center + vec2(0.0, 3.9), 1.0, theme.panel);
+        }
         Badge::Contact => {
             painter.circle_filled(center, 7.0, theme.faint);
             painter.circle_filled(center + vec2(0.0, -1.8), 1.9, theme.panel);

@@ -99,6 +99,16 @@ pub fn mono(ui: &Ui, theme: &Theme, text: &str, color: Color32) -> Arc<Galley> {
     ui.fonts_mut(|f| f.layout_job(job))
 }
 
+/// Digits to be compared, in the typewriter font, large.
+#[must_use]
+pub fn figures(ui: &Ui, theme: &Theme, text: &str, color: Color32) -> Arc<Galley> {
+    let (size, line) = theme.size(Size::Title);
+    let font_id = FontId::new(size, FontFamily::Monospace);
+    let format = TextFormat { font_id, line_height: Some(line), color, ..TextFormat::default() };
+    let job = LayoutJob::single_section(text.to_owned(), format);
+    ui.fonts_mut(|f| f.layout_job(job))
+}
+
 /// Draws a galley with its left middle at a point; answers its rectangle.
 pub fn left(painter: &Painter, at: Pos2, galley: &Arc<Galley>) -> Rect {
     put(painter, pos2(at.x, at.y - galley.size().y / 2.0), galley)

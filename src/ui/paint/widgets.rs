@@ -1,13 +1,16 @@
 //! The few widgets that views are made of. Each is reachable with the keyboard, shows when it has the focus, and has
 //! a name for screen readers.
 
+use cairn_actors::api::Badge;
 use egui::{
     Align, Color32, CursorIcon, Frame, Id, Layout, Margin, Rect, Response, Role, Sense, Stroke, StrokeKind, TextEdit,
     Ui, UiBuilder, WidgetInfo, pos2, vec2,
 };
 
+use super::avatar;
 use super::icons::{self, Icon};
 use super::text::{self, Ink};
+use crate::ui::model::format;
 use crate::ui::theme::{Size, Theme};
 
 /// How loud a button is.
@@ -110,14 +113,24 @@ pub fn paragraph(ui: &mut Ui, theme: &Theme, words: &str, ink: Ink) -> Response 
 
 /// A line with a name at the left and a value at the right.
 pub fn pair(ui: &mut Ui, theme: &Theme, name: &str, value: &str, color: Color32) -> Response {
+    pair_of(ui, theme, name, None, value, color)
+}
+
+/// The same of a person, with the badge beside the name.
+pub fn pair_of(ui: &mut Ui, theme: &Theme, name: &str, badge: Option<Badge>, value: &str, color: Color32) -> Response {
     let height = theme.size(Size::Small).1 + 5.0;
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), height), Sense::hover());
     let name_galley = Ink::new(Size::Small, theme.muted).line(ui, theme, name, rect.width() * 0.62);
-    let left = text::left(ui.painter(), rect.left_center(), &name_galley);
+    let mut left = text::left(ui.painter(), rect.left_center(), &name_galley);
+    if let Some(badge) = badge {
+        let at = pos2(left.right() + 5.0, rect.center().y);
+        left.max.x = at.x + avatar::badge(ui.painter(), theme, at, badge);
+    }
     let room = rect.right() - left.right() - 8.0;
     let galley = Ink::new(Size::Small, color).medium().line(ui, theme, value, room);
     text::right(ui.painter(), rect.right_center(), &galley);
-    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, format!("{name}: {value}")));
+    let spoken = badge.map(|b| format!(", {}", format::badge(b))).unwrap_or_default();
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, format!("{name}{spoken}: {value}")));
     if galley.elided { response.on_hover_text(value) } else { response }
 }
 

@@ -14,7 +14,7 @@ fn the_details_tell_who_has_read_it_and_whom_it_is_carried_for() {
     let mut s = Screen::of(sample::model(), [1280.0, 800.0]);
     assert!(s.sees("read 4 of 9") && s.sees("7 of 9") && s.sees("read 2 of 9"), "beside each message of ours");
     assert!(s.sees("Have read it: 2 of 9") && s.sees("Maya Okafor and T. Rinaldi"));
-    assert!(s.sees("Medic-3: carried"));
+    assert!(s.sees("Medic-3, contact: carried"));
     // The next one is nowhere else yet, and then with two who will pass it on.
     let mut next = sample::morning().remove(11);
     next.key.stamp = next.key.stamp.next();
@@ -56,7 +56,7 @@ fn read_receipts_are_switched_in_the_settings() {
 fn the_details_tell_who_holds_the_conversation_and_was_last_seen_when() {
     let mut s = Screen::of(sample::model(), [1280.0, 1_200.0]);
     assert!(s.sees("Hold all of it: 6 of 8"));
-    assert!(s.sees("Medic-3: up to 13:52") && s.sees("T. Rinaldi: nothing known"));
+    assert!(s.sees("Medic-3, contact: up to 13:52") && s.sees("T. Rinaldi, unknown: nothing known"));
     assert!(s.sees("Last seen "));
     let mut alone = sample::custody();
     (alone.holders, alone.members) = (1, 8);

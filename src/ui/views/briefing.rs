@@ -9,6 +9,7 @@ use super::{Intents, Scene};
 use crate::ui::intent::Intent;
 use crate::ui::model::briefing as words;
 use crate::ui::model::format;
+use crate::ui::paint::avatar;
 use crate::ui::paint::icons::Icon;
 use crate::ui::paint::text::{self, Ink};
 use crate::ui::paint::widgets::{Kind, button, focus_ring, icon_button, pair, paragraph};
@@ -121,8 +122,10 @@ fn line(ui: &mut Ui, scene: &Scene<'_>, l: &Line) -> bool {
     let galley = Ink::new(Size::Tiny, theme.faint).line(ui, theme, &time, 90.0);
     let at = text::left(ui.painter(), rect.left_center(), &galley);
     let said = format!("{}: {}", l.author_name, l.text);
-    let galley = Ink::new(Size::Small, theme.text).line(ui, theme, &said, rect.right() - at.right() - 8.0);
-    text::left(ui.painter(), pos2(at.right() + 8.0, rect.center().y), &galley);
+    let left = pos2(at.right() + 8.0, rect.center().y);
+    let x = left.x + avatar::badge(ui.painter(), theme, left, scene.model.badge(&l.author)) + 5.0;
+    let galley = Ink::new(Size::Small, theme.text).line(ui, theme, &said, rect.right() - x);
+    text::left(ui.painter(), pos2(x, rect.center().y), &galley);
     focus_ring(ui, theme, &response, rect.expand2(vec2(6.0, 0.0)), 6.0);
     response.on_hover_cursor(CursorIcon::PointingHand).clicked()
 }

@@ -1,6 +1,6 @@
 //! The conversation: heading, history, composer; or why there is none to show.
 
-use cairn_actors::api::{LinkState, PeerState};
+use cairn_actors::api::{Badge, LinkState, PeerState};
 use egui::{Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
 use super::{Intents, Scene, composer, history};
@@ -67,9 +67,9 @@ fn nothing_open(model: &Model) -> (&'static str, String) {
 fn nothing_said(model: &Model) -> (String, String) {
     match model.open_peer() {
         Some(p) if p.state == PeerState::Offline => {
-            (format!("No messages with {} yet", p.name), "Not here now: what you write waits for them.".into())
+            (format!("No messages with {} yet", p.label()), "Not here now: what you write waits for them.".into())
         }
-        Some(p) => (format!("No messages with {} yet", p.name), "Only the two of you get what is said here.".into()),
+        Some(p) => (format!("No messages with {} yet", p.label()), "Only the two of you get what is said here.".into()),
         None if model.status.as_ref().is_some_and(|s| s.link != LinkState::Online) => (
             "Nothing said yet".into(),
             "Nobody else is here. What you write waits, and goes out by itself when somebody comes.".into(),
@@ -116,7 +116,7 @@ fn heading(ui: &mut Ui, scene: &Scene<'_>, rect: Rect, narrow: bool, out: &mut I
     }
     let peer = model.open_peer();
     let line = model.open.and_then(|id| model.conversation(&id));
-    let title = line.map(|c| model.title(c)).or_else(|| peer.map(|p| p.name.clone())).unwrap_or_default();
+    let title = line.map(|c| model.title(c)).or_else(|| peer.map(cairn_actors::api::Peer::label)).unwrap_or_default();
     let picture = Rect::from_min_size(pos2(left, rect.center().y - 19.0), vec2(38.0, 38.0));
     match peer {
         Some(p) => {
@@ -136,8 +136,10 @@ fn heading(ui: &mut Ui, scene: &Scene<'_>, rect: Rect, narrow: bool, out: &mut I
     if let Some(p) = peer {
         avatar::badge(ui.painter(), theme, pos2(name.right() + 6.0, name.center().y), p.badge);
     }
-    let below = subtitle(scene);
-    let galley = Ink::new(Size::Small, theme.muted).line(ui, theme, &below, room);
+    let warned = peer.is_some_and(|p| p.warning.is_some());
+    let below = if warned { format::badge_sentence(Badge::Warning).to_owned() } else { subtitle(scene) };
+    let ink = if warned { theme.alert } else { theme.muted };
+    let galley = Ink::new(Size::Small, ink).line(ui, theme, &below, room);
     let sub = text::left(ui.painter(), pos2(x, rect.center().y + 11.0), &galley);
     let response = ui.interact(name.union(sub), ui.scope_id().with("title"), Sense::hover());
     response.widget_info(|| WidgetInfo::labeled(Role::Heading, true, format!("{title}, {below}")));

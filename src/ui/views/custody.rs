@@ -7,7 +7,7 @@ use super::Scene;
 use crate::ui::model::Clock;
 use crate::ui::model::format;
 use crate::ui::paint::text::Ink;
-use crate::ui::paint::widgets::{card, pair, paragraph};
+use crate::ui::paint::widgets::{card, pair, pair_of, paragraph};
 use crate::ui::theme::Size;
 
 /// Devices that lack something, listed before "and n more".
@@ -40,7 +40,8 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>) {
         }
         let lacking: Vec<_> = c.devices.iter().filter(|h| h.member && !h.complete).collect();
         for h in lacking.iter().take(LISTED) {
-            let response = pair(ui, theme, &h.name, &up_to(h, scene.clock), theme.warning);
+            let badge = (!h.me).then(|| scene.model.badge(&h.id));
+            let response = pair_of(ui, theme, &h.name, badge, &up_to(h, scene.clock), theme.warning);
             let counts = format!("Holds {} of {}", h.holds, format::count(c.entries, "entry", "entries"));
             response.on_hover_text(counts);
             if h.state == PeerState::Offline {

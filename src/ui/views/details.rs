@@ -5,14 +5,14 @@ use egui::{Color32, Id, Rect, Role, ScrollArea, Sense, Ui, WidgetInfo, pos2, vec
 
 use cairn_actors::proto::clock as skew;
 
-use super::{Intents, Scene, briefing};
+use super::{Intents, Scene, briefing, verify};
 use crate::ui::intent::{Intent, NameField};
 use crate::ui::model::format;
 use crate::ui::paint::avatar;
 use crate::ui::paint::icons::Icon;
 use crate::ui::paint::text::{self, Ink};
 use crate::ui::paint::widgets::{
-    Kind, button, button_enabled, card, field, focus_ring, icon_button, pair, paragraph, within,
+    Kind, button, button_enabled, card, field, focus_ring, icon_button, pair, pair_of, paragraph, within,
 };
 use crate::ui::theme::{Scheme, Size};
 
@@ -67,7 +67,7 @@ fn person(ui: &mut Ui, scene: &Scene<'_>, p: &Peer, out: &mut Intents) {
         let response = ui.interact(picture, ui.scope_id().with("identicon"), Sense::hover());
         response.widget_info(|| WidgetInfo::labeled(Role::Image, true, format!("Picture of the key {}", p.code)));
         let x = picture.right() + 14.0;
-        let name = Ink::new(Size::Title, theme.text).bold().line(ui, theme, &p.name, top.right() - x - 20.0);
+        let name = Ink::new(Size::Title, theme.text).bold().line(ui, theme, &p.label(), top.right() - x - 20.0);
         let r = text::left(ui.painter(), pos2(x, picture.center().y - 12.0), &name);
         avatar::badge(ui.painter(), theme, pos2(r.right() + 6.0, r.center().y), p.badge);
         let code = text::mono(ui, theme, &p.code, theme.muted);
@@ -76,8 +76,17 @@ fn person(ui: &mut Ui, scene: &Scene<'_>, p: &Peer, out: &mut Intents) {
         if let Some(own) = p.own_name.as_ref().filter(|own| p.petname.is_some() && **own != p.name) {
             paragraph(ui, theme, &format!("Calls itself {own}"), Ink::new(Size::Small, theme.muted));
         }
-        let color = if p.badge == Badge::Unknown { theme.warning } else { theme.muted };
-        paragraph(ui, theme, format::badge_sentence(p.badge), Ink::new(Size::Small, color));
+        match &p.warning {
+            Some(w) => verify::said(ui, scene, &w.sentence, theme.alert_weak, theme.alert, Icon::Warning),
+            None => {
+                let color = if p.badge == Badge::Unknown { theme.warning } else { theme.muted };
+                paragraph(ui, theme, format::badge_sentence(p.badge), Ink::new(Size::Small, color));
+            }
+        }
+        ui.add_space(2.0);
+        if button(ui, theme, "Compare safety numbers…", Kind::Plain).clicked() {
+            out.push(Intent::Verify(p.id));
+        }
     });
     card(ui, theme, "How to reach", |ui| {
         let color = if p.state == PeerState::Online { theme.accent } else { theme.text };
@@ -154,7 +163,8 @@ fn room(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
             let lacking: Vec<_> = of(DeliveryState::Carried).chain(of(DeliveryState::Queued)).collect();
             for r in lacking.iter().take(NAMED) {
                 let what = if r.state == DeliveryState::Carried { "carried" } else { "waiting" };
-                let response = pair(ui, theme, &r.name, what, theme.warning);
+                let badge = Some(scene.model.badge(&r.id));
+                let response = pair_of(ui, theme, &r.name, badge, what, theme.warning);
                 if let Some(at) = r.last_seen {
                     response.on_hover_text(format!("Last heard {}", scene.clock.full(at)));
                 }
@@ -221,7 +231,7 @@ fn member(ui: &mut Ui, scene: &Scene<'_>, p: &Peer) -> bool {
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 30.0), Sense::click());
     let state = format::presence(p.state);
     response.widget_info(|| {
-        WidgetInfo::labeled(Role::Button, true, format!("{}, {}, {state}", p.name, format::badge(p.badge)))
+        WidgetInfo::labeled(Role::Button, true, format!("{}, {}, {state}", p.label(), format::badge(p.badge)))
     });
     if response.hovered() {
         ui.painter().rect_filled(rect.expand2(vec2(6.0, 0.0)), 7.0, theme.chip);
@@ -235,7 +245,7 @@ fn member(ui: &mut Ui, scene: &Scene<'_>, p: &Peer) -> bool {
     let galley = Ink::new(Size::Small, color).line(ui, theme, state, 80.0);
     let right = text::right(ui.painter(), rect.right_center(), &galley);
     let x = picture.right() + 9.0;
-    let name = Ink::new(Size::Small, theme.text).line(ui, theme, &p.name, right.left() - x - 26.0);
+    let name = Ink::new(Size::Small, theme.text).line(ui, theme, &p.label(), right.left() - x - 26.0);
     let r = text::left(ui.painter(), pos2(x, rect.center().y), &name);
     avatar::badge(ui.painter(), theme, pos2(r.right() + 5.0, rect.center().y), p.badge);
     focus_ring(ui, theme, &response, rect.expand2(vec2(6.0, 0.0)), 7.0);

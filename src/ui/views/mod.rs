@@ -17,6 +17,7 @@ pub mod rail;
 pub mod settings;
 pub mod shell;
 pub mod status;
+pub mod verify;
 
 use super::intent::Intent;
 use super::model::{Clock, Model};

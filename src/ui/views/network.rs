@@ -226,7 +226,13 @@ fn line(ui: &mut Ui, scene: &Scene<'_>, p: &Peer) -> bool {
         (PeerState::Offline, _) => p.last_seen.map_or_else(|| "not here".into(), |t| scene.clock.full(t)),
         (state, _) => format::presence(state).to_owned(),
     };
-    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("{}, {address}, {state}", p.name)));
+    response.widget_info(|| {
+        WidgetInfo::labeled(
+            Role::Button,
+            true,
+            format!("{}, {}, {address}, {state}", p.label(), format::badge(p.badge)),
+        )
+    });
     if response.hovered() {
         ui.painter().rect_filled(rect.expand2(vec2(6.0, 0.0)), 7.0, theme.chip);
     }
@@ -238,7 +244,7 @@ fn line(ui: &mut Ui, scene: &Scene<'_>, p: &Peer) -> bool {
     };
     ui.painter().circle_filled(pos2(rect.left() + 5.0, rect.center().y), 4.5, dot);
     let x = rect.left() + 20.0;
-    let name = Ink::new(Size::Small, theme.text).medium().line(ui, theme, &p.name, rect.width() * 0.4);
+    let name = Ink::new(Size::Small, theme.text).medium().line(ui, theme, &p.label(), rect.width() * 0.4);
     let r = text::left(ui.painter(), pos2(x, rect.center().y), &name);
     avatar::badge(ui.painter(), theme, pos2(r.right() + 6.0, rect.center().y), p.badge);
     let galley = Ink::new(Size::Small, theme.text).line(ui, theme, &state, rect.width() * 0.25);

@@ -4,7 +4,9 @@ use egui::{Area, Frame, Id, Key, Margin, Order, Rect, Role, ScrollArea, Sense, S
 
 use super::{Intents, Scene};
 use crate::ui::intent::Intent;
+use crate::ui::model::format;
 use crate::ui::model::palette::{Entry, entries};
+use crate::ui::paint::avatar;
 use crate::ui::paint::icons::{self, Icon};
 use crate::ui::paint::text::{self, Ink};
 use crate::ui::paint::widgets::bare_field;
@@ -88,7 +90,8 @@ fn query(ui: &mut Ui, scene: &Scene<'_>, query: &str, found: &[Entry], mark: usi
 fn entry(ui: &mut Ui, scene: &Scene<'_>, e: &Entry, marked: bool) -> bool {
     let theme = scene.theme;
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::click() - Sense::FOCUSABLE);
-    response.widget_info(|| WidgetInfo::selected(Role::ListItem, true, marked, &e.title));
+    let spoken = e.badge.map_or_else(|| e.title.clone(), |b| format!("{}, {}", e.title, format::badge(b)));
+    response.widget_info(|| WidgetInfo::selected(Role::ListItem, true, marked, &spoken));
     if marked || response.hovered() {
         ui.painter().rect_filled(rect, 9.0, if marked { theme.selection } else { theme.chip });
     }
@@ -97,8 +100,11 @@ fn entry(ui: &mut Ui, scene: &Scene<'_>, e: &Entry, marked: bool) -> bool {
     }
     let hint = Ink::new(Size::Tiny, theme.muted).line(ui, theme, &e.hint, 120.0);
     let right = text::right(ui.painter(), rect.right_center() - vec2(12.0, 0.0), &hint);
-    let room = right.left() - rect.left() - 24.0;
+    let room = right.left() - rect.left() - if e.badge.is_some() { 44.0 } else { 24.0 };
     let galley = Ink::new(Size::Body, theme.text).line(ui, theme, &e.title, room);
-    text::left(ui.painter(), rect.left_center() + vec2(12.0, 0.0), &galley);
+    let title = text::left(ui.painter(), rect.left_center() + vec2(12.0, 0.0), &galley);
+    if let Some(badge) = e.badge {
+        avatar::badge(ui.painter(), theme, pos2(title.right() + 6.0, rect.center().y), badge);
+    }
     response.clicked()
 }
