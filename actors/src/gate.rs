@@ -150,6 +150,25 @@ mod tests {
         assert_eq!(start.elapsed().as_secs(), HANDSHAKE_TIMEOUT.as_secs());
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn whatever_else_is_said_first_ends_the_link_at_once_and_is_not_answered() {
+        let [one, two] = [1, 2].map(|n| DeviceKey::from_seed(&[n; 32]).id());
+        let elsewhere = Bond { exporter: [3; 32], dialler: one, acceptor: two };
+        let recorded = proof::knock(&keys(&[1]), &elsewhere, &FILLER);
+        let hello = crate::proto::session::Control::Goodbye.encode();
+        for said in [Vec::new(), hello, recorded.clone(), recorded[..40].to_vec(), vec![b'C'; 100_000]] {
+            let lan = Switch::new(1);
+            let (x, y) = (lan.attach(one), lan.attach(two));
+            let (here, there) = tokio::join!(x.transport.dial(y.addr, Some(two)), y.transport.accept());
+            let (here, there) = (here.unwrap(), there.unwrap());
+            let start = tokio::time::Instant::now();
+            here.send(Lane::Control, said.into()).await.unwrap();
+            assert_eq!(pass(&*there, two, &keys(&[1]), &FILLER).await, Err(LinkError::NoKey));
+            assert_eq!(here.recv(Lane::Control).await, Err(LinkError::Closed(NO_KEY.into())), "nothing but a reason");
+            assert!(start.elapsed() < HANDSHAKE_TIMEOUT / 10);
+        }
+    }
+
     #[test]
     fn one_address_takes_no_more_than_its_places() {
         let places = Places::default();

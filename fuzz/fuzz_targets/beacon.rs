@@ -9,7 +9,7 @@ use cairn_fuzz::proto::beacon::{Beacon, BeaconError, HEAD, LENGTH, LENGTH_SEALED
 use libfuzzer_sys::fuzz_target;
 
 static KEY: LazyLock<DeviceKey> = LazyLock::new(|| DeviceKey::from_seed(&[3; 32]));
-static KEYS: LazyLock<[NetworkKey; 2]> = LazyLock::new(|| [4, 5].map(|n| NetworkKey::from_secret(&[n; 32])));
+static KEYS: LazyLock<[NetworkKey; 2]> = LazyLock::new(|| [40, 50].map(|n| NetworkKey::from_secret(&[n; 32])));
 
 /// Magic, version and flags come before the device.
 const DEVICE: std::ops::Range<usize> = 6..38;

@@ -16,7 +16,7 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(clean_name(&name).as_deref(), Some(name.as_str()), "a clean name stays as it is");
     }
     // The gate before the first control frame: nobody guesses a proof.
-    let keys = [NetworkKey::from_secret(&[4; 32])];
+    let keys = [NetworkKey::from_secret(&[40; 32])];
     let bond = Bond { exporter: [1; 32], dialler: DeviceId([2; 32]), acceptor: DeviceId([3; 32]) };
     assert!(answer(&keys, &bond, data).is_err() && check(&keys, &bond, data).is_err());
     let Ok(frame) = Control::decode(data) else { return };

@@ -1,18 +1,21 @@
-//! The bytes of version 1 between two nodes, as they were released: beacons and control frames. This build reads them,
-//! and writes the same from the same.
+//! The bytes of version 1 between two nodes, as they were released: beacons, open and sealed, control frames and proofs of
+//! a network key. This build reads them, and writes the same from the same.
 
 use cairn_crdt::hlc::Hlc;
 use cairn_crdt::identity::DeviceKey;
 use cairn_crdt::ids::{DeviceId, Incarnation, NetworkId};
+use cairn_crdt::netkey::{Bond, NetworkKey};
 use cairn_crdt::network::Claim;
 
 use super::beacon::Beacon;
+use super::proof::{self, SLOTS};
 use super::session::{Control, Hello, Neighbour, VERSION};
 
 #[path = "../../../crdt/tests/fixtures/check.rs"]
 mod fixtures;
 
 const BEACONS: &str = include_str!("../../../crdt/tests/fixtures/v1/beacons.txt");
+const NETWORK_KEY: &str = include_str!("../../../crdt/tests/fixtures/v1/network_key.txt");
 const CONTROL: &str = include_str!("../../../crdt/tests/fixtures/v1/control.txt");
 
 fn beacon(network: Option<u8>, settled: bool, goodbye: bool) -> Vec<u8> {
@@ -66,6 +69,22 @@ fn beacons_are_written_and_read_as_they_were() {
         let beacon = Beacon::decode(&bytes).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(beacon.encode(&key), bytes, "{name}");
     }
+}
+
+#[test]
+fn what_a_network_key_seals_and_proves_is_as_it_was() {
+    let keys = [5, 6].map(|n| NetworkKey::from_secret(&[n; 32]));
+    let bond = Bond { exporter: [7; 32], dialler: DeviceId([8; 32]), acceptor: DeviceId([9; 32]) };
+    let key = DeviceKey::from_seed(&[1; 32]);
+    let open = Beacon::decode(&beacon(Some(4), true, false)).unwrap();
+    let knock = proof::knock(&keys, &bond, &[[10; 32]; SLOTS]);
+    let (tag, answer) = proof::answer(&keys[1..], &bond, &knock).unwrap();
+    let written = [("beacon/sealed", open.encode_sealed(&key, &keys[0])), ("knock", knock), ("answer", answer)];
+    fixtures::check(NETWORK_KEY, &written);
+    let bytes: Vec<_> = fixtures::lines(NETWORK_KEY).into_iter().map(|(_, bytes)| bytes).collect();
+    assert_eq!(Beacon::parse(&bytes[0], &keys).and_then(|b| b.verify()), Ok(open));
+    assert_eq!(proof::answer(&keys[1..], &bond, &bytes[1]).map(|(tag, _)| tag), Ok(tag));
+    assert_eq!(proof::check(&keys, &bond, &bytes[2]), Ok(tag));
 }
 
 #[test]
