@@ -19,7 +19,7 @@ pub use network_key::{KeySource, KeyVerb};
 ///
 /// Without a verb, opens the window, with a node behind it. With `node`, runs a node without a window. Every other verb
 /// talks to the node that runs on the same data folder; where none runs, it opens the store for that one command and
-/// says so. `log --follow`, `peers --wait` and the `network` verbs that change something need a running node.
+/// says so. `log --follow`, `peers --wait` and `network join`, `apart` and `name` need a running node.
 #[derive(Debug, Parser)]
 #[command(name = "cairn", version, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Cli {
