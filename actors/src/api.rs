@@ -133,6 +133,9 @@ pub struct Conversation {
     /// Entries here that need a newer Cairn than this one; as far as they were looked at.
     #[serde(default)]
     pub needs_newer: u64,
+    /// Messages here whose keys have not come; as far as they were looked at.
+    #[serde(default)]
+    pub needs_key: u64,
 }
 
 /// The newest message of a conversation.
@@ -212,6 +215,9 @@ pub struct Message {
     /// How many messages this stands for that need a newer Cairn than this one; 0 for a message that can be read.
     #[serde(default)]
     pub needs_newer: u64,
+    /// How many messages this stands for whose keys have not come; 0 for a message that can be read.
+    #[serde(default)]
+    pub needs_key: u64,
 }
 
 impl Message {
@@ -219,7 +225,7 @@ impl Message {
     /// are those of the first of them, and the id is all zeros.
     #[must_use]
     pub fn is_placeholder(&self) -> bool {
-        self.needs_newer > 0 && self.id == MessageId([0; 16])
+        (self.needs_newer > 0 || self.needs_key > 0) && self.id == MessageId([0; 16])
     }
 }
 

@@ -17,6 +17,7 @@ mod progress;
 mod requests;
 pub(crate) mod retention;
 mod room;
+mod sealing;
 pub(crate) mod show;
 mod statements;
 mod trust;
@@ -255,6 +256,7 @@ impl Actor for Documents {
                         Frame::Note(note) => s.note(peer, space, note),
                         Frame::Lost(entries) => s.given_back(space, peer, &entries),
                         Frame::Said { log, first } => s.said_again(space, peer, &log, &first),
+                        Frame::Keys { prekey, lacked } => s.keys_told(space, peer, &prekey, &lacked),
                         frame => {
                             sp.sync.received(peer, frame);
                             s.carry_out(space, Some(permit));
@@ -297,6 +299,8 @@ impl Actor for Documents {
                 s.write_statements();
                 for space in s.spaces.keys().copied().collect::<Vec<_>>() {
                     s.say_again(space);
+                    s.seal_again(space, None);
+                    s.ask_keys(space);
                 }
                 me.send_after(s.wiring.env.jittered(ANTI_ENTROPY), || DocumentsMsg::Compare);
             }
@@ -328,6 +332,7 @@ impl Actor for Documents {
             DocumentsMsg::Weigh => s.weigh(),
             DocumentsMsg::Retention => {
                 s.retention_tick();
+                s.renew_prekey();
                 me.send_after(RETENTION_TICK, || DocumentsMsg::Retention);
             }
         }

@@ -34,6 +34,7 @@ pub mod proto;
 pub mod quota;
 pub mod rates;
 pub mod retention;
+pub mod secrets;
 pub mod session;
 pub mod sessions;
 pub mod settings;

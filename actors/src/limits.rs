@@ -328,6 +328,12 @@ pub const DISK_LOOK: u32 = 5;
 pub const MESSAGE_MAX: usize = 64 * 1024;
 /// Longest name in bytes.
 pub const NAME_MAX: usize = 64;
+/// Keys of one space that are on their way to devices which lacked them; more follow when those are there.
+pub const SHARES_AT_ONCE: usize = 64;
+/// How long a key is used at least, whatever clocks say of its age.
+pub const KEY_LEAST: Duration = Duration::from_secs(3_600);
+/// How often at most a device is given keys again that it says to have lost.
+pub const KEYS_ASKED: Duration = Duration::from_secs(60);
 /// Messages in one page of a query.
 pub const PAGE_MAX: usize = 2_000;
 /// Events held for a slow subscriber before it is told to ask again.

@@ -94,6 +94,7 @@ impl Offline {
         let mut wiring = Wiring::new(env, opened.key, Incarnation([0; 16]), store, Arc::new(Nowhere), people, about);
         wiring.read_receipts = told.into();
         wiring.set_keys(opened.keys);
+        let _ = wiring.prekeys.load(&wiring)?;
         *wiring.keep.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Box::new(opened.folder));
         Ok(Self { wiring, networks, own })
     }

@@ -12,6 +12,7 @@ use cairn_crdt::kinds::order::OrderKey;
 use cairn_crdt::kinds::read_marks::{ReadMarks, set_mark};
 use cairn_crdt::known::Known;
 use cairn_crdt::safety;
+use cairn_crdt::seal::Keys;
 
 use crate::limits::BATCH_BYTES;
 use crate::pen::{Pen, PenError};
@@ -136,7 +137,7 @@ impl Own {
         let slot = &mut self.pens[which.min(1)];
         match slot {
             Some(pen) => Ok(pen),
-            None => Ok(slot.insert(Pen::open(key, self.id, log, store, &Known::this_build())?)),
+            None => Ok(slot.insert(Pen::open(key, self.id, log, store, &Known::this_build(), &Keys::default())?)),
         }
     }
 }

@@ -54,6 +54,8 @@ impl Rates {
             | Frame::HeldBack(_) => COMPARE_COST,
             // A signature each.
             Frame::Note(Note::Told(told)) => told.len().max(1),
+            // A signature, and perhaps a share each.
+            Frame::Keys { lacked, .. } => lacked.len().saturating_add(1),
             _ => 1,
         };
         let mut b = self.0.lock().unwrap_or_else(PoisonError::into_inner);

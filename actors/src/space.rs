@@ -4,6 +4,7 @@
 mod delivery;
 mod forks;
 mod gone;
+mod sealing;
 mod segments;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,7 @@ use cairn_crdt::known::Known;
 use cairn_crdt::ledger::Ledger;
 use cairn_crdt::period::period_of;
 use cairn_crdt::replica::{Access, Replica, Tip};
+use cairn_crdt::seal::Keys;
 use cairn_crdt::sync::SpaceSync;
 
 use crate::limits::BATCH_BYTES;
@@ -36,6 +38,7 @@ use delivery::Held;
 use forks::Aside;
 use gone::Governing;
 pub use gone::Moved;
+use sealing::Sealing;
 use segments::{SEGMENTS_KEPT, Segments};
 
 /// What a space is to this node.
@@ -64,8 +67,14 @@ pub struct Applied {
     pub governed: bool,
     /// Entries of a conversation that are counted and not read from the store yet.
     pub counted: usize,
-    /// The lowest stamp of those of them that others wrote.
+    /// The lowest stamp of those of them that others wrote, and of what waits for its key.
     pub counted_from: Option<Hlc>,
+    /// Messages that wait for their keys.
+    pub locked: u64,
+    /// Messages that waited and can be read now.
+    pub unlocked: u64,
+    /// The control log said something about keys.
+    pub keys: bool,
 }
 
 /// A space.
@@ -108,6 +117,8 @@ pub struct Space {
     held: BTreeMap<DeviceId, BTreeMap<LogId, Held>>,
     pub(crate) own: BTreeMap<(LogId, u64), MessageId>,
     governing: Governing,
+    /// Its keys; `None`: nothing is sealed here.
+    sealing: Option<Box<Sealing>>,
     me: DeviceId,
     aside: Aside,
     /// The newest stamp of each device that wrote here, in milliseconds since 1970.
@@ -157,6 +168,10 @@ impl Space {
             held: BTreeMap::new(),
             own: BTreeMap::new(),
             governing: Governing { control: ControlLog::new(access), record: Record::default(), pen: None },
+            sealing: match kind {
+                SpaceKind::Commons(_) => None,
+                SpaceKind::Direct(peer) => Some(Box::new(Sealing::load(id, peer, wiring)?)),
+            },
             me,
             aside: Aside::new(),
             stamps: BTreeMap::new(),
@@ -169,6 +184,7 @@ impl Space {
         }
         space.set_reference(wiring);
         space.load_forks(wiring.store.as_ref())?;
+        space.unlock();
         space.load_gone(wiring)?;
         space.usage = space.measure(wiring)?;
         space.note_spans(&tips.iter().map(|(l, t)| (*l, t.seq, t.hlc)).collect::<Vec<_>>());
@@ -219,13 +235,19 @@ impl Space {
         for e in entries {
             self.stamped(&e.header().log.device, e.header().hlc);
         }
-        for run in entries.chunk_by(|a, b| a.header().log.document == b.header().log.document) {
+        let runs: Vec<_> = entries.chunk_by(|a, b| a.header().log.document == b.header().log.document).collect();
+        // Keys first: what is sealed may lie beside them.
+        let is_control = |run: &&[Arc<Entry>]| run.iter().any(|e| e.header().log.document.kind() == Kind::Control);
+        let (control, others): (Vec<_>, Vec<_>) = runs.into_iter().partition(is_control);
+        for run in control.into_iter().chain(others) {
             let Some(first) = run.first() else { continue };
             let document = first.header().log.document;
             match document.kind() {
                 // It went while it was on its way to the disk.
                 _ if self.sync.replica().is_gone(&document) => {}
-                Kind::Control if wiring.known.version(Kind::Control).is_some() => self.apply_control(run, &mut out),
+                Kind::Control if wiring.known.version(Kind::Control).is_some() => {
+                    self.apply_control(run, wiring, &mut out)
+                }
                 Kind::Chat if document.chat_week().is_some() => {
                     self.apply_chat(document, run, received, wiring, &mut out);
                 }
@@ -289,7 +311,14 @@ impl Space {
         let log = LogId { document: DocumentId::profile(&wiring.me), device: wiring.me, incarnation: wiring.pen() };
         let pen = match &mut self.profile_pen {
             Some(pen) => pen,
-            slot => slot.insert(Box::new(Pen::open(&wiring.key, self.id, log, wiring.store.as_ref(), &wiring.known)?)),
+            slot => slot.insert(Box::new(Pen::open(
+                &wiring.key,
+                self.id,
+                log,
+                wiring.store.as_ref(),
+                &wiring.known,
+                &Keys::default(),
+            )?)),
         };
         let entry = pen.write(hlc, |author| set_name(author, hlc, name))?;
         self.sync.replica_mut().admit_own(&entry);
@@ -325,14 +354,20 @@ impl Space {
         let ahead = OrderKey { stamp: Hlc::from_ms(near.saturating_add(1)), ..OrderKey::MIN };
         let after = self.chat.page(&At::Before(ahead), 1).messages.last().map(|m| m.key);
         let log = log(&document);
+        let keys = self.keys();
+        let seal = match self.current_key(hlc) {
+            Some(epoch) => keys.get(&epoch).map(|epoch| (epoch, self.seen_heads())),
+            None if self.sealing.is_some() => return Err(PenError::NoKey),
+            None => None,
+        };
         let pen = match self.pens.get_mut(&document) {
             Some(pen) => pen,
             None => {
-                let pen = Pen::open(&wiring.key, self.id, log, wiring.store.as_ref(), &wiring.known)?;
+                let pen = Pen::open(&wiring.key, self.id, log, wiring.store.as_ref(), &wiring.known, &keys)?;
                 self.pens.entry(document).or_insert(pen)
             }
         };
-        let entry = pen.say(hlc, &Draft { id, body, after, reply_to: None })?;
+        let entry = pen.say(hlc, &Draft { id, body, after, reply_to: None }, seal)?;
         while self.pens.len() > SEGMENTS_KEPT {
             self.pens.pop_first();
         }
@@ -349,6 +384,9 @@ impl Space {
         self.pens.clear();
         self.profile_pen = None;
         self.governing.pen = None;
+        if let Some(sealing) = &mut self.sealing {
+            sealing.failed();
+        }
         self.governing.record = Record::read(wiring.store.as_ref(), &self.id)?;
         self.load_forks(wiring.store.as_ref())?;
         for (log, tip) in wiring.store.tips(&self.id)? {

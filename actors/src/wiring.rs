@@ -24,6 +24,7 @@ use crate::presence::PresenceMsg;
 use crate::proto::agreed::{Clocks, Quorum};
 use crate::proto::clock::MeshTime;
 use crate::quota::Quota;
+use crate::secrets::Prekeys;
 use crate::sessions::SessionsMsg;
 use crate::settings::Settings;
 use crate::storage::{Committer, StorageMsg};
@@ -141,6 +142,8 @@ pub struct Wiring {
     pub compaction: Mutex<Option<Compaction>>,
     /// What others may make this device keep.
     quota: RwLock<Quota>,
+    /// The keys that others seal to.
+    pub prekeys: Prekeys,
     /// What others write that is not kept here for now.
     pub held_back: Mutex<Vec<HeldBack>>,
     /// Entries that came and were not kept because of that.
@@ -198,9 +201,10 @@ impl Wiring {
         about: Me,
     ) -> Self {
         people.own_name(&about.name, about.named);
+        let me = key.id();
         Self {
             env,
-            me: key.id(),
+            me,
             key,
             incarnation,
             pen: RwLock::new(incarnation),
@@ -217,6 +221,7 @@ impl Wiring {
             catching_up: Mutex::default(),
             compaction: Mutex::default(),
             quota: RwLock::new(Quota::of(&Settings::default())),
+            prekeys: Prekeys::new(me),
             held_back: Mutex::default(),
             dropped: AtomicU64::new(0),
             away: AtomicBool::new(false),

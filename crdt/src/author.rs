@@ -13,10 +13,10 @@ use automerge::{
     ActorId, Automerge, AutomergeError, Change, ChangeHash, ExpandedChange, ObjType, ReadDoc, ScalarValue,
 };
 
-use crate::entry::{Entry, PAYLOAD_VERSION};
+use crate::entry::{Entry, Header, PAYLOAD_VERSION};
 use crate::guard::{Checked, Facts, Guard, Refusal};
 use crate::hlc::Hlc;
-use crate::ids::LogId;
+use crate::ids::{EpochId, LogId};
 use crate::kinds::chat::plain::Said;
 use crate::kinds::{Rule, Writing, rule_of};
 use crate::known::Known;
@@ -39,6 +39,9 @@ pub enum AuthorError {
     /// The entry is not the next of this log.
     #[error("the entry is not the next one of this log")]
     NotNext,
+    /// The entry is sealed: what it holds is to be replayed.
+    #[error("the entry is sealed, and its key is not here")]
+    Sealed,
     /// Automerge refused the edit.
     #[error("the edit failed: {0}")]
     Edit(String),
@@ -109,10 +112,19 @@ impl Author {
     ///
     /// # Errors
     /// [`AuthorError::NotNext`] if it is not the next one, [`AuthorError::Refused`] or [`AuthorError::Rule`] if it is
-    /// void.
+    /// void, [`AuthorError::Sealed`] if it is sealed.
     pub fn replay(&mut self, entry: &Entry) -> Result<(), AuthorError> {
-        let header = entry.header();
-        let raw = entry.payload.as_deref().ok_or(AuthorError::NotNext)?;
+        if entry.header().epoch != EpochId::NONE {
+            return Err(AuthorError::Sealed);
+        }
+        self.replay_opened(entry.header(), entry.payload.as_deref().ok_or(AuthorError::NotNext)?)
+    }
+
+    /// The same of an entry whose payload was opened: `raw` is what it holds.
+    ///
+    /// # Errors
+    /// As [`Author::replay`].
+    pub fn replay_opened(&mut self, header: &Header, raw: &[u8]) -> Result<(), AuthorError> {
         if header.log != self.log || header.seq != self.seq().saturating_add(1) {
             return Err(AuthorError::NotNext);
         }

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use crate::entry::{Header, PAYLOAD_VERSION};
-use crate::ids::{EpochId, Kind};
+use crate::ids::Kind;
 
 /// What a build understands: for each kind the newest payload version. Older versions of a kind are understood for
 /// ever, each by the rules that it was written under.
@@ -51,10 +51,11 @@ impl Known {
         self.0.get(&kind.code()).copied()
     }
 
-    /// Whether the payload of an entry can be read: by its kind and payload version, and because it is not sealed.
+    /// Whether what an entry holds can be read, by its kind and payload version. Whether it can be opened is another
+    /// question: [`crate::verdict::Judge::set_keys`].
     #[must_use]
     pub fn understands(&self, header: &Header) -> bool {
         let newest = self.version(header.log.document.kind());
-        newest.is_some_and(|n| (1..=n).contains(&header.payload_version)) && header.epoch == EpochId::NONE
+        newest.is_some_and(|n| (1..=n).contains(&header.payload_version))
     }
 }

@@ -6,7 +6,11 @@
 //! the same guard and rule before they are signed. The author's next incarnation starts a new log and is not touched.
 //! Likewise what follows an entry whose payload was erased counts as erased, and what follows one that this build does
 //! not understand as not understood.
+//!
+//! **What is sealed** is opened first, with the keys that the judge was given. A key that is not here is no verdict: the
+//! entry is judged when the key has come, and so is what follows it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use automerge::{Change, ChangeHash};
@@ -15,10 +19,11 @@ use crate::author::{Judged, judge};
 use crate::entry::{Entry, PAYLOAD_VERSION};
 use crate::guard::{Checked, Facts, Guard, OpView, Refusal};
 use crate::hlc::Hlc;
-use crate::ids::{DeviceId, DocumentId, EntryHash, Incarnation, LogId};
+use crate::ids::{DeviceId, DocumentId, EntryHash, EpochId, Incarnation, LogId};
 use crate::kinds::chat::plain::Plain;
 use crate::kinds::{Rule, Writing, rule_of};
 use crate::known::Known;
+use crate::seal::{Closed, Keys, OpenError};
 
 /// Why an entry is void.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +43,9 @@ pub enum VoidReason {
     /// It belongs to another document.
     #[error("it belongs to another document")]
     Elsewhere,
+    /// It does not open with its own key.
+    #[error("{0}")]
+    Forged(OpenError),
 }
 
 /// The verdict on an entry.
@@ -50,10 +58,12 @@ pub enum Outcome {
     },
     /// Stays in its log, never applied.
     Void(VoidReason),
-    /// Needs a newer Cairn (kind, payload version, or sealed), or builds on an entry that does.
+    /// Needs a newer Cairn (kind, payload version, or sealed where nothing is), or builds on an entry that does.
     Unsupported,
     /// Its payload was erased, or it builds on an entry whose payload was.
     Erased,
+    /// It is sealed with a key that is not here: offer it again when the key has come.
+    Locked(EpochId),
     /// It was here already.
     Known,
     /// An entry before it or one that it depends on is not here yet: offer it again afterwards.
@@ -132,6 +142,8 @@ pub struct Judge {
     rule: Option<Box<dyn Rule>>,
     guard: Guard,
     logs: BTreeMap<Author, Seen>,
+    /// Opens what is sealed; `None`: nothing is sealed in this space.
+    keys: Option<Keys>,
 }
 
 impl std::fmt::Debug for Judge {
@@ -152,7 +164,12 @@ impl Judge {
     #[must_use]
     pub fn knowing(id: DocumentId, known: &Known) -> Self {
         let rule = rule_of(&id, known);
-        Self { id, known: known.clone(), rule, guard: Guard::new(), logs: BTreeMap::new() }
+        Self { id, known: known.clone(), rule, guard: Guard::new(), logs: BTreeMap::new(), keys: None }
+    }
+
+    /// Opens what is sealed with these keys from now on. Without any, whatever is sealed needs a newer Cairn.
+    pub fn set_keys(&mut self, keys: Keys) {
+        self.keys = Some(keys);
     }
 
     /// The document's id.
@@ -179,7 +196,11 @@ impl Judge {
 
     /// Judges one entry and remembers the verdict for those that build on it.
     pub(crate) fn take(&mut self, entry: &Entry) -> Result<Checked, Outcome> {
-        let verdict = self.judge(entry);
+        self.take_opened(entry, None)
+    }
+
+    fn take_opened<'e>(&mut self, entry: &'e Entry, opened: Option<Cow<'e, [u8]>>) -> Result<Checked, Outcome> {
+        let verdict = self.judge(entry, opened);
         if let Ok(checked) = &verdict {
             self.guard.accept(checked);
         }
@@ -189,26 +210,49 @@ impl Judge {
 
     /// The same for a read model that needs no change, only what it says.
     pub(crate) fn take_said(&mut self, entry: &Entry) -> Result<Taken, Outcome> {
-        let Some((plain, actor)) = self.plain(entry) else { return self.take(entry).map(|c| Taken::Ops(c.ops)) };
+        let mut opened = None;
+        let Some((plain, actor)) = self.plain(entry, &mut opened) else {
+            return self.take_opened(entry, opened).map(|c| Taken::Ops(c.ops));
+        };
         let hash = ChangeHash(plain.hash);
         self.guard.accept_unseen(&actor, hash, plain.ops);
         self.remember(entry, Ok(hash));
         Ok(Taken::Plain(plain))
     }
 
-    /// The message of an entry that is in order for certain.
-    fn plain(&mut self, entry: &Entry) -> Option<(Plain, [u8; 32])> {
+    /// The message of an entry that is in order for certain. Where that was opened, `opened` is what it holds.
+    fn plain<'e>(&mut self, entry: &'e Entry, opened: &mut Option<Cow<'e, [u8]>>) -> Option<(Plain, [u8; 32])> {
         let header = entry.header();
         let next = header.log.document == self.id && header.payload_version == PAYLOAD_VERSION;
-        let alone = self.known.understands(header) && header.deps.is_empty() && header.deps_on_prev;
+        let alone = header.deps.is_empty() && header.deps_on_prev;
         let seen = self.logs.get(&(header.log.device, header.log.incarnation))?;
-        match seen.tail.last() {
+        let last = match seen.tail.last() {
             Some((prev, State::Applied(last)))
                 if next && alone && Some(header.seq) == seen.len.checked_add(1) && *prev == header.prev =>
             {
-                self.rule.as_mut()?.plain(header, &last.0, entry.payload.as_deref()?)
+                last.0
             }
-            _ => None,
+            _ => return None,
+        };
+        let content = opened.insert(self.content(entry).ok()?);
+        self.rule.as_mut()?.plain(header, &last, content)
+    }
+
+    /// What an entry holds: the one place where what is sealed is opened.
+    fn content<'e>(&self, entry: &'e Entry) -> Result<Cow<'e, [u8]>, Outcome> {
+        let header = entry.header();
+        // What is erased is so for every build, and no update brings it back.
+        let Some(payload) = entry.payload.as_deref() else { return Err(Outcome::Erased) };
+        if !self.known.understands(header) {
+            return Err(Outcome::Unsupported);
+        }
+        match &self.keys {
+            Some(keys) => keys.open(header, payload).map_err(|closed| match closed {
+                Closed::Missing(epoch) => Outcome::Locked(epoch),
+                Closed::Void(why) => Outcome::Void(VoidReason::Forged(why)),
+            }),
+            None if header.epoch == EpochId::NONE => Ok(Cow::Borrowed(payload)),
+            None => Err(Outcome::Unsupported),
         }
     }
 
@@ -216,9 +260,13 @@ impl Judge {
     fn remember(&mut self, entry: &Entry, verdict: Result<ChangeHash, &Outcome>) {
         let state = match verdict {
             Ok(hash) => State::Applied(hash),
-            Err(Outcome::Void(VoidReason::Elsewhere) | Outcome::Known | Outcome::Waiting | Outcome::Valid { .. }) => {
-                return;
-            }
+            Err(
+                Outcome::Void(VoidReason::Elsewhere)
+                | Outcome::Known
+                | Outcome::Waiting
+                | Outcome::Locked(_)
+                | Outcome::Valid { .. },
+            ) => return,
             Err(Outcome::Void(_)) => State::Void,
             Err(Outcome::Unsupported) => State::Unsupported,
             Err(Outcome::Erased) => State::Erased,
@@ -228,7 +276,7 @@ impl Judge {
         self.logs.entry((log.device, log.incarnation)).or_default().push(entry.hash(), state, last_only);
     }
 
-    fn judge(&mut self, entry: &Entry) -> Result<Checked, Outcome> {
+    fn judge(&mut self, entry: &Entry, opened: Option<Cow<'_, [u8]>>) -> Result<Checked, Outcome> {
         let header = entry.header();
         if header.log.document != self.id {
             return Err(Outcome::Void(VoidReason::Elsewhere));
@@ -251,12 +299,14 @@ impl Judge {
                 deps.push(previous);
             }
         }
-        let Some(rule) = self.rule.as_mut() else { return Err(Outcome::Unsupported) };
-        // What is erased is so for every build, and no update brings it back.
-        let Some(raw) = entry.payload.as_deref() else { return Err(Outcome::Erased) };
-        if !self.known.understands(header) {
+        if self.rule.is_none() {
             return Err(Outcome::Unsupported);
         }
+        let raw = match opened {
+            Some(content) => content,
+            None => self.content(entry)?,
+        };
+        let Some(rule) = self.rule.as_mut() else { return Err(Outcome::Unsupported) };
         if rule.single_writer() && (!header.deps.is_empty() || header.deps_on_prev != (header.seq > 1)) {
             return Err(Outcome::Void(VoidReason::Rule("a single-writer change depends on its author's previous one")));
         }
@@ -271,7 +321,7 @@ impl Judge {
         let actor = header.log.automerge_actor();
         let facts = Facts { actor: &actor, seq: header.seq, deps: &deps };
         let by = Writing { device: author.0, incarnation: author.1, hlc: header.hlc, version: header.payload_version };
-        judge(&self.guard, rule.as_mut(), &facts, &by, raw).map_err(|e| Outcome::Void(void(e)))
+        judge(&self.guard, rule.as_mut(), &facts, &by, &raw).map_err(|e| Outcome::Void(void(e)))
     }
 
     /// Forgets all changes, but not the ends of the logs.

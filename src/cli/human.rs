@@ -213,6 +213,12 @@ fn needs_newer(n: u64, one: &str, many: &str) -> String {
     format!("{} {} a newer Cairn", count(n, one, many), if n == 1 { "needs" } else { "need" })
 }
 
+/// That keys have not come.
+fn needs_key(n: u64) -> String {
+    let key = if n == 1 { "its key has" } else { "their key has" };
+    format!("{} cannot be read yet: {key} not come", count(n, "message", "messages"))
+}
+
 /// Prints messages with a line where the day changes.
 #[derive(Debug)]
 pub struct LogLines {
@@ -238,7 +244,11 @@ impl LogLines {
             self.day = Some(today);
         }
         if m.is_placeholder() {
-            lines.push(self.style.dim(&format!("— {} —", needs_newer(m.needs_newer, "message", "messages"))));
+            let why = match m.needs_key {
+                0 => needs_newer(m.needs_newer, "message", "messages"),
+                n => needs_key(n),
+            };
+            lines.push(self.style.dim(&format!("— {why} —")));
             return lines;
         }
         let time = self.style.dim(&clock(m.sent, &self.zone));

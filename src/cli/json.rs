@@ -116,6 +116,7 @@ struct MessageLine<'a> {
     carried_by: u32,
     late: bool,
     badge: Badge,
+    needs_key: u64,
 }
 
 #[derive(Serialize)]
@@ -148,6 +149,7 @@ struct ConversationLine<'a> {
     members: u32,
     here: u32,
     needs_newer: u64,
+    needs_key: u64,
 }
 
 #[derive(Serialize)]
@@ -312,6 +314,7 @@ fn message_of(m: &Message, kind: Option<ConversationKind>) -> MessageLine<'_> {
         carried_by: m.carried_by,
         late: m.late,
         badge: m.badge,
+        needs_key: m.needs_key,
     }
 }
 
@@ -354,6 +357,7 @@ fn conversation_of(c: &Conversation) -> ConversationLine<'_> {
         members: c.members,
         here: c.here,
         needs_newer: c.needs_newer,
+        needs_key: c.needs_key,
     }
 }
 

@@ -47,8 +47,9 @@ struct Printer<'a> {
 impl Printer<'_> {
     fn print(&mut self, m: &Message) -> Result<(), Failure> {
         if let Some(shown) = &mut self.shown {
-            // A place of messages that need a newer Cairn is shown again when there are more of them.
-            let id = if m.is_placeholder() { MessageId(u128::from(m.needs_newer).to_be_bytes()) } else { m.key.id };
+            // A place of messages that cannot be read is shown again when there are more of them.
+            let count = m.needs_newer.max(m.needs_key);
+            let id = if m.is_placeholder() { MessageId(u128::from(count).to_be_bytes()) } else { m.key.id };
             if !shown.insert(OrderKey { id, ..m.key }) {
                 return Ok(());
             }

@@ -99,7 +99,7 @@ fn json_lines_are_exactly_these() {
     let m = message(&room, 1, 1_795_161_600_007, "hi\n张伟");
     let expected = |is_final: &str| {
         format!(
-            r#"{{"id":"{}","conversation":"{}","author":"{}","author_name":"Maya","sent":"2026-11-20T08:00:00.007Z","received":"2026-11-20T08:00:00.008Z","body":"hi\n张伟","state":"delivered","delivered_to":1,"members":2,"final":{is_final},"final_waits_for":[],"needs_newer":0,"read_by":0,"carried_by":0,"late":false,"badge":"contact"}}"#,
+            r#"{{"id":"{}","conversation":"{}","author":"{}","author_name":"Maya","sent":"2026-11-20T08:00:00.007Z","received":"2026-11-20T08:00:00.008Z","body":"hi\n张伟","state":"delivered","delivered_to":1,"members":2,"final":{is_final},"final_waits_for":[],"needs_newer":0,"read_by":0,"carried_by":0,"late":false,"badge":"contact","needs_key":0}}"#,
             m.id, m.conversation, m.author
         )
     };
@@ -143,6 +143,8 @@ fn people_read_short_aligned_lines() {
     let mut place = message(&room, 0, now + 61_000, "");
     (place.id, place.needs_newer) = (MessageId([0; 16]), 3);
     assert_eq!(log.message(&place), ["— 3 messages need a newer Cairn —"]);
+    (place.needs_newer, place.needs_key) = (0, 2);
+    assert_eq!(log.message(&place), ["— 2 messages cannot be read yet: their key has not come —"]);
     let lines = human::networks(&[a_network(3)], Style(false));
     assert!(lines.last().unwrap().starts_with("Join Post 3? `cairn network join "), "{lines:?}");
 }

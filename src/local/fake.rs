@@ -101,6 +101,7 @@ pub fn conversation(n: u8, kind: ConversationKind, title: &str) -> Conversation 
         members: 2,
         here: 1,
         needs_newer: 0,
+        needs_key: 0,
     }
 }
 
@@ -129,6 +130,7 @@ pub fn message(c: &Conversation, n: u64, sent: u64, body: &str) -> Message {
         is_final: None,
         final_waits_for: Vec::new(),
         needs_newer: 0,
+        needs_key: 0,
     }
 }
 

@@ -88,6 +88,7 @@ fn build(n: u64, id: [u8; 16], author: u8, sent: u64, body: &str) -> Message {
         is_final: None,
         final_waits_for: Vec::new(),
         needs_newer: 0,
+        needs_key: 0,
     }
 }
 
@@ -225,6 +226,7 @@ fn line(id: SpaceId, title: &str, peer: Option<u8>, last: Option<(u8, &str, u64)
         members: if peer.is_some() { 1 } else { 9 },
         here: if peer.is_some() { 1 } else { 6 },
         needs_newer: 0,
+        needs_key: 0,
     }
 }
 

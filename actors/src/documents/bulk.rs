@@ -169,6 +169,9 @@ impl DocumentsState {
         if news.unsupported > 0 {
             self.newer_seen(space, None);
         }
+        if news.locked > 0 {
+            self.ask_keys(space);
+        }
     }
 
     /// Entries were taken into their documents: says who wrote void ones, learns names and what is settled.

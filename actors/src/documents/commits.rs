@@ -90,6 +90,8 @@ pub(super) enum Ticket {
         /// The statement.
         signed: Box<Signed>,
     },
+    /// The keys that others seal to, up to a number.
+    Prekeys(u32),
     /// Something small.
     Small(Option<After>),
 }
@@ -184,6 +186,7 @@ impl DocumentsState {
                 }
             }
             (Ticket::Stated { space, signed }, Ok(())) => self.stated(space, Some(*signed)),
+            (Ticket::Prekeys(number), Ok(())) => self.prekeys_stored(number),
             (Ticket::Small(after), Ok(())) => {
                 if let Some(after) = after {
                     after.0(Ok(()));
@@ -240,8 +243,8 @@ impl DocumentsState {
                     let _ = reply.send(Err(store_error(e)));
                 }
             }
-            // Told before.
-            Ticket::Record(_) => {}
+            // Told before. Prekeys are stored with the next tick.
+            Ticket::Record(_) | Ticket::Prekeys(_) => {}
             Ticket::Own(_, after) => {
                 self.own.failed();
                 if let Some(after) = after {
@@ -300,6 +303,7 @@ impl DocumentsState {
         }
         self.took_in(space, from, &applied);
         self.show(space, from, &applied);
+        self.keys_applied(space, &applied);
         if applied.unsupported > 0 {
             self.needs_newer(space, applied.unsupported, entries.first().map(|e| e.header().log.device));
         }

@@ -82,6 +82,9 @@ impl DocumentsState {
             self.setting_lost(space, &log.device);
         }
         self.recount(space);
+        // A key that the log shows no more goes to the others again.
+        self.save_keys(space);
+        self.seal_again(space, None);
         self.give_back(space, log.device);
         self.tell_fork(space, &log);
         self.say_again(space);

@@ -68,6 +68,8 @@ impl DocumentsState {
         let own = Own::load(&wiring.me, wiring.pen(), wiring.store.as_ref())?;
         // Before the names that others give themselves.
         own.tell(&wiring.me, &wiring.people);
+        // What was sealed to this device opens with these.
+        let damaged = wiring.prekeys.load(&wiring)?;
         let mut spaces = BTreeMap::new();
         let mut last = Hlc::default();
         for (id, kind) in spaces_of(wiring.store.as_ref(), &networks)? {
@@ -113,6 +115,7 @@ impl DocumentsState {
             me,
             wiring,
         };
+        this.commit_small(Vec::from_iter(damaged));
         this.resume_briefings(&settled);
         this.disk_low = is_low(this.wiring.store.free(), false);
         for space in this.spaces.keys().copied().collect::<Vec<_>>() {
@@ -133,6 +136,13 @@ impl DocumentsState {
             self.issue_again(from, into);
         }
         self.keyed();
+        self.renew_prekey();
+        if let Some((prekey, true)) = self.wiring.prekeys.last() {
+            self.prekeys_stored(prekey.number);
+        }
+        for space in self.spaces.keys().copied().collect::<Vec<_>>() {
+            self.save_keys(space);
+        }
         self.write_profiles();
         self.sign_outbox();
         self.announce();
@@ -159,6 +169,7 @@ impl DocumentsState {
                 Ok(mut space) => {
                     space.dirty = true;
                     self.spaces.insert(id, space);
+                    self.save_keys(id);
                     self.know_forks(id);
                     // Whoever is held back everywhere is here too.
                     if self.disk_low || self.freezer.holds() || self.strangers.chats >= STRANGERS {
@@ -318,6 +329,10 @@ impl DocumentsState {
                 }
                 sp.dirty = true;
             }
+            if shared.contains(id) {
+                // Before all else: what is written next is sealed to whoever is here.
+                self.tell_keys(*id, peer);
+            }
             self.carry_out(*id, None);
             self.carry_out_ledger(*id);
             self.give_back(*id, peer);
@@ -439,6 +454,7 @@ impl DocumentsState {
         also: Vec<Write>,
         tries: u32,
     ) -> Result<(), PenError> {
+        self.prepare_key(space);
         let hlc = self.stamp();
         let wiring = self.wiring.clone();
         let Some(sp) = self.spaces.get_mut(&space) else {
@@ -446,10 +462,11 @@ impl DocumentsState {
         };
         let entry = sp.write_message(id, body, hlc, &wiring)?;
         let said = [&space.0[..], &id.0].concat();
-        let mut writes = vec![
+        let mut writes = Vec::from_iter(sp.with_key(&entry.header().epoch));
+        writes.extend([
             Write::Append { entry: entry.clone(), received: wiring.env.now_ms() },
             Write::Put(Table::Said, said, entry.header().log.document.0.to_vec()),
-        ];
+        ]);
         writes.extend(self.register(space));
         writes.extend(also.iter().cloned());
         self.saying.entry((space, id)).or_default();

@@ -56,6 +56,7 @@ impl DocumentsState {
             if let Err(e) = self.look(id) {
                 self.wiring.trouble("retention", Some(format!("Old messages could not be looked through: {e}")));
             }
+            self.drop_keys(id);
         }
     }
 
@@ -70,8 +71,9 @@ impl DocumentsState {
             sp.record_mut().looked = agreed;
         }
         self.refresh_gone(id);
-        let Some(sp) = self.spaces.get_mut(&id) else { return Ok(()) };
         let Some(agreed) = agreed else { return Ok(()) };
+        self.expire_prekeys(id, agreed);
+        let Some(sp) = self.spaces.get_mut(&id) else { return Ok(()) };
         let hidden = sp.hidden();
         sp.record_mut().note(&hidden, agreed);
         let erasable = sp.record().erasable(agreed, sp.keep());
@@ -134,6 +136,7 @@ impl DocumentsState {
         }
         if let Some((what, before)) = told {
             self.recount(space);
+            self.drop_keys(space);
             self.tell_gone(space, what, before);
         }
         if let Some(reply) = reply {
@@ -229,7 +232,7 @@ impl DocumentsState {
     }
 
     /// Writes a control entry and sends it to the disk.
-    fn write_control(
+    pub(super) fn write_control(
         &mut self,
         id: SpaceId,
         operation: &Operation,
@@ -251,7 +254,8 @@ impl DocumentsState {
             }
         };
         let received = wiring.env.now_ms();
-        let mut writes = vec![crate::store::Write::Append { entry: entry.clone(), received }];
+        let mut writes = self.spaces.get(&id).map(|sp| sp.before_operation(operation, &wiring)).unwrap_or_default();
+        writes.push(crate::store::Write::Append { entry: entry.clone(), received });
         writes.extend(self.register(id));
         self.commit(writes, Ticket::Control { space: id, entry, reply });
         Ok(())

@@ -44,6 +44,7 @@ pub(crate) fn message(sp: &Space, m: &MessageView<'_>, members: &[DeviceId], wir
         final_waits_for: waits_for.unwrap_or_default().iter().map(|d| wiring.name_of(d)).collect(),
         // A kind of message to come, in a payload that can be read.
         needs_newer: u64::from(m.kind != TEXT),
+        needs_key: 0,
     }
 }
 
@@ -62,9 +63,10 @@ pub(crate) fn titled(
     }
 }
 
-/// The place of messages that this build does not understand.
+/// The place of messages that cannot be read: they need a newer Cairn, or their key has not come.
 fn placeholder(sp: &Space, run: &OpaqueRun, wiring: &Wiring) -> Message {
     let (key, author) = (run.first.key(), run.first.device);
+    let (needs_newer, needs_key) = if run.first.locked { (0, run.count) } else { (run.count, 0) };
     Message {
         id: key.id,
         conversation: sp.id,
@@ -84,7 +86,8 @@ fn placeholder(sp: &Space, run: &OpaqueRun, wiring: &Wiring) -> Message {
         late: false,
         is_final: None,
         final_waits_for: Vec::new(),
-        needs_newer: run.count,
+        needs_newer,
+        needs_key,
     }
 }
 
@@ -129,6 +132,7 @@ pub(crate) fn conversation(sp: &Space, read_to: OrderKey, network_name: &str, wi
         members: count(members.len()),
         here,
         needs_newer: newer,
+        needs_key: sp.chat.locked(),
     }
 }
 
@@ -226,7 +230,7 @@ impl DocumentsState {
     pub(super) fn is_listed(&self, sp: &Space) -> bool {
         match sp.kind {
             SpaceKind::Commons(id) => self.networks.get(&id).is_some_and(|k| k.standing == Standing::Joined),
-            SpaceKind::Direct(_) => sp.chat.total() > 0 || sp.chat.opaque() > 0,
+            SpaceKind::Direct(_) => sp.chat.total() > 0 || sp.chat.opaque() > 0 || sp.chat.locked() > 0,
         }
     }
 

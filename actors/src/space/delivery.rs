@@ -224,6 +224,8 @@ impl Space {
     #[must_use]
     pub(crate) fn read_position(&self, mark: OrderKey) -> Option<OrderKey> {
         let place = self.unseen.map_or(mark, |u| mark.min(u.before()));
+        // What waits for its key was on no screen.
+        let place = self.chat.locked_from(&self.me).map_or(place, |k| place.min(k.before()));
         Some(place).filter(|k| *k > OrderKey::MIN)
     }
 

@@ -327,7 +327,7 @@ impl Space {
     }
 
     /// The messages of the lost branches of one of our logs, oldest first; `None` where what they follow is not here, or
-    /// some of it is not understood.
+    /// some of it is not understood or cannot be opened yet.
     fn lost_messages(&self, log: &LogId, wiring: &Wiring) -> Result<Option<Vec<LostMessage>>, StoreError> {
         let store = wiring.store.as_ref();
         let mut lost: BTreeMap<EntryHash, Arc<Entry>> = BTreeMap::new();
@@ -352,8 +352,11 @@ impl Space {
                 return Ok(None);
             }
             let Some(mut segment) = ChatSegment::knowing(log.document, &wiring.known) else { continue };
+            if self.sealing.is_some() {
+                segment.set_keys(&self.keys());
+            }
             let applied = segment.apply(&[common, branch].concat(), |_| 0);
-            if applied.outcomes.iter().any(|o| matches!(o, Outcome::Unsupported)) {
+            if applied.outcomes.iter().any(|o| matches!(o, Outcome::Unsupported | Outcome::Locked(_))) {
                 return Ok(None);
             }
             for m in segment.newest(usize::MAX).filter(|m| m.seq >= start) {

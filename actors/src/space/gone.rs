@@ -11,6 +11,7 @@ use cairn_crdt::kinds::chat::PageAt as At;
 use cairn_crdt::kinds::control::{ControlLog, Operation, Setting, unit_for, write};
 use cairn_crdt::period::period_of;
 use cairn_crdt::replica::lies_in;
+use cairn_crdt::seal::Keys;
 use cairn_crdt::spans::Spans;
 
 use super::{Applied, Space, SpaceKind};
@@ -46,7 +47,8 @@ impl Space {
         let logs: Vec<_> = replica.frontier(&control).filter(|_| replica.is_governed()).map(|(log, _)| log).collect();
         for log in logs {
             let entries: Vec<_> = self.read_log(wiring.store.as_ref(), &log)?.into_iter().map(|s| s.entry).collect();
-            self.governing.control.apply(&entries);
+            let outcomes = self.governing.control.apply(&entries);
+            self.take_keys(&entries, &outcomes, wiring, &mut Applied::default());
         }
         self.governing.record = Record::read(wiring.store.as_ref(), &self.id)?;
         let (gone, cut) = self.gone();
@@ -60,6 +62,9 @@ impl Space {
     pub(super) fn reload_control(&mut self, wiring: &Wiring) -> Result<(), StoreError> {
         self.governing.pen = None;
         self.governing.control = ControlLog::new(self.sync.replica().access());
+        if let Some(sealing) = &mut self.sealing {
+            sealing.reset();
+        }
         self.load_gone(wiring)
     }
 
@@ -69,7 +74,7 @@ impl Space {
     }
 
     /// Takes durable entries of the control log.
-    pub(super) fn apply_control(&mut self, run: &[Arc<Entry>], out: &mut Applied) {
+    pub(super) fn apply_control(&mut self, run: &[Arc<Entry>], wiring: &Wiring, out: &mut Applied) {
         if !self.sync.replica().is_governed() {
             return;
         }
@@ -81,6 +86,7 @@ impl Space {
                 out.void.push((entry.header().log, entry.header().seq, why.to_string()));
             }
         }
+        self.take_keys(run, &outcomes, wiring, out);
         let newer = self.governing.control.needs_newer().saturating_sub(newer);
         out.unsupported = out.unsupported.saturating_add(newer);
         let now = self.governing.control.setting();
@@ -182,10 +188,21 @@ impl Space {
     pub fn write_control(&mut self, what: &Operation, hlc: Hlc, wiring: &Wiring) -> Result<Arc<Entry>, PenError> {
         let log =
             LogId { document: DocumentId::singleton(Kind::Control), device: wiring.me, incarnation: wiring.pen() };
+        // A key is of the time of what is sealed with it.
+        let about_keys = matches!(what, Operation::Prekey(_) | Operation::Epoch { .. });
+        let hlc = if about_keys { self.stamp_of(hlc) } else { hlc };
+        let hlc = hlc.max(self.sync.replica().admitted(&log).hlc.next());
         let Governing { control, pen, .. } = &mut self.governing;
         let pen = match pen {
             Some(pen) => pen,
-            slot => slot.insert(Box::new(Pen::open(&wiring.key, self.id, log, wiring.store.as_ref(), &wiring.known)?)),
+            slot => slot.insert(Box::new(Pen::open(
+                &wiring.key,
+                self.id,
+                log,
+                wiring.store.as_ref(),
+                &wiring.known,
+                &Keys::default(),
+            )?)),
         };
         let entry = pen.write_over(hlc, control.heads(), |author| write(author, hlc, what, control))?;
         self.sync.replica_mut().admit_own(&entry);

@@ -121,6 +121,25 @@ impl Space {
         news
     }
 
+    /// Logs of a segment in memory are to be read on from where they stand: keys came that they waited for.
+    pub(super) fn read_on_in(&mut self, document: DocumentId) {
+        self.segments.stuck.retain(|log, _| log.document != document);
+        let tips: Vec<_> = self.sync.replica().frontier(&document).map(|(l, t)| (l, t.seq, t.hlc)).collect();
+        self.note_rest(document, &tips);
+        self.segments.unread = true;
+        self.dirty = true;
+    }
+
+    /// Tells the conversation what of a segment in memory is not read.
+    fn note_rest(&mut self, document: DocumentId, tips: &[(LogId, u64, Hlc)]) {
+        let rests = tips.iter().filter_map(|(log, seq, hlc)| {
+            let unread = seq.checked_sub(self.judged(log)).filter(|n| *n > 0 && !self.is_stuck(log, *seq))?;
+            span_of(log, unread, *hlc)
+        });
+        let rest = rests.reduce(Span::join);
+        self.chat.rest(document, rest);
+    }
+
     /// Reads at most about `most` entries of a segment, and answers how many (at least one, so that this ends).
     fn read_slice(&mut self, document: DocumentId, most: usize, wiring: &Wiring) -> Result<usize, StoreError> {
         if self.chat.segment(&document).is_none() {
@@ -230,12 +249,7 @@ impl Space {
         }
         let tips: Vec<_> = self.sync.replica().frontier(&document).map(|(l, t)| (l, t.seq, t.hlc)).collect();
         if self.chat.segment(&document).is_some() {
-            let rests = tips.iter().filter_map(|(log, seq, hlc)| {
-                let unread = seq.checked_sub(self.judged(log)).filter(|n| *n > 0 && !self.is_stuck(log, *seq))?;
-                span_of(log, unread, *hlc)
-            });
-            let rest = rests.reduce(Span::join);
-            self.chat.rest(document, rest);
+            self.note_rest(document, &tips);
         } else {
             self.note_spans(&tips);
         }
@@ -249,6 +263,13 @@ impl Space {
             match outcome {
                 Outcome::Void(why) => out.void.push((entry.header().log, entry.header().seq, why.to_string())),
                 Outcome::Unsupported => out.unsupported = out.unsupported.saturating_add(1),
+                Outcome::Locked(_) => {
+                    out.locked = out.locked.saturating_add(1);
+                    let lower = |at: &Hlc| *at <= entry.header().hlc;
+                    if entry.header().log.device != wiring.me {
+                        out.counted_from = out.counted_from.filter(lower).or(Some(entry.header().hlc));
+                    }
+                }
                 _ => {}
             }
         }

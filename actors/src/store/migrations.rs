@@ -12,7 +12,7 @@ use super::tables::{self, EntryKey, LogRow, SCHEMA, SCHEMA_KEY, small};
 /// A step; the one at index `n` leads from schema `n` to `n + 1`.
 type Step = fn(&WriteTransaction) -> Result<(), Fault>;
 
-const STEPS: [Step; SCHEMA as usize] = [create, count_bytes, know_the_journal];
+const STEPS: [Step; SCHEMA as usize] = [create, count_bytes, know_the_journal, keep_keys];
 
 /// Schema 1: logs, entries, and the first small tables.
 fn create(txn: &WriteTransaction) -> Result<(), Fault> {
@@ -58,6 +58,14 @@ fn know_the_journal(txn: &WriteTransaction) -> Result<(), Fault> {
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(|e| redb::Error::Io(std::io::Error::other(e.to_string())))?;
     txn.open_table(tables::JOURNAL)?.insert(ID_KEY, id.as_slice())?;
+    Ok(())
+}
+
+/// Schema 4: keys.
+fn keep_keys(txn: &WriteTransaction) -> Result<(), Fault> {
+    for table in [Table::Keys, Table::Prekeys] {
+        txn.open_table(small(table))?;
+    }
     Ok(())
 }
 

@@ -62,6 +62,10 @@ pub enum Table {
     Retired,
     /// What was written for people when sides met again: id to record.
     Briefings,
+    /// Secrets of epochs: (space, epoch) to secret.
+    Keys,
+    /// This device's prekeys with their private halves.
+    Prekeys,
 }
 
 /// One write of a batch. The writes of a batch count in their order.

@@ -15,6 +15,9 @@
 //! | `forks` | space 32 · device 32 · incarnation 16 | owner's: two statements of that start that contradict each other |
 //! | `retired` | space 32 | owner's: what is gone of the space, and since when |
 //! | `briefings` | id | owner's: the record |
+//! | `keys` | space 32 · epoch 32 | the secret of the epoch, 32; empty: nothing needs it any more, and it is not opened again |
+//! | `prekeys` | device 32 | this device's prekeys with their private halves, as `PrekeyRing::encode` writes them |
+//! | `prekeys` | device 32 · `damaged` | what stood there and could not be read |
 //! | `journal` | text | `id`: 16 random bytes by which a journal belongs to this store; `emptied`: u64, the generation of the journal up to which all is in this file, 0 where it is absent |
 //!
 //! A log is written about by number, which saves 90 bytes an entry and keeps the entries of a log together. A new log
@@ -28,7 +31,7 @@
 //! redb does not check what it reads, so rows that matter carry a check: in `logs` the front of a hash over key and
 //! row; in `entries` the front of the entry's hash, which is computed anyway, mixed with the two fields before it.
 //!
-//! This is schema 3; schema 2 lacked `journal`, schema 1 had no `bytes` either and lacked the four tables before it. The
+//! This is schema 4; schema 3 lacked `keys` and `prekeys`, schema 2 lacked `journal`, schema 1 had no `bytes` either and lacked the four tables before it. The
 //! journal itself is another file; its format is in `record`, and this schema covers it. A change of any format above is a new schema and a step in `migrations`.
 
 use cairn_crdt::codec::{DecodeError, Reader, Writer};
@@ -40,7 +43,7 @@ use redb::TableDefinition;
 use super::{Table, Tip};
 
 /// The schema that this build writes.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 /// Key of [`Table::Meta`] that holds the schema; the store's own, no batch may write it.
 pub const SCHEMA_KEY: &[u8] = b"schema";
 
@@ -73,7 +76,7 @@ pub(super) const PAYLOADS: TableDefinition<'static, &'static EntryKey, &'static 
 pub(super) const JOURNAL: TableDefinition<'static, &'static [u8], &'static [u8]> = TableDefinition::new("journal");
 
 /// Every small table.
-pub const SMALL: [Table; 11] = [
+pub const SMALL: [Table; 13] = [
     Table::Meta,
     Table::Networks,
     Table::Peers,
@@ -85,6 +88,8 @@ pub const SMALL: [Table; 11] = [
     Table::Forks,
     Table::Retired,
     Table::Briefings,
+    Table::Keys,
+    Table::Prekeys,
 ];
 
 /// The redb table behind a small table.
@@ -113,6 +118,8 @@ pub const fn name(table: Table) -> &'static str {
         Table::Forks => "forks",
         Table::Retired => "retired",
         Table::Briefings => "briefings",
+        Table::Keys => "keys",
+        Table::Prekeys => "prekeys",
     }
 }
 

@@ -8,6 +8,7 @@ mod forking;
 mod framing;
 mod logs;
 mod many;
+mod sealed;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -22,6 +22,7 @@ mod reading;
 mod real;
 mod restart;
 mod retention;
+mod sealed;
 mod trust;
 mod truth;
 mod world;

@@ -247,6 +247,11 @@ pub struct Crashed {
 }
 
 impl Crashed {
+    /// Starts it again on what was committed, with another clock.
+    pub async fn start_with_clock(self, lan: &Switch, clock: Clock) -> Sim {
+        Sim::start_build(lan, self.seed, clock, self.store, Some(self.at), (Known::this_build(), self.keys)).await
+    }
+
     /// Starts it again on what was committed, as a build of Cairn; meanwhile its clock has gone on.
     pub async fn start_again(self, lan: &Switch, known: Known) -> Sim {
         Sim::start_build(lan, self.seed, self.clock, self.store, Some(self.at), (known, self.keys)).await
@@ -254,7 +259,7 @@ impl Crashed {
 }
 
 /// The key of a node.
-fn key_of(seed: u16) -> DeviceKey {
+pub fn key_of(seed: u16) -> DeviceKey {
     let [high, low] = seed.to_be_bytes();
     let mut bytes = [low; 32];
     bytes[0] ^= high;

@@ -203,6 +203,28 @@ impl Epochs {
         lacking
     }
 
+    /// Epochs that are held here and that the control log does not show: made by an operation that went with a branch that
+    /// does not count, or never got there. They are due to all who are entitled now.
+    #[must_use]
+    pub fn unshown(&self, entitled: &impl Entitled) -> Vec<Lacking> {
+        let counts =
+            |id: &EpochId| self.shown.get(id).is_some_and(|s| s.sealings.iter().any(|s| entitled.counts(&s.id)));
+        let devices: Vec<DeviceId> = entitled.now().iter().map(PrincipalId::founder).collect();
+        let lost = self.held.epochs().filter(|id| !counts(id));
+        lost.map(|epoch| Lacking { epoch, devices: devices.clone() }).collect()
+    }
+
+    /// Which of these epochs, of which a device says that it lacks them, can be sealed to it again, whatever shares it has
+    /// had: it may have lost the prekeys that these were sealed to.
+    #[must_use]
+    pub fn asked(&self, device: &DeviceId, epochs: &[EpochId], entitled: &impl Entitled) -> Vec<Lacking> {
+        if self.prekey(device).is_none() || !entitled.now().contains(&device.principal()) {
+            return Vec::new();
+        }
+        let here = epochs.iter().filter(|id| self.key(id).is_some());
+        here.map(|epoch| Lacking { epoch: *epoch, devices: vec![*device] }).collect()
+    }
+
     /// Seals an epoch that is held here again, to devices that membership entitles: those of [`Epochs::lacking`], or one that
     /// lost its keys and asks. Devices that are not entitled now are passed over.
     #[must_use]

@@ -11,7 +11,9 @@
 //!   now, and for the first writer when it is a day old. Whoever changed the members makes it at once; everybody else waits
 //!   for [`delay_ms`] first and looks again, since somebody else may have made one.
 //! - **Whoever holds an epoch seals it again** to whoever is entitled to it and lacks a share ([`Epochs::lacking`]): one whose
-//!   prekey was not known when it was made; and, where the group gives newcomers its history, whoever came in later.
+//!   prekey was not known when it was made; whoever lost his keys and asks ([`Epochs::asked`]); and, where the group gives
+//!   newcomers its history, whoever came in later. A key that the log shows no more, since the branch that did does not
+//!   count, is published again ([`Epochs::unshown`]).
 //!
 //! **Who seals to strangers.** An operation that seals to somebody who did not belong here by what its author had seen was
 //! written by a dishonest node. Its epoch is used no more. But only the first such operation of each principal that this
@@ -33,7 +35,7 @@ use crate::hlc::Hlc;
 use crate::ids::{DeviceId, EntryHash, EpochId, PrincipalId, SpaceId};
 use crate::kinds::control::{KeyOperation, Operation};
 use crate::membership::{Membership, Verdict};
-use crate::seal::{Epoch, EpochSecret, Prekey, PrekeyRing, Share};
+use crate::seal::{Epoch, EpochSecret, Keys, Prekey, PrekeyRing, Share};
 
 pub use choose::{Choice, DAILY_MS, Due, Lacking, Made, NoPrekeys, Unused, delay_ms};
 
@@ -131,7 +133,9 @@ pub struct Epochs {
     device: DeviceId,
     prekeys: BTreeMap<DeviceId, Prekey>,
     shown: BTreeMap<EpochId, Shown>,
-    held: BTreeMap<EpochId, Epoch>,
+    held: Keys,
+    /// Epochs that nothing here needs any more: their shares are not opened again.
+    dropped: BTreeSet<EpochId>,
     /// The first operation of each principal that seals to strangers.
     blamed: BTreeMap<PrincipalId, EntryHash>,
     waiting: Vec<KeyOperation>,
@@ -148,10 +152,22 @@ impl Epochs {
             device,
             prekeys: BTreeMap::new(),
             shown: BTreeMap::new(),
-            held: BTreeMap::new(),
+            held: Keys::default(),
+            dropped: BTreeSet::new(),
             blamed: BTreeMap::new(),
             waiting: Vec::new(),
             members: Arc::default(),
+        }
+    }
+
+    /// The same keys and prekeys, and nothing of what the control log said: it is read anew.
+    #[must_use]
+    pub fn without_log(&self) -> Self {
+        Self {
+            prekeys: self.prekeys.clone(),
+            held: self.held.clone(),
+            dropped: self.dropped.clone(),
+            ..Self::new(self.space, self.device)
         }
     }
 
@@ -180,6 +196,17 @@ impl Epochs {
         if later && prekey.verify() {
             self.prekeys.insert(prekey.device, *prekey);
         }
+    }
+
+    /// Takes note of the prekey that a device itself says to have now: it counts whatever others know of later ones, since
+    /// a device that was set back to a backup has lost these. `false`: it is not signed.
+    pub fn told(&mut self, prekey: &Prekey) -> bool {
+        let known = self.prekeys.get(&prekey.device) == Some(prekey);
+        if known || prekey.verify() {
+            self.prekeys.insert(prekey.device, *prekey);
+            return true;
+        }
+        false
     }
 
     /// The last prekey known of a device.
@@ -222,10 +249,11 @@ impl Epochs {
         let mut opened = Vec::new();
         for (id, shown) in &mut self.shown {
             for share in std::mem::take(&mut shown.shares) {
-                if !self.held.contains_key(id)
+                if self.held.get(id).is_none()
+                    && !self.dropped.contains(id)
                     && let Ok(epoch) = share.open(&self.space, id, ring)
                 {
-                    self.held.insert(*id, epoch);
+                    self.held.insert(epoch);
                     opened.push(*id);
                 }
             }
@@ -237,13 +265,28 @@ impl Epochs {
     pub fn hold(&mut self, secret: EpochSecret) -> EpochId {
         let epoch = Epoch::new(self.space, secret);
         let id = epoch.id();
-        self.held.insert(id, epoch);
+        self.held.insert(epoch);
         id
     }
 
-    /// Lets go of a secret, when all that is sealed with it was erased.
+    /// Lets go of a secret for good, when all that is sealed with it was erased.
     pub fn forget(&mut self, epoch: &EpochId) {
         self.held.remove(epoch);
+        self.dropped.insert(*epoch);
+    }
+
+    /// The epochs that are held here, each with the first and the last stamp of what published it.
+    pub fn made(&self) -> impl Iterator<Item = (EpochId, Hlc, Hlc)> {
+        self.held.epochs().filter_map(|id| {
+            let stamps = || self.shown.get(&id).into_iter().flat_map(|s| s.sealings.iter().map(|s| s.at));
+            Some((id, stamps().min()?, stamps().max()?))
+        })
+    }
+
+    /// The keys that are held here.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.held
     }
 
     /// The key of an epoch, to open what is sealed with it; `None`: it is missing, and what is sealed with it waits.

@@ -440,3 +440,46 @@ fn the_wait_before_a_new_epoch_grows_with_the_group_within_bounds() {
         assert_eq!((waits.first().copied(), waits.last().copied()), (Some(0), Some(most - 1)));
     }
 }
+
+#[test]
+fn a_key_that_the_log_shows_no_more_is_due_to_all_again_and_prekeys_are_known_beside_it() {
+    let (mut world, mut nodes) = group(3);
+    let made = nodes[0].make(&mut world, NOW);
+    nodes.iter_mut().for_each(|node| node.sync(&world));
+    assert_eq!(nodes[1].epochs.unshown(&nodes[1].group()), []);
+    // The branch that showed it does not count: what is left is the key, and the prekeys.
+    let fresh = nodes[1].epochs.without_log();
+    let all: Vec<DeviceId> = nodes[1].group().now().iter().map(PrincipalId::founder).collect();
+    let lost = fresh.unshown(&nodes[1].group());
+    assert_eq!(lost, [Lacking { epoch: made, devices: all.clone() }]);
+    let again = fresh.seal_again(&lost[0], &[9; 32], &nodes[1].group());
+    assert!(matches!(&again[..], [Operation::Epoch { epoch, shares }] if *epoch == made && shares.len() == 3));
+    assert_eq!(fresh.made().count(), 0, "nothing says when it was made");
+    // What was let go is neither held nor opened again.
+    let mut dropped = nodes[1].epochs.without_log();
+    dropped.forget(&made);
+    assert_eq!((dropped.without_log().unshown(&nodes[1].group()), dropped.key(&made).is_none()), (vec![], true));
+    // A device that was set back says an earlier prekey than others know: it counts, if the device signed it.
+    let mut ring = PrekeyRing::new(key(2).id());
+    let old = ring.make(&key(2), NOW, &[77; 32]);
+    let mut epochs = nodes[0].epochs.without_log();
+    let mut later = ring.clone();
+    let newest = (1..5).map(|n| later.make(&key(2), NOW + n, &[78; 32])).last().unwrap();
+    epochs.publish(&newest);
+    epochs.publish(&old);
+    assert_eq!(epochs.prekey(&key(2).id()), Some(&newest));
+    assert!(epochs.told(&old));
+    assert_eq!(epochs.prekey(&key(2).id()), Some(&old));
+    let mut forged = newest;
+    forged.made += 1;
+    assert!(!epochs.told(&forged));
+    assert_eq!(epochs.prekey(&key(2).id()), Some(&old));
+    // Who asks gets what is held here, if he belongs here.
+    let group = nodes[0].group();
+    let unknown = EpochId([1; 32]);
+    assert_eq!(
+        epochs.asked(&key(2).id(), &[made, unknown], &group),
+        [Lacking { epoch: made, devices: vec![key(2).id()] }]
+    );
+    assert_eq!(epochs.asked(&key(9).id(), &[made], &group), []);
+}

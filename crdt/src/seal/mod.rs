@@ -26,6 +26,7 @@
 
 mod content;
 mod epoch;
+mod keys;
 mod prekey;
 mod share;
 mod suite;
@@ -34,5 +35,6 @@ mod tests;
 
 pub use content::{MAX_CONTENT, OVERHEAD, OpenError, SealError};
 pub use epoch::{Epoch, EpochSecret};
+pub use keys::{Closed, Keys};
 pub use prekey::{Prekey, PrekeyRing, RingError};
 pub use share::{Share, ShareError};

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::entry::{Entry, SignedHeader};
 use crate::fork::{MAX_BRANCH, Proof, ProofError, read_headers};
-use crate::ids::{DeviceId, DocumentId, EntryHash, Incarnation, LogId};
+use crate::ids::{DeviceId, DocumentId, EntryHash, EpochId, Incarnation, LogId};
 use crate::ledger::note::Note;
 use crate::replica::HeldBack;
+use crate::seal::Prekey;
 use crate::spans::Spans;
 
 /// Most documents in one frame.
@@ -27,6 +28,9 @@ pub const MAX_SPANS: usize = 64;
 /// Most authors, and most starts, in one frame whose entries are held back; what others than these send is dropped where
 /// it comes.
 pub const MAX_HELD: usize = 256;
+
+/// Most epochs in one frame whose keys are lacked.
+pub const MAX_LACKED: usize = 64;
 
 /// A log's durable end as told to a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +141,14 @@ pub enum Frame {
         /// The first entry of the branch.
         first: EntryHash,
     },
+    /// "My last prekey is this, and I lack the keys of these epochs": when a sealed space is opened, and now and then
+    /// while some are lacked. So what is written next is sealed to whoever is here, before the control log says a word.
+    Keys {
+        /// The sender's prekey, signed by it.
+        prekey: Box<Prekey>,
+        /// Epochs, ascending.
+        lacked: Vec<EpochId>,
+    },
     /// Statements and what belongs to them (types 16 to 21).
     Note(Note),
 }
@@ -228,6 +240,12 @@ impl Frame {
             }
             Self::Said { log, first } => {
                 w.u8(29).bytes(&log.to_bytes()).bytes(&first.0);
+            }
+            Self::Keys { prekey, lacked } => {
+                w.u8(11).bytes(&prekey.encode()).u32(lacked.len() as u32);
+                for epoch in lacked {
+                    w.bytes(&epoch.0);
+                }
             }
             Self::Note(note) => note.write(&mut w),
         }
@@ -322,6 +340,19 @@ impl Frame {
                     starts.insert(start);
                 }
                 Self::HeldBack(HeldBack { all_but, authors, starts })
+            }
+            11 => {
+                let prekey = Box::new(Prekey::decode(r.take(Prekey::LEN)?)?);
+                let n = count(&mut r, MAX_LACKED, 32, "number of epochs")?;
+                let mut lacked: Vec<EpochId> = Vec::with_capacity(n);
+                for _ in 0..n {
+                    let epoch = EpochId(r.array()?);
+                    if lacked.last().is_some_and(|last| *last >= epoch) {
+                        return Err(DecodeError::Invalid("order of epochs"));
+                    }
+                    lacked.push(epoch);
+                }
+                Self::Keys { prekey, lacked }
             }
             24 => {
                 let n = count(&mut r, MAX_SPANS, 16, "number of stretches of time")?;

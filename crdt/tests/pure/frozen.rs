@@ -214,6 +214,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ("frame/fork", Frame::Fork(Box::new(fork()))),
         ("frame/lost", Frame::Lost(messages().map(Arc::new).to_vec())),
         ("frame/said", Frame::Said { log: log(b), first: EntryHash([9; 32]) }),
+        ("frame/keys", Frame::Keys { prekey: Box::new(ring().1), lacked: vec![EpochId([1; 32]), EpochId([2; 32])] }),
     ]
 }
 

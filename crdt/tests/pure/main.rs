@@ -21,6 +21,7 @@ mod guard_bytes;
 mod guard_random;
 mod guard_use;
 mod needs_newer;
+mod sealed;
 mod small_kinds;
 mod vectors;
 #[path = "../world/mod.rs"]

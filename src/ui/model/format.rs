@@ -213,10 +213,17 @@ fn is_wide(c: char) -> bool {
     ('\u{2e80}'..='\u{ffdc}').contains(&c) || c >= '\u{20000}'
 }
 
-/// What stands in the place of messages that need a newer Cairn.
+fn its_key(n: u64) -> &'static str {
+    if n == 1 { "its key has not come" } else { "their key has not come" }
+}
+
+/// What stands in the place of messages that cannot be read: they need a newer Cairn, or their keys have not come.
 #[must_use]
-pub fn needs_newer(m: &Message) -> String {
+pub fn unreadable(m: &Message) -> String {
     match (m.is_placeholder(), m.body.is_empty()) {
+        (true, _) if m.needs_key > 0 => {
+            format!("{} cannot be read yet: {}", count(m.needs_key, "message", "messages"), its_key(m.needs_key))
+        }
         (true, _) if m.needs_newer == 1 => "1 message needs a newer Cairn".into(),
         (true, _) => format!("{} messages need a newer Cairn", thousands(m.needs_newer)),
         (false, true) => "This message needs a newer Cairn".into(),
@@ -285,8 +292,13 @@ mod tests {
         );
         m.state = DeliveryState::Queued;
         assert_eq!(delivery(&m), "queued");
-        assert_eq!(needs_newer(&sample::placeholder(1, 0)), "1 message needs a newer Cairn");
-        assert_eq!(needs_newer(&sample::placeholder(3, 0)), "3 messages need a newer Cairn");
+        assert_eq!(unreadable(&sample::placeholder(1, 0)), "1 message needs a newer Cairn");
+        assert_eq!(unreadable(&sample::placeholder(3, 0)), "3 messages need a newer Cairn");
+        let mut locked = sample::placeholder(0, 0);
+        locked.needs_key = 1;
+        assert_eq!(unreadable(&locked), "1 message cannot be read yet: its key has not come");
+        locked.needs_key = 1_200;
+        assert_eq!(unreadable(&locked), "1,200 messages cannot be read yet: their key has not come");
         m.is_final = Some(false);
         assert!(delivery_sentence(&m).ends_with("Nobody carries direct messages yet"));
         assert_eq!(thousands(1_234_567), "1,234,567");

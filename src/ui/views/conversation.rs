@@ -100,7 +100,9 @@ pub fn subtitle(scene: &Scene<'_>) -> String {
         1 => Some("1 entry needs a newer Cairn".to_owned()),
         n => Some(format!("{} entries need a newer Cairn", format::thousands(n))),
     };
-    [Some(people), network, newer].into_iter().flatten().collect::<Vec<_>>().join(" · ")
+    let locked =
+        (c.needs_key > 0).then(|| format!("{} without a key yet", format::count(c.needs_key, "message", "messages")));
+    [Some(people), network, newer, locked].into_iter().flatten().collect::<Vec<_>>().join(" · ")
 }
 
 fn heading(ui: &mut Ui, scene: &Scene<'_>, rect: Rect, narrow: bool, out: &mut Intents) {

@@ -13,6 +13,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
+use bytes::Bytes;
 use cairn_crdt::ids::DeviceId;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -69,6 +70,8 @@ pub struct Traffic {
 
 struct Net {
     traffic: Traffic,
+    /// Every frame sent, while somebody listens in.
+    heard: Option<Vec<Bytes>>,
     rng: ChaCha8Rng,
     latency: Duration,
     jitter: Duration,
@@ -91,6 +94,7 @@ impl Switch {
     pub fn new(seed: u64) -> Self {
         let net = Net {
             traffic: Traffic::default(),
+            heard: None,
             rng: ChaCha8Rng::seed_from_u64(seed),
             latency: Duration::from_micros(200),
             jitter: Duration::ZERO,
@@ -204,6 +208,17 @@ impl Switch {
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         self.lock().traffic
+    }
+
+    /// Listens in from now on: [`Switch::heard`] is what a capture of all links would hold, below their encryption.
+    pub fn listen_in(&self) {
+        self.lock().heard.get_or_insert_default();
+    }
+
+    /// Every frame sent since.
+    #[must_use]
+    pub fn heard(&self) -> Vec<Bytes> {
+        self.lock().heard.clone().unwrap_or_default()
     }
 
     fn lock(&self) -> MutexGuard<'_, Net> {

@@ -230,9 +230,14 @@ impl Wire {
             (end.idle_from, end.sent_unheard) = (now, true);
         }
         drop(state);
-        let traffic = &mut lock(&self.net).traffic;
+        let mut net = lock(&self.net);
+        if let Some(heard) = &mut net.heard {
+            heard.push(frame.clone());
+        }
+        let traffic = &mut net.traffic;
         traffic.frames = traffic.frames.saturating_add(1);
         traffic.bytes = traffic.bytes.saturating_add(frame.len() as u64);
+        drop(net);
         self.tell_both();
         Ok(true)
     }

@@ -13,6 +13,7 @@ use super::filled;
 const SCHEMA_1: &[u8] = include_bytes!("../fixtures/schema1.bin");
 const SCHEMA_2: &[u8] = include_bytes!("../fixtures/schema2.bin");
 const SCHEMA_3: &[u8] = include_bytes!("../fixtures/schema3.bin");
+const SCHEMA_4: &[u8] = include_bytes!("../fixtures/schema4.bin");
 
 const BLOCK: usize = 64;
 
@@ -81,6 +82,13 @@ fn contents_2() -> Vec<Vec<Write>> {
     vec![contents_1(), more, last]
 }
 
+/// What the fixture of schema 4 holds: the same, and keys.
+fn contents_4() -> Vec<Vec<Write>> {
+    let mut all = contents_2();
+    all.push(vec![put(Table::Keys, b"k", &[7; 32]), put(Table::Keys, b"l", b""), put(Table::Prekeys, b"p", b"ring")]);
+    all
+}
+
 fn unpacked(fixture: &[u8]) -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("cairn.redb");
@@ -96,7 +104,8 @@ fn in_memory(batches: &[Vec<Write>]) -> MemoryStore {
 
 #[test]
 fn every_schema_is_read() {
-    let all = [(SCHEMA_1, vec![contents_1()]), (SCHEMA_2, contents_2()), (SCHEMA_3, contents_2())];
+    let all =
+        [(SCHEMA_1, vec![contents_1()]), (SCHEMA_2, contents_2()), (SCHEMA_3, contents_2()), (SCHEMA_4, contents_4())];
     for (fixture, batches) in all {
         let (_dir, path) = unpacked(fixture);
         for round in ["as it was written", "after the migration"] {
@@ -111,7 +120,7 @@ fn every_schema_is_read() {
 
 #[test]
 fn every_schema_goes_on() {
-    for fixture in [SCHEMA_1, SCHEMA_2, SCHEMA_3] {
+    for fixture in [SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4] {
         let (_dir, path) = unpacked(fixture);
         let old = RedbStore::open(&path).unwrap();
         let mut ann = Author::new(1, 2900, 1);
@@ -121,7 +130,13 @@ fn every_schema_goes_on() {
         let erase = Write::Erase { space: ann.space, log: ann.log, from: 1, upto: 3 };
         old.commit(&[erase, put(Table::Forks, b"f", b"new"), put(Table::Briefings, b"b", b"new")]).unwrap();
         let cut = Write::Truncate { space: ann.space, log: ann.log, from: 3 };
-        old.commit(&[cut, put(Table::Statements, b"s", b"new"), put(Table::Retired, b"r", b"new")]).unwrap();
+        old.commit(&[
+            cut,
+            put(Table::Statements, b"s", b"new"),
+            put(Table::Retired, b"r", b"new"),
+            put(Table::Keys, b"n", b"new"),
+        ])
+        .unwrap();
         old.verify().unwrap();
         let left = old.entries(&ann.space, &ann.log, 1, ALL).unwrap();
         assert!(left.len() == 2 && left.iter().all(|stored| stored.entry.payload.is_none()));
@@ -134,7 +149,7 @@ fn write_the_fixture() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("cairn.redb");
     let store = RedbStore::open(&path).unwrap();
-    contents_2().iter().for_each(|batch| store.commit(batch).unwrap());
+    contents_4().iter().for_each(|batch| store.commit(batch).unwrap());
     drop(store);
     let file = std::fs::read(&path).unwrap();
     assert_eq!(unpack(&pack(&file)), file);

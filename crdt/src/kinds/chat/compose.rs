@@ -6,7 +6,7 @@ use automerge::legacy::{Key, ObjectId, OpId, OpType};
 use super::plain::Said;
 use super::{BLOCK_MESSAGES, MAX_BODY, TEXT, block_key};
 use crate::author::{Author, AuthorError, NewOps};
-use crate::entry::Entry;
+use crate::entry::{Entry, Header};
 use crate::hlc::Hlc;
 use crate::ids::{LogId, MessageId};
 use crate::kinds::order::OrderKey;
@@ -71,6 +71,16 @@ impl ChatAuthor {
     /// As [`Author::replay`].
     pub fn replay(&mut self, entry: &Entry) -> Result<(), AuthorError> {
         self.author.replay(entry)?;
+        self.block = None;
+        Ok(())
+    }
+
+    /// The same of an entry whose payload was opened: `raw` is what it holds.
+    ///
+    /// # Errors
+    /// As [`Author::replay`].
+    pub fn replay_opened(&mut self, header: &Header, raw: &[u8]) -> Result<(), AuthorError> {
+        self.author.replay_opened(header, raw)?;
         self.block = None;
         Ok(())
     }

@@ -11,11 +11,12 @@ use super::segment::{Applied, ChatSegment, Opaque};
 use super::store::MessageView;
 use crate::entry::Entry;
 use crate::hlc::Hlc;
-use crate::ids::{DeviceId, DocumentId, MessageId, PrincipalId};
+use crate::ids::{DeviceId, DocumentId, EpochId, MessageId, PrincipalId};
 use crate::kinds::order::{OrderKey, latest_stamp};
 use crate::known::Known;
 use crate::period::Unit;
 use crate::replica::lies_in;
+use crate::seal::Keys;
 use crate::spans::Spans;
 
 /// What is known of a segment without its messages. The stamps of a log only grow, so first and last are those of the
@@ -70,11 +71,11 @@ pub struct Page<'a> {
     pub newer: bool,
     /// How many messages lie before the first one, as near as the spans of segments not in memory tell.
     pub before: u64,
-    /// What this build does not understand among them, in order.
+    /// What cannot be read among them, in order.
     pub opaque: Vec<OpaqueRun>,
 }
 
-/// Entries that this build does not understand, one after the other with no message between them.
+/// Entries that cannot be read for one reason, one after the other with no message between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpaqueRun {
     /// Which message of the page it stands before, counted from 0; as many as there are: after the last.
@@ -91,6 +92,8 @@ pub struct OpaqueRun {
 #[derive(Debug, Default)]
 pub struct Conversation {
     known: Known,
+    /// Opens what is sealed; `None`: nothing is sealed here.
+    keys: Option<Keys>,
     pub(super) now_ms: u64,
     pub(super) spans: BTreeMap<DocumentId, Span>,
     pub(super) segments: BTreeMap<DocumentId, ChatSegment>,
@@ -132,11 +135,33 @@ impl Conversation {
     pub fn begin(&mut self, id: DocumentId) {
         if !self.segments.contains_key(&id)
             && !lies_in(&id, &self.gone)
-            && let Some(mut segment) = ChatSegment::knowing(id, &self.known)
+            && let Some(segment) = self.empty(id)
         {
-            segment.hide(&self.cut);
             self.segments.insert(id, segment);
         }
+    }
+
+    /// An empty segment of this conversation.
+    fn empty(&self, id: DocumentId) -> Option<ChatSegment> {
+        let mut segment = ChatSegment::knowing(id, &self.known)?;
+        if let Some(keys) = &self.keys {
+            segment.set_keys(keys);
+        }
+        segment.hide(&self.cut);
+        Some(segment)
+    }
+
+    /// Opens what is sealed with these keys from now on. Answers the segments in memory in which something waited for one
+    /// of them, and is to be read now.
+    pub fn set_keys(&mut self, keys: &Keys) -> Vec<DocumentId> {
+        self.keys = Some(keys.clone());
+        self.segments.iter_mut().filter_map(|(id, s)| s.set_keys(keys).then_some(*id)).collect()
+    }
+
+    /// Keys that messages in memory wait for.
+    #[must_use]
+    pub fn wanted(&self) -> BTreeSet<EpochId> {
+        self.segments.values().flat_map(ChatSegment::wanted).collect()
     }
 
     /// Tells what of a segment in memory is not read yet; `None`: all of it is.
@@ -150,6 +175,9 @@ impl Conversation {
 
     /// Takes a loaded segment.
     pub fn insert(&mut self, mut segment: ChatSegment) {
+        if let Some(keys) = &self.keys {
+            segment.set_keys(keys);
+        }
         segment.hide(&self.cut);
         self.spans.remove(&segment.id());
         let all = segment.newest(usize::MAX).map(|m| (m.key.id, m.principal()));
@@ -205,8 +233,7 @@ impl Conversation {
             if self.spans.contains_key(&id) {
                 return None;
             }
-            let mut segment = ChatSegment::knowing(id, &self.known)?;
-            segment.hide(&self.cut);
+            let segment = self.empty(id)?;
             self.segments.insert(id, segment);
         }
         let mut applied = self.segments.get_mut(&id)?.apply(entries, received);
@@ -243,10 +270,24 @@ impl Conversation {
     /// Messages in memory that this build does not understand.
     #[must_use]
     pub fn opaque(&self) -> u64 {
-        self.segments.values().map(|s| s.opaque().len() as u64).sum()
+        self.segments.values().map(|s| (s.opaque().len() as u64).saturating_sub(s.locked())).sum()
     }
 
-    /// Messages after a key that are not `except`'s, those that this build does not understand included. Exact if [`Conversation::needs`] wants nothing for
+    /// Messages in memory whose keys have not come.
+    #[must_use]
+    pub fn locked(&self) -> u64 {
+        self.segments.values().map(ChatSegment::locked).sum()
+    }
+
+    /// The place before which no message in memory waits for its key, but those of `except`.
+    #[must_use]
+    pub fn locked_from(&self, except: &DeviceId) -> Option<OrderKey> {
+        let waiting = self.segments.values().filter(|s| s.locked() > 0).flat_map(|s| s.opaque());
+        let lowest = waiting.filter(|o| o.locked && o.device != *except).map(|o| o.stamp).min();
+        lowest.map(|stamp| OrderKey { stamp, ..OrderKey::MIN })
+    }
+
+    /// Messages after a key that are not `except`'s, those that cannot be read included. Exact if [`Conversation::needs`] wants nothing for
     /// `PageAt::After(key)`; a segment that is not in memory counts whole if it may hold messages after the key.
     #[must_use]
     pub fn count_after(&self, key: &OrderKey, except: &DeviceId) -> u64 {
@@ -361,10 +402,10 @@ impl Conversation {
         holds.min_by_key(|(id, s)| (s.last, **id)).map_or(Ok(OrderKey::MAX), |(id, _)| Err(*id))
     }
 
-    /// What is not understood on a page. Pages that follow each other tell of each entry once: a page that does not
+    /// What cannot be read on a page. Pages that follow each other tell of each entry once: a page that does not
     /// reach the end of the history begins and ends with a message.
     fn opaque_of(&self, at: &PageAt, messages: &[MessageView<'_>], older: bool, newer: bool) -> Vec<OpaqueRun> {
-        if self.opaque() == 0 {
+        if self.segments.values().all(|s| s.opaque().is_empty()) {
             return Vec::new();
         }
         let (first, last) = (messages.first().map(|m| m.key), messages.last().map(|m| m.key));
@@ -381,7 +422,7 @@ impl Conversation {
         let mut runs: Vec<OpaqueRun> = Vec::new();
         for opaque in self.opaque_from(&from).into_iter().take_while(|o| o.key() < to) {
             let before = messages.partition_point(|m| m.key < opaque.key());
-            match runs.last_mut().filter(|run| run.before == before) {
+            match runs.last_mut().filter(|run| run.before == before && run.first.locked == opaque.locked) {
                 Some(run) => (run.last, run.count) = (opaque, run.count.saturating_add(1)),
                 None => runs.push(OpaqueRun { before, first: opaque, last: opaque, count: 1 }),
             }
@@ -389,7 +430,7 @@ impl Conversation {
         runs
     }
 
-    /// What is not understood at a key and after it, in order.
+    /// What cannot be read at a key and after it, in order.
     fn opaque_from(&self, key: &OrderKey) -> Vec<Opaque> {
         let mut all: Vec<Opaque> = self.shown_segments().flat_map(|s| s.opaque_from(key)).copied().collect();
         all.sort_unstable();
@@ -400,11 +441,10 @@ impl Conversation {
     fn past_run(&self, key: &OrderKey) -> OrderKey {
         let past = |key: OrderKey| OrderKey { id: MessageId([0xff; 16]), ..key };
         let run = self.opaque_from(key);
-        if run.first().is_none_or(|o| o.key() != *key) {
-            return past(*key);
-        }
+        let Some(first) = run.first().filter(|o| o.key() == *key) else { return past(*key) };
         let next = self.forwards(key, 1).first().map_or(OrderKey::MAX, |m| m.key);
-        run.iter().map(Opaque::key).take_while(|k| *k < next).last().map_or(*key, past)
+        let same = run.iter().take_while(|o| o.key() < next && o.locked == first.locked);
+        same.last().map_or(*key, |o| past(o.key()))
     }
 
     /// Merges the segments from a key towards the past.

@@ -5,7 +5,7 @@
 //! nobody overwrites anything. [`crate::document::Document`] makes it of the same entries where it is wanted (export).
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use automerge::ScalarValue;
 
@@ -16,10 +16,11 @@ use super::store::{Incoming, Inserted, MessageView, Messages};
 use crate::entry::{Entry, Header};
 use crate::guard::{Action, Key, OpView};
 use crate::hlc::Hlc;
-use crate::ids::{DeviceId, DocumentId, Incarnation, LogId, MessageId, PrincipalId};
+use crate::ids::{DeviceId, DocumentId, EpochId, Incarnation, LogId, MessageId, PrincipalId};
 use crate::kinds::order::OrderKey;
 use crate::known::Known;
 use crate::period::period_of;
+use crate::seal::Keys;
 use crate::spans::Spans;
 use crate::verdict::{Judge, Outcome, Taken};
 
@@ -34,8 +35,8 @@ pub struct Applied {
     pub moved: Vec<(OrderKey, OrderKey)>,
 }
 
-/// An entry whose payload this build does not understand: somebody said something with a newer Cairn. Of what it says
-/// only the place, the author and the time are known.
+/// An entry whose payload cannot be read: somebody said something with a newer Cairn, or its key has not come. Of what it
+/// says only the place, the author and the time are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Opaque {
     /// Its stamp, brought into the segment's time if it lies elsewhere.
@@ -48,6 +49,17 @@ pub struct Opaque {
     pub seq: u64,
     /// When it was received here, milliseconds since 1970.
     pub received: u64,
+    /// Its key is not here, or that of one before it in its log; else it needs a newer Cairn.
+    pub locked: bool,
+}
+
+/// A log that cannot be read on for want of a key.
+#[derive(Debug, Clone, Copy)]
+struct Locked {
+    /// The key that the first of them needs.
+    epoch: EpochId,
+    /// How many entries wait for it, all that came since included.
+    count: u64,
 }
 
 impl Opaque {
@@ -64,6 +76,8 @@ pub struct ChatSegment {
     judge: Judge,
     pub(super) messages: Messages,
     opaque: BTreeSet<Opaque>,
+    /// Logs that wait for keys. The judge has not seen these entries; they are offered again when the key has come.
+    locked: BTreeMap<LogId, Locked>,
     /// Of this time nothing is shown.
     cut: Spans,
     stamps: Option<(Hlc, Hlc)>,
@@ -87,6 +101,7 @@ impl ChatSegment {
             judge: Judge::knowing(id, known),
             messages,
             opaque,
+            locked: BTreeMap::new(),
             cut: Spans::default(),
             stamps: None,
             counted: Cell::default(),
@@ -99,10 +114,29 @@ impl ChatSegment {
         self.judge.id()
     }
 
-    /// How many entries of a log were judged (valid or not).
+    /// How many entries of a log were judged (valid or not), or wait for a key.
     #[must_use]
     pub fn judged(&self, log: &LogId) -> u64 {
-        self.judge.judged(log)
+        self.judge.judged(log).saturating_add(self.locked.get(log).map_or(0, |l| l.count))
+    }
+
+    /// Opens what is sealed with these keys from now on. Answers whether something waited for one of them: those logs are
+    /// to be read on from where [`ChatSegment::judged`] says.
+    pub fn set_keys(&mut self, keys: &Keys) -> bool {
+        self.judge.set_keys(keys.clone());
+        let before = self.locked.len();
+        self.locked.retain(|_, l| keys.get(&l.epoch).is_none());
+        if self.locked.len() == before {
+            return false;
+        }
+        self.opaque.retain(|o| !o.locked || self.locked.contains_key(&o.log));
+        self.counted.set(None);
+        true
+    }
+
+    /// Keys that entries here wait for.
+    pub fn wanted(&self) -> impl Iterator<Item = EpochId> {
+        self.locked.values().map(|l| l.epoch)
     }
 
     /// Judges and applies a batch. `received` says when an entry became durable here (milliseconds since 1970).
@@ -110,11 +144,19 @@ impl ChatSegment {
         let mut out = Applied { outcomes: Vec::with_capacity(entries.len()), ..Applied::default() };
         self.counted.set(None);
         for entry in entries {
-            let outcome = self.judge.take_said(entry.as_ref());
             let header = entry.as_ref().header();
+            let outcome = match self.behind_locked(header) {
+                Some(outcome) => Err(outcome),
+                None => self.judge.take_said(entry.as_ref()),
+            };
             match outcome {
                 Ok(_) => self.stamped(header.hlc),
-                Err(Outcome::Unsupported) => self.not_understood(header, received(entry)),
+                Err(Outcome::Unsupported) => self.not_understood(header, received(entry), false),
+                Err(Outcome::Locked(epoch)) => {
+                    let locked = self.locked.entry(header.log).or_insert(Locked { epoch, count: 0 });
+                    locked.count = locked.count.saturating_add(1);
+                    self.not_understood(header, received(entry), true);
+                }
                 Err(_) => {}
             }
             let outcome = match outcome {
@@ -143,12 +185,23 @@ impl ChatSegment {
         }
     }
 
-    fn not_understood(&mut self, header: &Header, received: u64) {
+    /// What is to be said of an entry whose log waits for a key.
+    fn behind_locked(&self, header: &Header) -> Option<Outcome> {
+        let locked = self.locked.get(&header.log)?;
+        let here = self.judged(&header.log);
+        Some(match here.checked_add(1) {
+            _ if header.seq <= here => Outcome::Known,
+            Some(next) if next == header.seq => Outcome::Locked(locked.epoch),
+            _ => Outcome::Waiting,
+        })
+    }
+
+    fn not_understood(&mut self, header: &Header, received: u64, locked: bool) {
         let stamp = self.in_period(header.hlc);
         self.stamped(stamp);
         if !self.cut.holds(stamp.ms()) {
             let (log, seq) = (header.log, header.seq);
-            self.opaque.insert(Opaque { stamp, device: log.device, log, seq, received });
+            self.opaque.insert(Opaque { stamp, device: log.device, log, seq, received, locked });
         }
     }
 
@@ -172,26 +225,32 @@ impl ChatSegment {
         self.cut = cut.clone();
     }
 
-    /// Entries that this build does not understand, in order.
+    /// Entries that cannot be read, in order.
     #[must_use]
     pub fn opaque(&self) -> &BTreeSet<Opaque> {
         &self.opaque
     }
 
+    /// How many of them wait for a key; the others need a newer Cairn.
+    #[must_use]
+    pub fn locked(&self) -> u64 {
+        if self.locked.is_empty() { 0 } else { self.opaque.iter().filter(|o| o.locked).count() as u64 }
+    }
+
     /// Those of them at a key and after it.
     pub(crate) fn opaque_from(&self, key: &OrderKey) -> impl Iterator<Item = &Opaque> {
         let log = LogId { document: DocumentId([0; 18]), device: key.device, incarnation: Incarnation([0; 16]) };
-        let from = Opaque { stamp: key.stamp, device: key.device, log, seq: 0, received: 0 };
+        let from = Opaque { stamp: key.stamp, device: key.device, log, seq: 0, received: 0, locked: false };
         self.opaque.range(from..).skip_while(|o| o.key() < *key)
     }
 
-    /// How many messages there are, those that this build does not understand included.
+    /// How many messages there are, those that cannot be read included.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.len().saturating_add(self.opaque.len()) as u64
     }
 
-    /// Messages after a key that are not `except`'s, those that this build does not understand included.
+    /// Messages after a key that are not `except`'s, those that cannot be read included.
     #[must_use]
     pub fn count_after(&self, key: &OrderKey, except: &DeviceId) -> u64 {
         if let Some((_, _, n)) = self.counted.get().filter(|(k, e, _)| (k, e) == (key, except)) {

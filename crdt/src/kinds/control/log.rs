@@ -87,7 +87,7 @@ impl ControlLog {
         for (entry, outcome) in entries.iter().zip(&outcomes) {
             let entry = entry.as_ref();
             match outcome {
-                Outcome::Known | Outcome::Waiting => continue,
+                Outcome::Known | Outcome::Waiting | Outcome::Locked(_) => continue,
                 Outcome::Valid { ops } => self.take(entry, &read(ops)),
                 Outcome::Unsupported => self.newer = self.newer.saturating_add(1),
                 Outcome::Void(_) | Outcome::Erased => {}

@@ -54,9 +54,9 @@ pub fn measure(
         b.author == m.author && m.sent.saturating_sub(b.sent) <= GROUP && !b.is_placeholder() && !m.is_placeholder()
     };
     let heading = !m.is_placeholder() && (day || new || m.late || !before.is_some_and(goes_on));
-    let (ink, words) = match m.needs_newer {
+    let (ink, words) = match m.needs_newer.max(m.needs_key) {
         0 => (Ink::new(Size::Body, scene.theme.text), std::borrow::Cow::Borrowed(m.body.as_str())),
-        _ => (Ink::new(Size::Small, scene.theme.muted), format::needs_newer(m).into()),
+        _ => (Ink::new(Size::Small, scene.theme.muted), format::unreadable(m).into()),
     };
     let body = ink.wrapped(ui, scene.theme, &words, (width - TEXT - SIDE - if m.mine { META } else { 8.0 }).max(80.0));
     let mut lead = 0.0;

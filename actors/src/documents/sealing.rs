@@ -1,0 +1,144 @@
+//! Keys in the running node: what is written into the control log so that a message can be sealed, what a peer is told of
+//! our prekey, and whoever lacks a key gets it.
+
+use cairn_crdt::ids::{DeviceId, EpochId, SpaceId};
+use cairn_crdt::kinds::control::Operation;
+use cairn_crdt::seal::Prekey;
+use cairn_crdt::sync::frame::Frame;
+
+use super::DocumentsState;
+use super::commits::Ticket;
+use crate::api::Event;
+use crate::sessions::SessionsMsg;
+use crate::space::{Applied, SpaceKind};
+
+impl DocumentsState {
+    /// Sees to it that there is a key for what is written next, and that it is of today.
+    pub(super) fn prepare_key(&mut self, space: SpaceId) {
+        if !self.spaces.get(&space).is_some_and(|sp| matches!(sp.kind, SpaceKind::Direct(_))) {
+            return;
+        }
+        let (wiring, hlc) = (self.wiring.clone(), self.stamp());
+        let operations = self.spaces.get_mut(&space).map(|sp| sp.before_writing(hlc, &wiring)).unwrap_or_default();
+        self.write_keys(space, operations);
+    }
+
+    /// Lets go of keys that only what was erased was sealed with.
+    pub(super) fn drop_keys(&mut self, space: SpaceId) {
+        let wiring = self.wiring.clone();
+        match self.spaces.get_mut(&space).map(|sp| sp.drop_keys(&wiring)) {
+            Some(Ok(writes)) => self.commit_small(writes),
+            Some(Err(e)) => wiring.trouble("store_read", Some(e.to_string())),
+            None => {}
+        }
+    }
+
+    fn write_keys(&mut self, space: SpaceId, operations: Vec<Operation>) {
+        for operation in operations {
+            if let Err(e) = self.write_control(space, &operation, None) {
+                tracing::error!("keys could not be written: {e}");
+                if let Some(sp) = self.spaces.get_mut(&space) {
+                    sp.keys_failed();
+                }
+                return;
+            }
+        }
+    }
+
+    /// The control log said something about keys, or messages wait for theirs.
+    pub(super) fn keys_applied(&mut self, space: SpaceId, applied: &Applied) {
+        if applied.keys {
+            self.save_keys(space);
+            self.seal_again(space, None);
+        }
+        if applied.unlocked > 0 || applied.locked > 0 {
+            let count = applied.unlocked.max(applied.locked);
+            self.wiring.emit(Event::Messages { conversation: space, count });
+            if let Some(sp) = self.spaces.get_mut(&space) {
+                sp.dirty = true;
+            }
+        }
+    }
+
+    /// Stores keys that came.
+    pub(super) fn save_keys(&mut self, space: SpaceId) {
+        let writes = self.spaces.get_mut(&space).map(crate::space::Space::save_keys).unwrap_or_default();
+        self.commit_small(writes);
+    }
+
+    /// Seals keys again to whoever should have them and does not; `asked`: to whom, and which that device says to lack.
+    pub(super) fn seal_again(&mut self, space: SpaceId, asked: Option<(DeviceId, &[EpochId])>) {
+        let wiring = self.wiring.clone();
+        if self.is_unsure(space) {
+            return;
+        }
+        let operations = self.spaces.get_mut(&space).map(|sp| sp.seal_again(asked, &wiring)).unwrap_or_default();
+        self.write_keys(space, operations);
+    }
+
+    /// Tells a peer our prekey, and which keys are lacked here.
+    pub(super) fn tell_keys(&mut self, space: SpaceId, peer: DeviceId) {
+        let Some((prekey, true)) = self.wiring.prekeys.last() else { return };
+        let Some(sp) = self.spaces.get(&space).filter(|sp| matches!(sp.kind, SpaceKind::Direct(_))) else { return };
+        let frame = Frame::Keys { prekey: Box::new(prekey), lacked: sp.lacked() };
+        self.send(space, peer, &frame, false);
+    }
+
+    /// Asks the other side for keys that are lacked here.
+    pub(super) fn ask_keys(&mut self, space: SpaceId) {
+        let Some(SpaceKind::Direct(peer)) = self.spaces.get(&space).filter(|sp| sp.lacks_keys()).map(|sp| sp.kind)
+        else {
+            return;
+        };
+        if self.peers.get(&peer).is_some_and(|p| p.spaces.contains(&space)) {
+            self.tell_keys(space, peer);
+        }
+    }
+
+    /// A peer says its prekey, and which keys it lacks.
+    pub(super) fn keys_told(&mut self, space: SpaceId, peer: DeviceId, prekey: &Prekey, lacked: &[EpochId]) {
+        let direct = |sp: &&mut crate::space::Space| sp.kind == SpaceKind::Direct(peer);
+        let taken = self.spaces.get_mut(&space).filter(direct).is_some_and(|sp| sp.take_prekey(&peer, prekey));
+        if taken {
+            self.seal_again(space, Some((peer, lacked)));
+        } else {
+            let why = "a key to seal to that is not its own".into();
+            self.wiring.sessions.cast(SessionsMsg::Misbehaved { peer, why });
+        }
+    }
+
+    /// Makes a new prekey where it is time, and stores what is not stored.
+    pub(super) fn renew_prekey(&mut self) {
+        if self.wiring.prekeys.renew(&self.wiring)
+            && let Some((prekey, _)) = self.wiring.prekeys.last()
+        {
+            let write = self.wiring.prekeys.write();
+            self.commit(vec![write], Ticket::Prekeys(prekey.number));
+        }
+    }
+
+    /// Prekeys are stored: the last one goes to everybody who is here, and into the control logs where an earlier one is.
+    pub(super) fn prekeys_stored(&mut self, number: u32) {
+        let wiring = self.wiring.clone();
+        wiring.prekeys.stored(number);
+        for space in self.spaces.keys().copied().collect::<Vec<_>>() {
+            let Some(SpaceKind::Direct(peer)) = self.spaces.get(&space).map(|sp| sp.kind) else { continue };
+            if self.peers.get(&peer).is_some_and(|p| p.spaces.contains(&space)) {
+                self.tell_keys(space, peer);
+            }
+            if !self.is_unsure(space) {
+                let operation = self.spaces.get_mut(&space).and_then(|sp| sp.publish_again(&wiring));
+                self.write_keys(space, Vec::from_iter(operation));
+            }
+        }
+    }
+
+    /// Private prekeys that are past their time go, by a time that the other side of a direct space agrees to.
+    pub(super) fn expire_prekeys(&mut self, space: SpaceId, agreed: u64) {
+        let direct = self.spaces.get(&space).is_some_and(|sp| matches!(sp.kind, SpaceKind::Direct(_)));
+        if direct && self.wiring.prekeys.ring().expire(agreed) > 0 {
+            let write = self.wiring.prekeys.write();
+            self.commit_small(vec![write]);
+        }
+    }
+}
