@@ -34,7 +34,7 @@ pub fn run(_: &Scale) {
     let said = places[0].must(&lan, &["say", "@ben", SECRET]);
     let field = |name: &str| said.first()[name].as_str().unwrap_or_else(|| panic!("{name} in {said:?}")).to_owned();
     let (id, conversation) = (field("id"), format!("id:{}", field("conversation")));
-    let there = nodes[1].wait_log(&lan, &conversation, SOON, "direct message", |l| !l.is_empty());
+    let there = nodes[1].wait_log(&lan, &conversation, SOON, "direct message", |l| l.iter().any(|l| l.body == SECRET));
     assert_eq!((there.len(), there[0].id.as_str(), there[0].body.as_str()), (1, id.as_str(), SECRET));
     let answer = places[1].say(&lan, &format!("id:{}", nodes[0].id), ANSWER);
     nodes[0].wait_log(&lan, "@ben", SOON, "answer", |l| l.iter().any(|l| l.id == answer));
@@ -54,14 +54,16 @@ pub fn run(_: &Scale) {
     };
     nobody_can_read();
     let bodies = |node: usize, what: &str| places[node].log(&lan, what).into_iter().map(|l| l.body).collect::<Vec<_>>();
-    drop(nodes);
+    for node in nodes {
+        assert!(node.stop().success());
+    }
     // Without a node the store itself is read.
-    assert_eq!(bodies(0, "@ben"), [SECRET, ANSWER]);
+    assert_eq!(bodies(0, &conversation), [SECRET, ANSWER]);
     assert_eq!(bodies(1, &conversation), [SECRET, ANSWER]);
     let nodes = up_all(&lan, &places);
     wait_mesh(&nodes.iter().collect::<Vec<_>>(), SOON);
     assert_eq!(
-        (bodies(0, "@ben"), bodies(1, &conversation)),
+        (bodies(0, &conversation), bodies(1, &conversation)),
         (vec![SECRET.into(), ANSWER.into()], vec![SECRET.into(), ANSWER.into()])
     );
     nobody_can_read();
