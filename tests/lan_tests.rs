@@ -11,7 +11,7 @@ use cairn_tests::scenario::{self, Alone, Scale, Scenario};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// Scenarios at once for each core.
-const A_CORE: usize = 2;
+const A_CORE: usize = 3;
 
 /// Held alone by whoever must have the machine for itself.
 static MACHINE: RwLock<()> = RwLock::new(());

@@ -88,8 +88,11 @@ pub struct Space {
     pub sync: SpaceSync,
     /// Its messages.
     pub chat: Conversation,
-    /// Whether the store says what this space is; a direct one is written there with its first entry.
+    /// Whether anything was ever written here, or is on its way to the disk.
     pub registered: bool,
+    /// Whether the store is known to say what this space is. Each commit of a direct one says it until one of them is
+    /// durable, since any may fail.
+    pub listed: bool,
     /// Summary changed since subscribers were told.
     pub dirty: bool,
     /// Logs whose durable ends changed since the last statement.
@@ -152,6 +155,7 @@ impl Space {
             sync: SpaceSync::new(replica),
             chat: Conversation::knowing(wiring.known.clone()),
             registered: !tips.is_empty(),
+            listed: false,
             dirty: false,
             owed: BTreeSet::new(),
             ledger: Ledger::new(id, me, access),

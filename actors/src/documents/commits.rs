@@ -145,11 +145,12 @@ impl DocumentsState {
         self.commit(writes, Ticket::Entries { space, from: Some(from), live, entries, _permit: permit });
     }
 
-    /// What says in the store what a direct space is, with its first entry.
+    /// What says in the store what a direct space is, with its first entries.
     pub(super) fn register(&mut self, space: SpaceId) -> Option<Write> {
         let sp = self.spaces.get_mut(&space)?;
+        sp.registered = true;
         match sp.kind {
-            SpaceKind::Direct(peer) if !std::mem::replace(&mut sp.registered, true) => {
+            SpaceKind::Direct(peer) if !sp.listed => {
                 Some(Write::Put(Table::Meta, [&b"direct/"[..], &space.0].concat(), peer.0.to_vec()))
             }
             _ => None,
@@ -274,6 +275,7 @@ impl DocumentsState {
     pub(super) fn durable(&mut self, space: SpaceId, from: Option<DeviceId>, live: bool, entries: &[Arc<Entry>]) {
         let wiring = self.wiring.clone();
         let Some(sp) = self.spaces.get_mut(&space) else { return };
+        sp.listed = true;
         sp.sync.committed(from, live, entries);
         if from.is_none() {
             self.takes(space, entries);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cairn_actors::link::memory::Switch;
 use cairn_actors::store::StoreError;
+use cairn_crdt::ids::SpaceId;
 
 use crate::world::{Sim, all_equal, all_online, until};
 
@@ -83,4 +84,23 @@ async fn what_is_said_after_a_failure_takes_no_place_that_is_on_its_way_to_the_d
     let shown = nodes[1].bodies().await;
     let ours: Vec<_> = shown.iter().filter(|b| b.contains("way") || b.contains("after")).collect();
     assert_eq!(ours, ["on its way", "said after", "and after that"]);
+}
+
+/// What a direct chat is stands in the store beside its first entries. Where those could not be stored, the next ones say
+/// it too: else a restart would not find the chat that they are in.
+#[tokio::test(start_paused = true)]
+async fn a_chat_whose_first_message_failed_is_there_after_a_restart() {
+    let lan = Switch::new(83);
+    let mut nodes = vec![Sim::start(&lan, 1).await, Sim::start(&lan, 2).await];
+    all_online(&nodes, 1).await;
+    let chat = SpaceId::direct(&nodes[0].id.principal(), &nodes[1].id.principal());
+    nodes[0].store.set_full(true);
+    assert_eq!(nodes[0].handle().say(chat, "no room", None).await.unwrap_err().code, "disk_full");
+    nodes[0].store.set_full(false);
+    nodes[0].handle().say(chat, "room again", None).await.unwrap();
+    let one = nodes.remove(0).crash_and_restart(&lan).await;
+    let listed = one.handle().conversations().await.unwrap();
+    assert!(listed.iter().any(|c| c.id == chat), "{listed:?}");
+    let shown = one.messages(chat).await;
+    assert_eq!(shown.iter().map(|m| m.body.as_str()).collect::<Vec<_>>(), ["room again"]);
 }

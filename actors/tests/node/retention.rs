@@ -42,7 +42,6 @@ impl Years {
 
     /// Everybody sees everybody, and has looked for what is too old.
     async fn together(&self) {
-        eprintln!("ELAPSED {:?}", self.lan.elapsed());
         crate::world::all_online(&self.nodes, self.nodes.len() as u32 - 1).await;
         tokio::time::sleep(RETENTION_FIRST + SOON).await;
     }
