@@ -153,6 +153,8 @@ struct PeerLink {
     neighbours: Arc<BTreeSet<DeviceId>>,
     /// Spaces opened with it.
     spaces: BTreeSet<SpaceId>,
+    /// A frame of the direct space came: it is open there too, so that what is sent there is taken.
+    opened_there: bool,
 }
 
 /// The documents actor.
@@ -249,9 +251,9 @@ impl Actor for Documents {
                 }
             }
             DocumentsMsg::Frame { peer, serial, space, frame, permit } => {
-                if s.is_session(&peer, serial)
-                    && let Some(sp) = s.spaces.get_mut(&space)
-                {
+                if s.is_session(&peer, serial) {
+                    s.opened_there(space, peer);
+                    let Some(sp) = s.spaces.get_mut(&space) else { return Ok(()) };
                     match *frame {
                         Frame::Note(note) => s.note(peer, space, note),
                         Frame::Lost(entries) => s.given_back(space, peer, &entries),

@@ -190,7 +190,7 @@ impl DocumentsState {
         self.direct(peer);
         let fresh = info.clone();
         let neighbours = Arc::new(BTreeSet::from([peer]));
-        let link = PeerLink { info, claims: Vec::new(), neighbours, spaces: BTreeSet::new() };
+        let link = PeerLink { info, claims: Vec::new(), neighbours, spaces: BTreeSet::new(), opened_there: false };
         self.peers.insert(peer, link);
         self.claims(peer, claims);
         self.came_back(&fresh);

@@ -51,6 +51,9 @@ impl DocumentsState {
             self.save_keys(space);
             self.seal_again(space, None);
         }
+        if applied.locked > 0 {
+            self.ask_keys(space);
+        }
         if applied.unlocked > 0 || applied.locked > 0 {
             let count = applied.unlocked.max(applied.locked);
             self.wiring.emit(Event::Messages { conversation: space, count });
@@ -82,6 +85,16 @@ impl DocumentsState {
         let Some(sp) = self.spaces.get(&space).filter(|sp| matches!(sp.kind, SpaceKind::Direct(_))) else { return };
         let frame = Frame::Keys { prekey: Box::new(prekey), lacked: sp.lacked() };
         self.send(space, peer, &frame, false);
+    }
+
+    /// A frame of a space came. With the first of a direct one our prekey is told once more: who opened it earlier than
+    /// the other side did was not heard there, and nothing else says it again for half a minute.
+    pub(super) fn opened_there(&mut self, space: SpaceId, peer: DeviceId) {
+        let direct = self.spaces.get(&space).is_some_and(|sp| sp.kind == SpaceKind::Direct(peer));
+        let first = |link: &mut super::PeerLink| !std::mem::replace(&mut link.opened_there, true);
+        if direct && self.peers.get_mut(&peer).is_some_and(first) {
+            self.tell_keys(space, peer);
+        }
     }
 
     /// Asks the other side for keys that are lacked here.

@@ -293,3 +293,21 @@ async fn what_was_written_before_anything_was_sealed_is_still_read() {
     let sealed = chat_entries(&b.store, chat).iter().filter(|e| e.header().epoch != EpochId::NONE).count();
     assert_eq!(sealed, 1);
 }
+
+/// Of two that meet one opens the chat first, and what it tells of its keys before the other has done so is not heard.
+/// Nobody may wait for the next comparison, half a minute later, because of that.
+#[tokio::test(start_paused = true)]
+async fn the_first_message_between_strangers_is_read_at_once_whoever_was_ready_first() {
+    for seed in 0..24 {
+        let lan = Switch::new(620 + seed);
+        lan.set_latency(Duration::from_millis(1), Duration::from_millis(60));
+        let nodes = [Sim::start(&lan, 1).await, Sim::start(&lan, 2).await];
+        let chat = SpaceId::direct(&nodes[0].id.principal(), &nodes[1].id.principal());
+        until(SOON, "it can be said", async || nodes[0].handle().say(chat, PLANTED[0], None).await.is_ok()).await;
+        let open = async || nodes[1].handle().conversations().await.unwrap().iter().any(|c| c.id == chat);
+        until(SOON, &format!("seed {seed}: it is read"), async || {
+            open().await && bodies(&nodes[1], chat).await == PLANTED[..1]
+        })
+        .await;
+    }
+}
