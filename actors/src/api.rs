@@ -1,6 +1,7 @@
 //! Commands, queries and events of the node as plain data: what the window, the command line and the local API speak.
 //! Times are milliseconds since 1970 (UTC); ids print in the one text form.
 
+mod about;
 mod briefing;
 mod care;
 mod catch_up;
@@ -16,6 +17,7 @@ use cairn_crdt::ids::{DeviceId, Incarnation, MessageId, NetworkId, SpaceId};
 pub use cairn_crdt::kinds::order::OrderKey;
 use serde::{Deserialize, Serialize};
 
+pub use about::{About, Mentioned, Quote, Reacted, Version};
 pub use briefing::{Absent, Briefing, Cause, Line, MetAt, Missing, Side, SideMember, Wrote, Wrotes};
 pub use care::{BackedUp, Checkup, Compacted, Compaction, Finding, Health, Restored};
 pub use catch_up::{Bringer, CatchUp};
@@ -124,6 +126,9 @@ pub struct Conversation {
     pub last: Option<Preview>,
     /// Messages of others past the read mark.
     pub unread: u64,
+    /// How many of them mention the person here; as far as they were looked at.
+    #[serde(default)]
+    pub mentions: u64,
     /// The read mark: everything up to this key is read.
     pub read_to: OrderKey,
     /// Members as delivery counts them, without oneself.
@@ -151,6 +156,9 @@ pub struct Preview {
     pub sent: u64,
     /// Whether it is ours.
     pub mine: bool,
+    /// Its author has deleted it; the text is empty.
+    #[serde(default)]
+    pub deleted: bool,
 }
 
 /// What became of a message.
@@ -218,6 +226,9 @@ pub struct Message {
     /// How many messages this stands for whose keys have not come; 0 for a message that can be read.
     #[serde(default)]
     pub needs_key: u64,
+    /// What it answers, whom it mentions, whether it was edited or deleted, reactions.
+    #[serde(default)]
+    pub about: About,
 }
 
 impl Message {
@@ -278,6 +289,9 @@ pub struct Said {
     pub conversation: Option<SpaceId>,
     /// What became of it so far.
     pub state: DeliveryState,
+    /// Names behind an `@` in it that could mean several people, so that they mention nobody.
+    #[serde(default)]
+    pub ambiguous: Vec<String>,
 }
 
 /// What one member did with a message.
@@ -460,6 +474,8 @@ pub enum Event {
     Peer(Box<Peer>),
     /// A message became visible.
     Message(Box<Message>),
+    /// A message that was visible before was edited or deleted, or has other reactions.
+    Changed(Box<Message>),
     /// Messages became visible, too many to list or such as need a newer Cairn: ask for pages.
     Messages {
         /// Where.

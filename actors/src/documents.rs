@@ -4,6 +4,7 @@
 //! Everything durable goes through the writer first: an entry is acknowledged, shown and passed on only after its
 //! commit. The actor keeps nothing that the store and the open sessions do not know, so a restart loses nothing.
 
+pub(crate) mod about;
 mod again;
 pub(crate) mod briefings;
 mod bulk;
@@ -442,6 +443,7 @@ impl DocumentsState {
     }
 }
 
+pub use about::{Amendment, is_reaction};
 pub(crate) use commits::store_error;
 pub use meeting::{load_networks, spaces_of};
 pub use requests::check_body;

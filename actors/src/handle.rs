@@ -9,8 +9,9 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::api::{
     ApiError, BackedUp, Briefing, Checkup, Compacted, Conversation, Custody, Event, Member, Message, Network, OrderKey,
-    Page, PageAt, Peer, Receipt, Restored, Retention, Safety, Said, Status,
+    Page, PageAt, Peer, Receipt, Restored, Retention, Safety, Said, Status, Version,
 };
+use crate::documents::Amendment;
 
 /// The answer to a request.
 pub type Reply<T> = oneshot::Sender<Result<T, ApiError>>;
@@ -34,6 +35,8 @@ pub enum Request {
         body: String,
         /// The id to use.
         id: Option<MessageId>,
+        /// The message that it answers.
+        reply_to: Option<MessageId>,
         /// The answer.
         reply: Reply<Said>,
     },
@@ -45,6 +48,19 @@ pub enum Request {
     Receipts(SpaceId, MessageId, Reply<Vec<Receipt>>),
     /// See [`Handle::custody`].
     Custody(SpaceId, Option<DocumentId>, Reply<Custody>),
+    /// See [`Handle::edit`], [`Handle::delete`] and [`Handle::react`].
+    Amend {
+        /// Where.
+        conversation: SpaceId,
+        /// Which message.
+        id: MessageId,
+        /// What is said of it.
+        what: Amendment,
+        /// The answer.
+        reply: Reply<Message>,
+    },
+    /// See [`Handle::versions`].
+    Versions(SpaceId, MessageId, Reply<Vec<Version>>),
     /// See [`Handle::members`].
     Members(SpaceId, Reply<Vec<Member>>),
     /// See [`Handle::mark_read`].
@@ -195,7 +211,65 @@ impl Handle {
     /// # Errors
     /// `no_such_conversation`, `empty`, `too_long`, `disk_full`, `stopped`.
     pub async fn say(&self, conversation: SpaceId, body: &str, id: Option<MessageId>) -> Result<Said, ApiError> {
-        self.ask(|reply| Request::Say { conversation, body: body.to_owned(), id, reply }).await
+        self.answer(conversation, body, id, None).await
+    }
+
+    /// The same as an answer to a message, whether that is here or not. Names behind an `@` mention people
+    /// (`kinds::chat::mention`).
+    ///
+    /// # Errors
+    /// As [`Self::say`].
+    pub async fn answer(
+        &self,
+        conversation: SpaceId,
+        body: &str,
+        id: Option<MessageId>,
+        reply_to: Option<MessageId>,
+    ) -> Result<Said, ApiError> {
+        self.ask(|reply| Request::Say { conversation, body: body.to_owned(), id, reply_to, reply }).await
+    }
+
+    /// Changes what a message of one's own says; what it said stays readable until retention takes the message. Answers
+    /// once that is durable here.
+    ///
+    /// # Errors
+    /// `no_such_conversation`, `no_such_message`, `not_yours`, `deleted`, `empty`, `too_long`, `not_written`, a store
+    /// error, `stopped`.
+    pub async fn edit(&self, conversation: SpaceId, id: MessageId, body: &str) -> Result<Message, ApiError> {
+        let what = Amendment::Edit(body.to_owned());
+        self.ask(|reply| Request::Amend { conversation, id, what, reply }).await
+    }
+
+    /// Deletes a message of one's own: everybody sees that there was one. What it said stays readable for who asks, until
+    /// retention takes the message.
+    ///
+    /// # Errors
+    /// As [`Self::edit`].
+    pub async fn delete(&self, conversation: SpaceId, id: MessageId) -> Result<Message, ApiError> {
+        self.ask(|reply| Request::Amend { conversation, id, what: Amendment::Delete, reply }).await
+    }
+
+    /// Reacts to a message with one emoji, or takes that back.
+    ///
+    /// # Errors
+    /// `bad_reaction`, `too_many`, and as [`Self::edit`].
+    pub async fn react(
+        &self,
+        conversation: SpaceId,
+        id: MessageId,
+        emoji: &str,
+        on: bool,
+    ) -> Result<Message, ApiError> {
+        let what = Amendment::React(emoji.to_owned(), on);
+        self.ask(|reply| Request::Amend { conversation, id, what, reply }).await
+    }
+
+    /// All that a message said, oldest first; at most [`crate::limits::VERSIONS_SHOWN`] later versions.
+    ///
+    /// # Errors
+    /// `no_such_conversation`, `no_such_message`, a store error, `stopped`.
+    pub async fn versions(&self, conversation: SpaceId, id: MessageId) -> Result<Vec<Version>, ApiError> {
+        self.ask(|r| Request::Versions(conversation, id, r)).await
     }
 
     /// Part of a history, at most [`crate::limits::PAGE_MAX`] messages, oldest first.

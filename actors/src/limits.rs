@@ -3,6 +3,15 @@
 
 use std::time::Duration;
 
+// --- Messages
+
+/// Kinds of reactions to one message that are shown; those of fewer people are left out.
+pub const REACTIONS_SHOWN: usize = 32;
+/// People who are named beside a reaction.
+pub const REACTORS_NAMED: usize = 16;
+/// Later versions of one message that are shown on request; older ones are left out.
+pub const VERSIONS_SHOWN: usize = 100;
+
 // --- Discovery
 
 /// The beacon port, below every ephemeral range.

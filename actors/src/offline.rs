@@ -12,8 +12,9 @@ use cairn_crdt::network::{Networks, Standing};
 
 use crate::api::{
     ApiError, Conversation, ConversationKind, Custody, DeliveryState, Message, Network, NetworkState, Page, PageAt,
-    Peer, Receipt, Safety, Said, Status,
+    Peer, Receipt, Safety, Said, Status, Version,
 };
+use crate::documents::about::versions;
 use crate::documents::{briefings, check_body, load_networks, no_conversation, no_message, no_peer, show, spaces_of};
 use crate::env::Env;
 use crate::limits::PAGE_MAX;
@@ -221,6 +222,14 @@ impl Offline {
         self.find(conversation, id, |sp, m| show::message(sp, m, &sp.members(&self.wiring).0, &self.wiring))
     }
 
+    /// All that a message said, oldest first.
+    ///
+    /// # Errors
+    /// `no_such_conversation`, `no_such_message`, `store_failed`.
+    pub fn versions(&self, conversation: SpaceId, id: &MessageId) -> Result<Vec<Version>, ApiError> {
+        self.find(conversation, id, |_, m| versions(m))
+    }
+
     /// What became of a message.
     ///
     /// # Errors
@@ -292,7 +301,13 @@ impl Offline {
     ///
     /// # Errors
     /// `empty`, `too_long`, `no_such_conversation`, `disk_full`, `store_failed`.
-    pub fn say(&self, conversation: Option<SpaceId>, body: &str, id: Option<MessageId>) -> Result<Said, ApiError> {
+    pub fn say(
+        &self,
+        conversation: Option<SpaceId>,
+        body: &str,
+        id: Option<MessageId>,
+        reply_to: Option<MessageId>,
+    ) -> Result<Said, ApiError> {
         check_body(body)?;
         let now = self.wiring.env.now_ms();
         let id = id.unwrap_or_else(|| MessageId::new(now, self.wiring.env.random()));
@@ -316,9 +331,9 @@ impl Offline {
         };
         let waiting = self.wiring.store.scan(Table::Outbox, &[]).map_err(|e| failed(&e))?;
         if !known && !waiting.iter().any(|(k, _)| k.ends_with(&id.0)) {
-            let intent = Intent { id, to, body: body.to_owned(), at: now };
+            let intent = Intent { id, to, body: body.to_owned(), at: now, reply_to };
             self.wiring.store.commit(&[intent.write()]).map_err(|e| crate::documents::store_error(&e))?;
         }
-        Ok(Said { id, conversation: shown, state: DeliveryState::Queued })
+        Ok(Said { id, conversation: shown, state: DeliveryState::Queued, ambiguous: Vec::new() })
     }
 }

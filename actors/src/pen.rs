@@ -8,7 +8,7 @@ use cairn_crdt::entry::{Entry, Header};
 use cairn_crdt::hlc::Hlc;
 use cairn_crdt::identity::DeviceKey;
 use cairn_crdt::ids::{EntryHash, LogId, SpaceId};
-use cairn_crdt::kinds::chat::{ChatAuthor, Draft};
+use cairn_crdt::kinds::chat::ChatAuthor;
 use cairn_crdt::known::Known;
 use cairn_crdt::seal::{Epoch, Keys};
 use cairn_crdt::writer::{LogTip, LogWriter, Named, WriteError};
@@ -146,23 +146,5 @@ impl<C: Chain> Pen<C> {
     ) -> Result<Arc<Entry>, PenError> {
         let payload = author(&mut self.chain)?;
         Ok(Arc::new(self.writer.write_with(payload, hlc, true, Vec::new(), heads)?))
-    }
-}
-
-impl Pen<ChatAuthor> {
-    /// Says something, sealed where there is a key, with the heads of the control log.
-    ///
-    /// # Errors
-    /// [`PenError`]; the log is as it was before.
-    pub fn say(
-        &mut self,
-        hlc: Hlc,
-        draft: &Draft<'_>,
-        seal: Option<(&Epoch, Vec<EntryHash>)>,
-    ) -> Result<Arc<Entry>, PenError> {
-        match seal {
-            Some((epoch, heads)) => self.write_sealed(hlc, heads, epoch, |chain| chain.say(hlc, draft)),
-            None => self.write(hlc, |chain| chain.say(hlc, draft)),
-        }
     }
 }

@@ -4,6 +4,7 @@
 mod delivery;
 mod forks;
 mod gone;
+pub(crate) mod saying;
 mod sealing;
 mod segments;
 
@@ -13,15 +14,14 @@ use std::sync::Arc;
 use cairn_crdt::author::Author;
 use cairn_crdt::entry::Entry;
 use cairn_crdt::frontier::NodeHash;
-use cairn_crdt::hlc::{Hlc, MAX_AHEAD_MS};
+use cairn_crdt::hlc::Hlc;
 use cairn_crdt::ids::{DeviceId, DocumentId, Kind, LogId, MessageId, NetworkId, SpaceId};
-use cairn_crdt::kinds::chat::{ChatAuthor, Conversation, Draft, PageAt as At};
+use cairn_crdt::kinds::chat::{ChatAuthor, Conversation, PageAt as At};
 use cairn_crdt::kinds::control::{ControlLog, Setting};
 use cairn_crdt::kinds::order::OrderKey;
 use cairn_crdt::kinds::profile::{Profile, set_name};
 use cairn_crdt::known::Known;
 use cairn_crdt::ledger::Ledger;
-use cairn_crdt::period::period_of;
 use cairn_crdt::replica::{Access, Replica, Tip};
 use cairn_crdt::seal::Keys;
 use cairn_crdt::sync::SpaceSync;
@@ -39,7 +39,7 @@ use forks::Aside;
 use gone::Governing;
 pub use gone::Moved;
 use sealing::Sealing;
-use segments::{SEGMENTS_KEPT, Segments};
+use segments::Segments;
 
 /// What a space is to this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +55,10 @@ pub enum SpaceKind {
 pub struct Applied {
     /// Messages that became visible.
     pub shown: Vec<OrderKey>,
+    /// Messages of which something else is shown now: another version, other reactions.
+    pub changed: Vec<OrderKey>,
+    /// Who wrote entries that are no messages but say something of some.
+    pub records: Vec<DeviceId>,
     /// Authors whose name came with it.
     pub named: Vec<DeviceId>,
     /// Entries that are void, with the reason.
@@ -269,7 +273,7 @@ impl Space {
                 _ => {}
             }
         }
-        self.dirty |= !out.shown.is_empty() || out.unsupported > 0;
+        self.dirty |= !out.shown.is_empty() || !out.changed.is_empty() || out.unsupported > 0;
         out
     }
 
@@ -327,56 +331,6 @@ impl Space {
         let entry = pen.write(hlc, |author| set_name(author, hlc, name))?;
         self.sync.replica_mut().admit_own(&entry);
         Ok(Some(entry))
-    }
-
-    /// Writes a message.
-    ///
-    /// # Errors
-    /// [`PenError`]; nothing was written.
-    pub fn write_message(
-        &mut self,
-        id: MessageId,
-        body: &str,
-        hlc: Hlc,
-        wiring: &Wiring,
-    ) -> Result<Arc<Entry>, PenError> {
-        // Where our clock lies in what is gone, as one that stood still for a year, it counts as standing after it.
-        let live = self.live(hlc);
-        let now = if live == hlc { wiring.mesh_ms() } else { live.ms() };
-        let hlc = live;
-        // Stamps of one log grow. Where this start stamped by a clock that was far ahead, another part takes what
-        // follows; where by little, the stamp does.
-        let log = |document: &DocumentId| LogId { document: *document, device: wiring.me, incarnation: wiring.pen() };
-        let last = |document: &DocumentId| self.sync.replica().admitted(&log(document)).hlc;
-        let near = now.saturating_add(MAX_AHEAD_MS);
-        // What was promised holds whatever the clock says.
-        let hlc = hlc.max(self.floor);
-        let fits =
-            |d: &DocumentId| last(d).ms() <= near && period_of(d).is_none_or(|p| p.holds(hlc.max(last(d).next()).ms()));
-        let document = self.chat.target_where(hlc, fits);
-        let hlc = hlc.max(last(&document).next());
-        let ahead = OrderKey { stamp: Hlc::from_ms(near.saturating_add(1)), ..OrderKey::MIN };
-        let after = self.chat.page(&At::Before(ahead), 1).messages.last().map(|m| m.key);
-        let log = log(&document);
-        let keys = self.keys();
-        let seal = match self.current_key(hlc) {
-            Some(epoch) => keys.get(&epoch).map(|epoch| (epoch, self.seen_heads())),
-            None if self.sealing.is_some() => return Err(PenError::NoKey),
-            None => None,
-        };
-        let pen = match self.pens.get_mut(&document) {
-            Some(pen) => pen,
-            None => {
-                let pen = Pen::open(&wiring.key, self.id, log, wiring.store.as_ref(), &wiring.known, &keys)?;
-                self.pens.entry(document).or_insert(pen)
-            }
-        };
-        let entry = pen.say(hlc, &Draft { id, body, after, reply_to: None }, seal)?;
-        while self.pens.len() > SEGMENTS_KEPT {
-            self.pens.pop_first();
-        }
-        self.sync.replica_mut().admit_own(&entry);
-        Ok(entry)
     }
 
     /// A commit failed: whatever was not durable is forgotten, and what is durable is read again.

@@ -18,7 +18,7 @@ use crate::guard::{Checked, Facts, Guard, Refusal};
 use crate::hlc::Hlc;
 use crate::ids::{EpochId, LogId};
 use crate::kinds::chat::plain::Said;
-use crate::kinds::{Rule, Writing, rule_of};
+use crate::kinds::{RecordBlock, Rule, Writing, rule_of};
 use crate::known::Known;
 
 /// Why nothing was authored. The chain is as it was before.
@@ -218,6 +218,16 @@ impl Author {
     /// Operations for [`Author::commit_new`].
     pub(crate) fn new_ops(&self) -> NewOps {
         NewOps { actor: self.actor.clone(), last: self.max_op, ops: Vec::new() }
+    }
+
+    /// The blocks of records of the chain.
+    pub(crate) fn records(&self) -> RecordBlock {
+        self.rule.as_ref().map(|r| r.records(&self.log)).unwrap_or_default()
+    }
+
+    /// The object that the operation of a number made.
+    pub(crate) fn object(&self, number: u64) -> ObjectId {
+        ObjectId::Id(OpId::new(number, &self.actor))
     }
 
     /// The chain's raw changes, the newest first.

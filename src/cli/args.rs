@@ -1,5 +1,6 @@
 //! What may be said on the command line. Parsing only; what a verb does is in the file of its group.
 
+mod messages;
 mod network_key;
 
 use std::ffi::OsString;
@@ -13,6 +14,7 @@ use super::retention::Keep;
 use super::time::Since;
 use super::verify::VerifyArgs;
 use crate::local::resolve::ConvRef;
+pub use messages::{MessageArgs, ReactArgs};
 pub use network_key::{KeySource, KeyVerb};
 
 /// Talk and write together on networks that come and go: no server, no account, no internet.
@@ -110,6 +112,11 @@ Examples:
   cairn say everyone -- \"--not an option\"
   journalctl -n 20 | cairn say @ops -
   cairn say --id report-17 everyone \"Shift report 17\"    said once, however often it is repeated
+  cairn say --reply report-17 everyone \"@Maya, see this\"  an answer that mentions Maya
+
+A name behind an @ in the text (a petname, a name, a code; the longest that fits) mentions that person, whose unread
+count then says so. A name that could be several people's mentions nobody, which is told: write it with the code, as
+`cairn peers` shows both: \"@Sam (k4f2-9xqz)\".
 
 It returns once the message is safe on this disk. Without a running node the message waits in the outbox until the
 next one starts. With --json it prints {\"id\", \"conversation\", \"state\"}; \"conversation\" is null for a message that
@@ -118,12 +125,30 @@ waits for the first Everyone room of a device which was in no network yet.")]
         /// Makes a retry idempotent: a message id, or a token of 1 to 64 bytes
         #[arg(long, value_name = "ID", value_parser = token)]
         id: Option<String>,
+        /// Answer this message: its id, or the token that it was said with
+        #[arg(long, value_name = "MESSAGE", value_parser = token)]
+        reply: Option<String>,
         /// Where to say it
         #[arg(value_name = "CONV")]
         conversation: ConvRef,
         /// What to say, at most 64 KiB; `-` reads standard input
         text: String,
     },
+    /// Change what a message of yours says
+    #[command(after_help = messages::EDIT)]
+    Edit {
+        /// Which message.
+        #[command(flatten)]
+        which: MessageArgs,
+        /// What it says now, at most 64 KiB; `-` reads standard input
+        text: String,
+    },
+    /// Delete a message of yours
+    #[command(after_help = messages::DELETE)]
+    Delete(MessageArgs),
+    /// React to a message with an emoji, or take that back
+    #[command(after_help = messages::REACT)]
+    React(ReactArgs),
     /// Read a conversation, oldest first
     #[command(after_help = "\
 Examples:
@@ -145,6 +170,9 @@ Examples:
         /// Go on with what comes, until interrupted; needs a running node
         #[arg(long, short)]
         follow: bool,
+        /// Also what edited and deleted messages said before
+        #[arg(long)]
+        history: bool,
     },
     /// What became of a message, a line a member: queued, carried, delivered or read
     #[command(after_help = "\
@@ -448,115 +476,4 @@ pub fn wants_json(args: &[OsString]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-    use clap::error::ErrorKind;
-
-    use super::*;
-
-    fn parse(line: &str) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from(std::iter::once("cairn").chain(line.split_whitespace()))
-    }
-
-    #[test]
-    fn the_definition_is_sound() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn every_verb_of_the_contract_parses() {
-        for line in [
-            "",
-            "node --name N --port 5 --interface a --interface b --peer 1.2.3.4:5 --peer [::1]:6 --no-discovery",
-            "--data /tmp/x --json -vv status",
-            "status --json --data /tmp/x",
-            "whoami",
-            "whoami --name N",
-            "peers --wait 3 --timeout 2.5",
-            "say everyone hi",
-            "say --id a @maya -",
-            "say person:maya -- --hi",
-            "log #g --limit 3 --since 2h --follow",
-            "log id:abc --since 2026-11-20T08:00:00+01:00",
-            "receipts everyone token",
-            "custody",
-            "custody everyone --documents",
-            "custody @maya --json",
-            "retention everyone",
-            "retention @maya 4w",
-            "retention @maya off",
-            "forget @maya",
-            "forget everyone --before 2026-11-01",
-            "forget everyone --before 4w",
-            "briefing",
-            "briefing --all --json",
-            "verify @maya",
-            "verify @maya --confirm --json",
-            "verify @maya --forget",
-            "verify @maya --qr x.png",
-            "verify @maya --scan x.jpg",
-            "verify --scan -",
-            "network list",
-            "network join 00000000000000000000000000",
-            "network apart 00000000000000000000000000",
-            "network name 00000000000000000000000000 Post",
-            "config get",
-            "config get name",
-            "config set port -1",
-            "demo --headless",
-            "doctor",
-            "doctor --all --repair --compact --json",
-            "backup /x/y",
-            "restore --replace f",
-            "debug kill storage",
-        ] {
-            assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
-        }
-    }
-
-    #[test]
-    fn what_is_after_the_dashes_is_text() {
-        let Some(Verb::Say { text, id, conversation }) = parse("say --id x everyone -- --json").unwrap().verb else {
-            panic!("not say")
-        };
-        assert_eq!((text.as_str(), id.as_deref(), conversation), ("--json", Some("x"), ConvRef::Everyone));
-        let args = |l: &str| l.split(' ').map(OsString::from).collect::<Vec<_>>();
-        assert!(!wants_json(&args("cairn say everyone -- --json")));
-        assert!(wants_json(&args("cairn say everyone --json -- x")));
-    }
-
-    #[test]
-    fn wrong_usage_is_usage() {
-        for line in [
-            "dance",
-            "say everyone",
-            "say nobody hi",
-            "say --id  everyone hi",
-            &format!("say --id {} everyone hi", "x".repeat(65)),
-            "log everyone --limit 0",
-            "log everyone --since yesterday",
-            "peers --timeout 3",
-            "peers --wait -1",
-            "peers --wait 1 --timeout -3",
-            "peers --wait 1 --timeout nan",
-            "retention @maya soon",
-            "retention @maya 4",
-            "forget @maya --before yesterday",
-            "verify",
-            "verify maya",
-            "verify @maya --confirm --forget",
-            "verify @maya --confirm --scan x",
-            "node --port 0",
-            "node --port 70000",
-            "node --peer nowhere",
-            "network join xyz",
-            "backup",
-            "restore",
-            "doctor everything",
-        ] {
-            let e = parse(line).expect_err(line);
-            assert_eq!(e.exit_code(), 2, "{line}");
-            assert_ne!(e.kind(), ErrorKind::DisplayHelp);
-        }
-    }
-}
+mod tests;

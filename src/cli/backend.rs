@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use cairn_actors::api::{
-    ApiError, Briefing, Conversation, Custody, Network, Page, PageAt, Peer, Receipt, Retention, Safety, Said, Status,
+    ApiError, Briefing, Conversation, Custody, Message, Network, Page, PageAt, Peer, Receipt, Retention, Safety, Said,
+    Status, Version,
 };
 use cairn_actors::limits::LOCAL_OPEN_TIMEOUT;
 use cairn_crdt::ids::{DeviceId, DocumentId, MessageId, NetworkId, SpaceId};
@@ -30,8 +31,23 @@ pub trait Backend {
     async fn conversations(&mut self) -> Result<Vec<Conversation>, ApiError>;
     /// What the name of a conversation means.
     async fn resolve(&mut self, name: &ConvRef) -> Result<Resolved, ApiError>;
-    /// Says something; without a node, into the outbox.
-    async fn say(&mut self, conversation: SpaceId, body: &str, id: Option<MessageId>) -> Result<Said, ApiError>;
+    /// Says something, perhaps as an answer; without a node, into the outbox.
+    async fn say(
+        &mut self,
+        conversation: SpaceId,
+        body: &str,
+        id: Option<MessageId>,
+        reply_to: Option<MessageId>,
+    ) -> Result<Said, ApiError>;
+    /// Changes what a message of one's own says.
+    async fn edit(&mut self, conversation: SpaceId, id: MessageId, body: &str) -> Result<Message, ApiError>;
+    /// Deletes a message of one's own.
+    async fn delete(&mut self, conversation: SpaceId, id: MessageId) -> Result<Message, ApiError>;
+    /// Reacts to a message, or takes that back.
+    async fn react(&mut self, conversation: SpaceId, id: MessageId, emoji: &str, on: bool)
+    -> Result<Message, ApiError>;
+    /// All that a message said, oldest first.
+    async fn versions(&mut self, conversation: SpaceId, id: MessageId) -> Result<Vec<Version>, ApiError>;
     /// Part of a history; perhaps less than asked for, never none of some.
     async fn page(&mut self, conversation: SpaceId, at: PageAt, limit: usize) -> Result<Page, ApiError>;
     /// What became of a message.
@@ -85,8 +101,32 @@ impl Backend for Client {
     async fn resolve(&mut self, name: &ConvRef) -> Result<Resolved, ApiError> {
         Self::resolve(self, name).await
     }
-    async fn say(&mut self, conversation: SpaceId, body: &str, id: Option<MessageId>) -> Result<Said, ApiError> {
-        Self::say(self, conversation, body, id).await
+    async fn say(
+        &mut self,
+        conversation: SpaceId,
+        body: &str,
+        id: Option<MessageId>,
+        reply_to: Option<MessageId>,
+    ) -> Result<Said, ApiError> {
+        Self::answer(self, conversation, body, id, reply_to).await
+    }
+    async fn edit(&mut self, conversation: SpaceId, id: MessageId, body: &str) -> Result<Message, ApiError> {
+        Self::edit(self, conversation, id, body).await
+    }
+    async fn delete(&mut self, conversation: SpaceId, id: MessageId) -> Result<Message, ApiError> {
+        Self::delete(self, conversation, id).await
+    }
+    async fn react(
+        &mut self,
+        conversation: SpaceId,
+        id: MessageId,
+        emoji: &str,
+        on: bool,
+    ) -> Result<Message, ApiError> {
+        Self::react(self, conversation, id, emoji, on).await
+    }
+    async fn versions(&mut self, conversation: SpaceId, id: MessageId) -> Result<Vec<Version>, ApiError> {
+        Self::versions(self, conversation, id).await
     }
     async fn page(&mut self, conversation: SpaceId, at: PageAt, limit: usize) -> Result<Page, ApiError> {
         Self::page(self, conversation, at, limit).await

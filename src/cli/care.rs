@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(code(result), "no_data");
         assert!(!data.exists(), "looking makes nothing");
         let mut store = Offline::open(&data).unwrap();
-        store.say(cairn_crdt::ids::SpaceId([0; 32]), "kept", None).await.unwrap();
+        store.say(cairn_crdt::ids::SpaceId([0; 32]), "kept", None, None).await.unwrap();
         let id = store.status().await.unwrap().id;
         drop(store);
 

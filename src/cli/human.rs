@@ -2,7 +2,7 @@
 
 use cairn_actors::api::{
     BackedUp, Badge, Compacted, Custody, DeliveryState, DocumentCustody, Event, Finding, Health, LinkState, Message,
-    Network, NetworkState, Peer, PeerState, Receipt, Restored, Retention, Said, Status,
+    Network, NetworkState, Peer, PeerState, Receipt, Restored, Retention, Said, Status, Version,
 };
 use cairn_actors::care::checkup::size;
 use cairn_actors::proto::clock as skew;
@@ -12,6 +12,7 @@ use super::text::{Style, pad, plain, plain_lines, table};
 use super::time::{ago, clock, day};
 use crate::words::{catch_up, count};
 
+mod about;
 mod briefing;
 mod network_key;
 mod verify;
@@ -253,15 +254,23 @@ impl LogLines {
         }
         let time = self.style.dim(&clock(m.sent, &self.zone));
         let name = plain(&m.author_name);
+        if let Some(q) = &m.about.reply_to {
+            lines.push(self.style.dim(&format!("       ↳ {}", about::quote(q))));
+        }
         // A kind of message to come may bring words for those who do not know it.
-        let body = if m.needs_newer > 0 { format!("(needs a newer Cairn) {}", m.body) } else { m.body.clone() };
+        let body = match (m.about.deleted, m.needs_newer) {
+            (true, _) => "(deleted)".to_owned(),
+            (_, 0) => m.body.clone(),
+            _ => format!("(needs a newer Cairn) {}", m.body),
+        };
         let mut text = plain_lines(&body);
         let (name, mark) = (self.style.bold(&name), mark(m, self.style));
         let mut first = format!("{time}  {name}{mark}  {}", text.next().unwrap_or_default());
         let rest: Vec<String> = text.map(|l| format!("       {l}")).collect();
         let late = if m.late { self.style.yellow("  · late") } else { String::new() };
         let state = m.mine.then(|| self.style.dim(&format!("  · {}", delivery(m))));
-        let state = Some(format!("{}{late}", state.unwrap_or_default())).filter(|s| !s.is_empty());
+        let edited = if m.about.edited.is_some() { self.style.dim("  · edited") } else { String::new() };
+        let state = Some(format!("{edited}{}{late}", state.unwrap_or_default())).filter(|s| !s.is_empty());
         if rest.is_empty() {
             first.push_str(&state.unwrap_or_default());
             lines.push(first);
@@ -272,7 +281,14 @@ impl LogLines {
                 last.push_str(&state);
             }
         }
+        lines.extend(about::reactions(&m.about).map(|r| format!("       {r}")));
         lines
+    }
+
+    /// What a message said before.
+    pub fn versions<'a>(&'a self, all: &'a [Version]) -> impl Iterator<Item = String> + 'a {
+        // The last is what it says now.
+        all.iter().take(all.len().saturating_sub(1)).map(|v| self.style.dim(&about::version(v, &self.zone)))
     }
 }
 

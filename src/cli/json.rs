@@ -1,6 +1,7 @@
 //! The JSON lines of the command line: a contract that scripts depend on. The types are apart from the node's own, so
 //! that a change there changes nothing here unseen.
 
+mod about;
 mod briefing;
 mod catch_up;
 mod network_key;
@@ -12,7 +13,7 @@ use std::path::Path;
 use cairn_actors::api::{
     BackedUp, Badge, Checkup, Compacted, Conversation, ConversationKind, Custody, DeliveryState, DocumentCustody,
     Event, Finding, Health, Holder, Message, Network, NetworkState, PeerState, Receipt, Restored, Retention, Said,
-    Status, What,
+    Status, Version, What,
 };
 use cairn_crdt::ids::{DeviceId, DocumentId, Incarnation, MessageId, NetworkId, SpaceId};
 use serde::Serialize;
@@ -117,6 +118,8 @@ struct MessageLine<'a> {
     late: bool,
     badge: Badge,
     needs_key: u64,
+    #[serde(flatten)]
+    about: about::AboutLine<'a>,
 }
 
 #[derive(Serialize)]
@@ -150,6 +153,7 @@ struct ConversationLine<'a> {
     here: u32,
     needs_newer: u64,
     needs_key: u64,
+    mentions: u64,
 }
 
 #[derive(Serialize)]
@@ -291,7 +295,7 @@ fn status_of(s: &Status, running: bool) -> StatusLine<'_> {
     }
 }
 
-fn message_of(m: &Message, kind: Option<ConversationKind>) -> MessageLine<'_> {
+fn message_of<'a>(m: &'a Message, kind: Option<ConversationKind>, versions: Option<&'a [Version]>) -> MessageLine<'a> {
     MessageLine {
         id: (!m.is_placeholder()).then_some(m.id),
         conversation: m.conversation,
@@ -315,6 +319,7 @@ fn message_of(m: &Message, kind: Option<ConversationKind>) -> MessageLine<'_> {
         late: m.late,
         badge: m.badge,
         needs_key: m.needs_key,
+        about: about::body(m, versions),
     }
 }
 
@@ -358,6 +363,7 @@ fn conversation_of(c: &Conversation) -> ConversationLine<'_> {
         here: c.here,
         needs_newer: c.needs_newer,
         needs_key: c.needs_key,
+        mentions: c.mentions,
     }
 }
 
@@ -382,7 +388,13 @@ pub fn said(s: &Said) -> String {
 /// A line of `log`.
 #[must_use]
 pub fn message(m: &Message, kind: Option<ConversationKind>) -> String {
-    print(&message_of(m, kind))
+    print(&message_of(m, kind, None))
+}
+
+/// The same with all that it said before.
+#[must_use]
+pub fn message_with(m: &Message, kind: Option<ConversationKind>, versions: Option<&[Version]>) -> String {
+    print(&message_of(m, kind, versions))
 }
 
 /// A line of `receipts`.
@@ -514,7 +526,10 @@ pub fn event(e: &Event, kind: impl Fn(&SpaceId) -> Option<ConversationKind>) -> 
     match e {
         Event::Ready(s) => ready(s),
         Event::Peer(p) => print(&Tagged { event: "peer", body: people::body(p) }),
-        Event::Message(m) => print(&Tagged { event: "message", body: message_of(m, kind(&m.conversation)) }),
+        Event::Message(m) => print(&Tagged { event: "message", body: message_of(m, kind(&m.conversation), None) }),
+        Event::Changed(m) => {
+            print(&Tagged { event: "message_changed", body: message_of(m, kind(&m.conversation), None) })
+        }
         Event::Messages { conversation, count } => {
             print(&Tagged { event: "messages", body: Count { conversation: *conversation, count: *count } })
         }

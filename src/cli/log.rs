@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 
-use cairn_actors::api::{ApiError, Event, Message, OrderKey, PageAt};
+use cairn_actors::api::{ApiError, Event, Message, OrderKey, PageAt, Version};
 use cairn_actors::limits::PAGE_MAX;
 use cairn_crdt::hlc::Hlc;
 use cairn_crdt::ids::{MessageId, SpaceId};
@@ -31,6 +31,8 @@ pub struct Range {
     pub limit: Option<u32>,
     /// From this place on.
     pub since: Option<Since>,
+    /// With what edited and deleted messages said before.
+    pub history: bool,
 }
 
 /// Prints messages, each once.
@@ -42,10 +44,18 @@ struct Printer<'a> {
     start: OrderKey,
     /// What was shown, remembered only where it may come again.
     shown: Option<BTreeSet<OrderKey>>,
+    history: bool,
 }
 
 impl Printer<'_> {
-    fn print(&mut self, m: &Message) -> Result<(), Failure> {
+    /// Prints a message, with what it said before where that is wanted.
+    async fn show(&mut self, backend: &mut impl Backend, m: &Message) -> Result<(), Failure> {
+        let changed = m.about.edited.is_some() || m.about.deleted;
+        let versions = if self.history && changed { Some(backend.versions(self.place.id, m.id).await?) } else { None };
+        self.print(m, versions.as_deref())
+    }
+
+    fn print(&mut self, m: &Message, versions: Option<&[Version]>) -> Result<(), Failure> {
         if let Some(shown) = &mut self.shown {
             // A place of messages that cannot be read is shown again when there are more of them.
             let count = m.needs_newer.max(m.needs_key);
@@ -60,9 +70,10 @@ impl Printer<'_> {
             }
         }
         if self.out.json {
-            self.out.line(&json::message(m, Some(self.place.kind)))
+            self.out.line(&json::message_with(m, Some(self.place.kind), versions))
         } else {
-            self.out.lines(self.lines.message(m))
+            self.out.lines(self.lines.message(m))?;
+            self.out.lines(self.lines.versions(versions.unwrap_or_default()))
         }
     }
 }
@@ -74,7 +85,7 @@ impl Printer<'_> {
 pub async fn log(backend: &mut impl Backend, out: &mut Out, what: &ConvRef, range: Range) -> Result<(), Failure> {
     let place = backend.resolve(what).await?;
     let lines = LogLines::new(TimeZone::system(), out.style);
-    let mut printer = Printer { out, place, lines, start: OrderKey::MIN, shown: None };
+    let mut printer = Printer { out, place, lines, start: OrderKey::MIN, shown: None, history: range.history };
     history(backend, &mut printer, range).await
 }
 
@@ -88,11 +99,12 @@ pub async fn follow(data: &Path, out: &mut Out, what: &ConvRef, range: Range) ->
     let mut events = node(data).await?.subscribe().await?;
     let place = client.resolve(what).await?;
     let lines = LogLines::new(TimeZone::system(), out.style);
-    let mut printer = Printer { out, place, lines, start: OrderKey::MIN, shown: Some(BTreeSet::new()) };
+    let shown = Some(BTreeSet::new());
+    let mut printer = Printer { out, place, lines, start: OrderKey::MIN, shown, history: range.history };
     history(&mut client, &mut printer, range).await?;
     loop {
         match events.next().await? {
-            Event::Message(m) if m.conversation == printer.place.id => printer.print(&m)?,
+            Event::Message(m) if m.conversation == printer.place.id => printer.show(&mut client, &m).await?,
             Event::Messages { conversation, .. } if conversation == printer.place.id => {
                 again(&mut client, &mut printer).await?;
             }
@@ -126,7 +138,10 @@ async fn history(backend: &mut impl Backend, printer: &mut Printer<'_>, range: R
                 Some(first) => OrderKey { id: MessageId([0; 16]), ..first.key },
                 None => since.unwrap_or_default(),
             };
-            messages.iter().try_for_each(|m| printer.print(m))
+            for m in &messages {
+                printer.show(backend, m).await?;
+            }
+            Ok(())
         }
     }
 }
@@ -137,7 +152,7 @@ async fn forward(backend: &mut impl Backend, printer: &mut Printer<'_>, from: Or
     loop {
         let page = backend.page(printer.place.id, PageAt::After(at), PAGE_MAX).await?;
         for m in &page.messages {
-            printer.print(m)?;
+            printer.show(backend, m).await?;
         }
         match page.messages.last() {
             // A key that does not grow would never end.

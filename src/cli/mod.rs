@@ -40,7 +40,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use tokio::runtime::{Builder, Runtime};
 
-use args::{Cli, DebugVerb, NetworkVerb, NodeArgs, Verb};
+use args::{Cli, DebugVerb, NetworkVerb, NodeArgs, ReactArgs, Verb};
 use backend::{Backend, Opened};
 use error::Failure;
 use text::{Out, note};
@@ -132,15 +132,12 @@ async fn one_shot(data: &Path, out: &mut Out, verb: Verb) -> Result<(), Failure>
         Verb::Peers { wait: Some(n), timeout } => {
             return peers::wait(data, out, n, Duration::from_secs_f64(timeout)).await;
         }
-        Verb::Log { conversation, limit, since, follow: true } => {
-            return log::follow(data, out, &conversation, log::Range { limit, since }).await;
+        Verb::Log { conversation, limit, since, follow: true, history } => {
+            return log::follow(data, out, &conversation, log::Range { limit, since, history }).await;
         }
         // Read before anything is opened: it may take as long as it likes.
-        Verb::Say { id, conversation, text } => {
-            let text = if text == "-" { say::read_text(std::io::stdin().lock())? } else { text };
-            say::check(&text)?;
-            Verb::Say { id, conversation, text }
-        }
+        Verb::Say { id, reply, conversation, text } => Verb::Say { id, reply, conversation, text: given(text)? },
+        Verb::Edit { which, text } => Verb::Edit { which, text: given(text)? },
         verb => verb,
     };
     match backend::open(data).await? {
@@ -154,14 +151,31 @@ async fn one_shot(data: &Path, out: &mut Out, verb: Verb) -> Result<(), Failure>
     }
 }
 
+/// A text as it stands or, where that is `-`, from standard input.
+fn given(text: String) -> Result<String, Failure> {
+    let text = if text == "-" { say::read_text(std::io::stdin().lock())? } else { text };
+    say::check(&text)?;
+    Ok(text)
+}
+
 async fn perform(backend: &mut impl Backend, out: &mut Out, verb: Verb) -> Result<(), Failure> {
     match verb {
         Verb::Status => status::status(backend, out).await,
         Verb::Whoami { name } => status::whoami(backend, out, name.as_deref()).await,
         Verb::Peers { .. } => peers::peers(backend, out).await,
-        Verb::Say { id, conversation, text } => say::say(backend, out, &conversation, id.as_deref(), &text).await,
-        Verb::Log { conversation, limit, since, .. } => {
-            log::log(backend, out, &conversation, log::Range { limit, since }).await
+        Verb::Say { id, reply, conversation, text } => {
+            let how = say::As { id: id.as_deref(), reply: reply.as_deref() };
+            say::say(backend, out, &conversation, how, &text).await
+        }
+        Verb::Edit { which: w, text } => {
+            say::amend(backend, out, &w.conversation, &w.message, say::Of::Edit(&text)).await
+        }
+        Verb::Delete(w) => say::amend(backend, out, &w.conversation, &w.message, say::Of::Delete).await,
+        Verb::React(ReactArgs { which: w, emoji, remove }) => {
+            say::amend(backend, out, &w.conversation, &w.message, say::Of::React(&emoji, !remove)).await
+        }
+        Verb::Log { conversation, limit, since, history, .. } => {
+            log::log(backend, out, &conversation, log::Range { limit, since, history }).await
         }
         Verb::Receipts { conversation, message } => log::receipts(backend, out, &conversation, &message).await,
         Verb::Custody { conversation, document, documents } => {

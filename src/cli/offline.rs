@@ -5,8 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use cairn_actors::api::{
-    ApiError, Briefing, Conversation, ConversationKind, Custody, Network, Page, PageAt, Peer, Receipt, Retention,
-    Safety, Said, Status,
+    ApiError, Briefing, Conversation, ConversationKind, Custody, Message, Network, Page, PageAt, Peer, Receipt,
+    Retention, Safety, Said, Status, Version,
 };
 use cairn_actors::data::settings_path;
 use cairn_actors::offline::Offline as Store;
@@ -82,8 +82,26 @@ impl Backend for Offline {
         }
         resolve(name, &conversations, &self.store.peers())
     }
-    async fn say(&mut self, conversation: SpaceId, body: &str, id: Option<MessageId>) -> Result<Said, ApiError> {
-        self.store.say((conversation != NO_ROOM).then_some(conversation), body, id)
+    async fn say(
+        &mut self,
+        conversation: SpaceId,
+        body: &str,
+        id: Option<MessageId>,
+        reply_to: Option<MessageId>,
+    ) -> Result<Said, ApiError> {
+        self.store.say((conversation != NO_ROOM).then_some(conversation), body, id, reply_to)
+    }
+    async fn edit(&mut self, _conversation: SpaceId, _id: MessageId, _body: &str) -> Result<Message, ApiError> {
+        self.needs_node()
+    }
+    async fn delete(&mut self, _conversation: SpaceId, _id: MessageId) -> Result<Message, ApiError> {
+        self.needs_node()
+    }
+    async fn react(&mut self, _: SpaceId, _: MessageId, _: &str, _: bool) -> Result<Message, ApiError> {
+        self.needs_node()
+    }
+    async fn versions(&mut self, conversation: SpaceId, id: MessageId) -> Result<Vec<Version>, ApiError> {
+        self.store.versions(conversation, &id)
     }
     async fn page(&mut self, conversation: SpaceId, at: PageAt, limit: usize) -> Result<Page, ApiError> {
         self.store.page(conversation, at, limit)
@@ -152,7 +170,9 @@ mod tests {
         status::whoami(&mut store, &mut out, Some("Post 3")).await.unwrap();
         status::status(&mut store, &mut out).await.unwrap();
         for token in ["a", "a", "b"] {
-            say::say(&mut store, &mut out, &ConvRef::Everyone, Some(token), "hi").await.unwrap();
+            say::say(&mut store, &mut out, &ConvRef::Everyone, say::As { id: Some(token), reply: None }, "hi")
+                .await
+                .unwrap();
         }
         let text = captured.text();
         let lines: Vec<_> = text.lines().collect();

@@ -1,4 +1,5 @@
-//! `say`: from the arguments or standard input into a conversation, or into the outbox where no node runs.
+//! `say`: from the arguments or standard input into a conversation, or into the outbox where no node runs. `edit`,
+//! `delete` and `react`: what is said of a message afterwards.
 
 use std::io::Read;
 
@@ -8,9 +9,18 @@ use cairn_crdt::ids::MessageId;
 
 use super::backend::Backend;
 use super::error::Failure;
-use super::text::{Out, note};
+use super::text::{Out, note, plain};
 use super::{human, json};
 use crate::local::resolve::ConvRef;
+
+/// How something is said.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct As<'a> {
+    /// Under this id, or the one that this token stands for.
+    pub id: Option<&'a str>,
+    /// As an answer to this message.
+    pub reply: Option<&'a str>,
+}
 
 /// Says `text` in a conversation; answers once it is durable here.
 ///
@@ -20,19 +30,67 @@ pub async fn say(
     backend: &mut impl Backend,
     out: &mut Out,
     conversation: &ConvRef,
-    id: Option<&str>,
+    how: As<'_>,
     text: &str,
 ) -> Result<(), Failure> {
     let place = backend.resolve(conversation).await?;
-    let id = match id {
-        Some(token) => Some(message_id(backend, token).await?),
-        None => None,
-    };
-    let said = backend.say(place.id, text, id).await?;
+    let mut ids = [None; 2];
+    for (slot, token) in ids.iter_mut().zip([how.id, how.reply]) {
+        if let Some(token) = token {
+            *slot = Some(message_id(backend, token).await?);
+        }
+    }
+    let [id, reply_to] = ids;
+    let said = backend.say(place.id, text, id, reply_to).await?;
+    for name in &said.ambiguous {
+        note(&format!(
+            "cairn: @{} could be several people, so it mentions nobody: see `cairn say --help`",
+            plain(name)
+        ));
+    }
     if !backend.running() {
         note("cairn: no node runs here: the message waits in the outbox until the next one starts");
     }
     out.line(&if out.json { json::said(&said) } else { human::said(&said, &place.title, out.style) })
+}
+
+/// What is said of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of<'a> {
+    /// It says this now.
+    Edit(&'a str),
+    /// It is deleted.
+    Delete,
+    /// It gets this reaction, or loses it.
+    React(&'a str, bool),
+}
+
+/// Says something of a message; answers once it is durable here.
+///
+/// # Errors
+/// `no_such_conversation`, `ambiguous`, and what the backend answers.
+pub async fn amend(
+    backend: &mut impl Backend,
+    out: &mut Out,
+    conversation: &ConvRef,
+    message: &str,
+    what: Of<'_>,
+) -> Result<(), Failure> {
+    let place = backend.resolve(conversation).await?;
+    let id = message_id(backend, message).await?;
+    let (m, did) = match what {
+        Of::Edit(text) => (backend.edit(place.id, id, text).await?, "edited"),
+        Of::Delete => (backend.delete(place.id, id).await?, "deleted"),
+        Of::React(emoji, on) => {
+            (backend.react(place.id, id, emoji, on).await?, if on { "reacted" } else { "reaction taken back" })
+        }
+    };
+    let line = if out.json {
+        json::message(&m, Some(place.kind))
+    } else {
+        format!("{did} in {}  {}", plain(&place.title), out.style.dim(&m.id.to_string()))
+    };
+    out.line(&line)
 }
 
 /// The message that a person names: an id as it is, else the token that it was said with.

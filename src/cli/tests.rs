@@ -3,6 +3,7 @@
 mod briefing;
 mod catch_up;
 mod custody;
+mod messages;
 mod retention;
 mod verify;
 
@@ -99,7 +100,7 @@ fn json_lines_are_exactly_these() {
     let m = message(&room, 1, 1_795_161_600_007, "hi\n张伟");
     let expected = |is_final: &str| {
         format!(
-            r#"{{"id":"{}","conversation":"{}","author":"{}","author_name":"Maya","sent":"2026-11-20T08:00:00.007Z","received":"2026-11-20T08:00:00.008Z","body":"hi\n张伟","state":"delivered","delivered_to":1,"members":2,"final":{is_final},"final_waits_for":[],"needs_newer":0,"read_by":0,"carried_by":0,"late":false,"badge":"contact","needs_key":0}}"#,
+            r#"{{"id":"{}","conversation":"{}","author":"{}","author_name":"Maya","sent":"2026-11-20T08:00:00.007Z","received":"2026-11-20T08:00:00.008Z","body":"hi\n张伟","state":"delivered","delivered_to":1,"members":2,"final":{is_final},"final_waits_for":[],"needs_newer":0,"read_by":0,"carried_by":0,"late":false,"badge":"contact","needs_key":0,"reply_to":null,"mentions":[],"mentions_me":false,"edited":null,"deleted":false,"reactions":[]}}"#,
             m.id, m.conversation, m.author
         )
     };
@@ -165,14 +166,21 @@ async fn verbs_work_over_the_socket() {
     assert_eq!(text.lines().count(), 1 + 1 + 4);
     assert!(text.contains("\"name\":\"New\""));
 
-    assert_eq!(code(say::say(&mut client, &mut out, &"@sam".parse().unwrap(), None, "x").await), "ambiguous");
-    assert_eq!(code(say::say(&mut client, &mut out, &"@no".parse().unwrap(), None, "x").await), "no_such_conversation");
+    assert_eq!(
+        code(say::say(&mut client, &mut out, &"@sam".parse().unwrap(), say::As::default(), "x").await),
+        "ambiguous"
+    );
+    assert_eq!(
+        code(say::say(&mut client, &mut out, &"@no".parse().unwrap(), say::As::default(), "x").await),
+        "no_such_conversation"
+    );
+    let under = |id| say::As { id: Some(id), reply: None };
     // One token, however often, is one message; a message id is taken as it is.
     for _ in 0..2 {
-        say::say(&mut client, &mut out, &"everyone".parse().unwrap(), Some("report-17"), "x").await.unwrap();
+        say::say(&mut client, &mut out, &"everyone".parse().unwrap(), under("report-17"), "x").await.unwrap();
     }
     let id = MessageId([7; 16]);
-    say::say(&mut client, &mut out, &"@maya".parse().unwrap(), Some(&id.to_string()), "y").await.unwrap();
+    say::say(&mut client, &mut out, &"@maya".parse().unwrap(), under(&id.to_string()), "y").await.unwrap();
     let said = fake.said();
     assert_eq!(said[0].1, Some(MessageId::from_token(&a_status().id, "report-17")));
     assert_eq!(said[0], said[1]);
@@ -219,7 +227,9 @@ async fn a_log_is_read_in_pages_and_followed_without_gaps_or_repetition() {
         (Some(3), Some(super::time::Since::At(2499 * day / 1000)), 2499, 1),
     ] {
         let captured = Captured::default();
-        log::log(&mut client, &mut Out::to(captured.clone(), true), &everyone, Range { limit, since }).await.unwrap();
+        log::log(&mut client, &mut Out::to(captured.clone(), true), &everyone, Range { limit, since, history: false })
+            .await
+            .unwrap();
         let bodies = bodies(&captured);
         assert_eq!(bodies.len(), count, "{limit:?} {since:?}");
         assert!(bodies.iter().enumerate().all(|(i, b)| *b == format!("m{}", first + i)), "{limit:?} {since:?}");
@@ -228,7 +238,7 @@ async fn a_log_is_read_in_pages_and_followed_without_gaps_or_repetition() {
     let captured = Captured::default();
     let data = dir.path().to_owned();
     let mut out = Out::to(captured.clone(), true);
-    let range = Range { limit: Some(2), since: None };
+    let range = Range { limit: Some(2), since: None, history: false };
     let follow = tokio::spawn(async move { log::follow(&data, &mut out, &"everyone".parse().unwrap(), range).await });
     let lines = async |n: usize| {
         while captured.text().lines().count() < n {

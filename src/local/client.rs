@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cairn_actors::api::{
     ApiError, BackedUp, Briefing, Checkup, Compacted, Conversation, Custody, Event, Member, Message, Network, OrderKey,
-    Page, PageAt, Peer, Receipt, Restored, Retention, Safety, Said, Status,
+    Page, PageAt, Peer, Receipt, Restored, Retention, Safety, Said, Status, Version,
 };
 use cairn_actors::limits::{LOCAL_LINE_MAX, LOCAL_OPEN_TIMEOUT, LOCAL_REPLY_TIMEOUT};
 use cairn_crdt::ids::{DeviceId, DocumentId, MessageId, NetworkId, SpaceId};
@@ -187,7 +187,60 @@ impl Client {
     /// # Errors
     /// As [`Client::ask`].
     pub async fn say(&mut self, conversation: SpaceId, body: &str, id: Option<MessageId>) -> Result<Said, ApiError> {
-        ask!(self, LocalRequest::Say { conversation, body: body.to_owned(), id }, LocalReply::Said)
+        self.answer(conversation, body, id, None).await
+    }
+
+    /// See [`cairn_actors::handle::Handle::answer`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn answer(
+        &mut self,
+        conversation: SpaceId,
+        body: &str,
+        id: Option<MessageId>,
+        reply_to: Option<MessageId>,
+    ) -> Result<Said, ApiError> {
+        ask!(self, LocalRequest::Say { conversation, body: body.to_owned(), id, reply_to }, LocalReply::Said)
+    }
+
+    /// See [`cairn_actors::handle::Handle::edit`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn edit(&mut self, conversation: SpaceId, id: MessageId, body: &str) -> Result<Message, ApiError> {
+        ask!(self, LocalRequest::Edit { conversation, id, body: body.to_owned() }, LocalReply::Message).map(|m| *m)
+    }
+
+    /// See [`cairn_actors::handle::Handle::delete`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn delete(&mut self, conversation: SpaceId, id: MessageId) -> Result<Message, ApiError> {
+        ask!(self, LocalRequest::Delete { conversation, id }, LocalReply::Message).map(|m| *m)
+    }
+
+    /// See [`cairn_actors::handle::Handle::react`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn react(
+        &mut self,
+        conversation: SpaceId,
+        id: MessageId,
+        emoji: &str,
+        on: bool,
+    ) -> Result<Message, ApiError> {
+        let request = LocalRequest::React { conversation, id, emoji: emoji.to_owned(), on };
+        ask!(self, request, LocalReply::Message).map(|m| *m)
+    }
+
+    /// See [`cairn_actors::handle::Handle::versions`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn versions(&mut self, conversation: SpaceId, id: MessageId) -> Result<Vec<Version>, ApiError> {
+        ask_list!(self, LocalRequest::Versions { conversation, id }, LocalReply::Versions)
     }
 
     /// See [`cairn_actors::handle::Handle::page`]; may answer fewer messages than asked for, never none of some.

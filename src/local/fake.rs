@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use cairn_actors::api::{
     ApiError, BackedUp, Badge, Briefing, Checkup, Compacted, Conversation, ConversationKind, Custody, DeliveryState,
     DocumentCustody, Event, Finding, Health, Holder, LinkState, Member, Message, Network, NetworkState, OrderKey, Page,
-    PageAt, Peer, PeerState, Receipt, Restored, Retention, Safety, Said, Status,
+    PageAt, Peer, PeerState, Reacted, Receipt, Restored, Retention, Safety, Said, Status, Version,
 };
+use cairn_actors::documents::Amendment;
 use cairn_actors::handle::{Care, Handle, Request};
 use cairn_actors::limits::{EVENTS, PAGE_MAX};
 use cairn_crdt::hlc::Hlc;
@@ -26,6 +27,7 @@ struct State {
     conversations: Vec<Conversation>,
     messages: Vec<Message>,
     said: Vec<Utterance>,
+    answered: Vec<MessageId>,
     keep: Option<u64>,
     briefings: Vec<Briefing>,
     stopped: Arc<Notify>,
@@ -102,6 +104,7 @@ pub fn conversation(n: u8, kind: ConversationKind, title: &str) -> Conversation 
         here: 1,
         needs_newer: 0,
         needs_key: 0,
+        mentions: 0,
     }
 }
 
@@ -131,6 +134,7 @@ pub fn message(c: &Conversation, n: u64, sent: u64, body: &str) -> Message {
         final_waits_for: Vec::new(),
         needs_newer: 0,
         needs_key: 0,
+        about: Default::default(),
     }
 }
 
@@ -187,6 +191,7 @@ impl FakeNode {
             conversations: vec![conversation(40, ConversationKind::Everyone, "Everyone")],
             messages: Vec::new(),
             said: Vec::new(),
+            answered: Vec::new(),
             keep: None,
             briefings: vec![sample::briefing(3), sample::briefing(4)],
             stopped: Arc::clone(&stopped),
@@ -207,6 +212,11 @@ impl FakeNode {
     /// The door.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
+    }
+
+    /// What was answered.
+    pub fn answered(&self) -> Vec<MessageId> {
+        self.state().answered.clone()
     }
 
     /// What was said so far.
@@ -346,10 +356,38 @@ fn answer(state: &mut State, request: Request) {
         }
         Request::Peers(r) => drop(r.send(Ok(state.peers.clone()))),
         Request::Conversations(r) => drop(r.send(Ok(state.conversations.clone()))),
-        Request::Say { conversation, body, id, reply } => {
+        Request::Say { conversation, body, id, reply_to, reply } => {
+            state.answered.extend(reply_to);
             state.said.push((conversation, id, body));
             let id = id.unwrap_or(MessageId([5; 16]));
-            drop(reply.send(Ok(Said { id, conversation: Some(conversation), state: DeliveryState::Queued })));
+            drop(reply.send(Ok(Said {
+                id,
+                conversation: Some(conversation),
+                state: DeliveryState::Queued,
+                ambiguous: Vec::new(),
+            })));
+        }
+        Request::Amend { id, what, reply, .. } => {
+            let Some(m) = state.messages.iter_mut().find(|m| m.id == id) else {
+                return drop(reply.send(Err(none("no_such_message"))));
+            };
+            match what {
+                Amendment::Edit(body) => (m.body, m.about.edited) = (body, Some(m.sent + 1)),
+                Amendment::Delete => (m.body, m.about.deleted) = (String::new(), true),
+                Amendment::React(emoji, on) => {
+                    let by = vec![state.status.name.clone()];
+                    m.about.reactions = Vec::from_iter(on.then_some(Reacted { emoji, count: 1, mine: true, by }));
+                }
+            }
+            drop(reply.send(Ok(m.clone())));
+        }
+        Request::Versions(_, id, r) => {
+            let found = state.messages.iter().find(|m| m.id == id);
+            let all = found.map(|m| {
+                let at = |at, body: &str| Version { at, body: Some(body.to_owned()) };
+                Vec::from_iter([at(m.sent, "first")].into_iter().chain(m.about.edited.map(|t| at(t, &m.body))))
+            });
+            drop(r.send(all.ok_or_else(|| none("no_such_message"))));
         }
         Request::Page(conversation, at, limit, r) => drop(r.send(Ok(page(state, conversation, at, limit)))),
         Request::Message(_, id, r) => {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use cairn_actors::api::{
     ApiError, BackedUp, Briefing, Checkup, Compacted, Conversation, Custody, Event, Member, Message, Network, OrderKey,
-    Page, PageAt, Peer, Receipt, Restored, Retention, Safety, Said, Status,
+    Page, PageAt, Peer, Receipt, Restored, Retention, Safety, Said, Status, Version,
 };
 use cairn_actors::limits::LOCAL_LINE_MAX;
 use cairn_crdt::ids::{DeviceId, DocumentId, MessageId, NetworkId, SpaceId};
@@ -49,6 +49,43 @@ pub enum LocalRequest {
         /// The id to use.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<MessageId>,
+        /// The message that it answers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reply_to: Option<MessageId>,
+    },
+    /// Changes what a message of one's own says.
+    Edit {
+        /// Where.
+        conversation: SpaceId,
+        /// Which.
+        id: MessageId,
+        /// What it says.
+        body: String,
+    },
+    /// Deletes a message of one's own.
+    Delete {
+        /// Where.
+        conversation: SpaceId,
+        /// Which.
+        id: MessageId,
+    },
+    /// Reacts to a message, or takes that back.
+    React {
+        /// Where.
+        conversation: SpaceId,
+        /// Which.
+        id: MessageId,
+        /// The reaction.
+        emoji: String,
+        /// Whether it is there.
+        on: bool,
+    },
+    /// All that a message said.
+    Versions {
+        /// Where.
+        conversation: SpaceId,
+        /// Which.
+        id: MessageId,
     },
     /// Part of a history.
     Page {
@@ -275,8 +312,10 @@ pub enum LocalReply {
     Said(Said),
     /// To `page`; may hold fewer messages than asked for, with `older` or `newer` set accordingly.
     Page(Page),
-    /// To `message`.
+    /// To `message`, `edit`, `delete` and `react`.
     Message(Box<Message>),
+    /// To `versions`.
+    Versions(Part<Version>),
     /// To `receipts`.
     Receipts(Part<Receipt>),
     /// To `members`.

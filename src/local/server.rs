@@ -284,7 +284,19 @@ async fn perform(handle: &Handle, request: LocalRequest) -> Result<Vec<LocalRepl
             return Ok(parts(handle.conversations().await?).into_iter().map(LocalReply::Conversations).collect());
         }
         R::Resolve { name } => LocalReply::Resolved(resolve_with(handle, &name).await?),
-        R::Say { conversation, body, id } => LocalReply::Said(handle.say(conversation, &body, id).await?),
+        R::Say { conversation, body, id, reply_to } => {
+            LocalReply::Said(handle.answer(conversation, &body, id, reply_to).await?)
+        }
+        R::Edit { conversation, id, body } => {
+            LocalReply::Message(Box::new(handle.edit(conversation, id, &body).await?))
+        }
+        R::Delete { conversation, id } => LocalReply::Message(Box::new(handle.delete(conversation, id).await?)),
+        R::React { conversation, id, emoji, on } => {
+            LocalReply::Message(Box::new(handle.react(conversation, id, &emoji, on).await?))
+        }
+        R::Versions { conversation, id } => {
+            return Ok(parts(handle.versions(conversation, id).await?).into_iter().map(LocalReply::Versions).collect());
+        }
         R::Page { conversation, at, limit } => {
             let at = PageAt::from(at);
             LocalReply::Page(fit(handle.page(conversation, at, limit.clamp(1, PAGE_MAX)).await?, &at))

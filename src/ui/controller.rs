@@ -267,6 +267,7 @@ mod tests {
                             id: MessageId([1; 16]),
                             conversation: Some(conversation),
                             state: DeliveryState::Queued,
+                            ambiguous: Vec::new(),
                         };
                         let answer = if body == "no" { Err(ApiError::new("empty", "nothing")) } else { Ok(ok) };
                         drop(reply.send(answer));

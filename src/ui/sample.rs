@@ -89,6 +89,7 @@ fn build(n: u64, id: [u8; 16], author: u8, sent: u64, body: &str) -> Message {
         final_waits_for: Vec::new(),
         needs_newer: 0,
         needs_key: 0,
+        about: Default::default(),
     }
 }
 
@@ -220,6 +221,7 @@ fn line(id: SpaceId, title: &str, peer: Option<u8>, last: Option<(u8, &str, u64)
             text: text.to_owned(),
             sent: NOON + 600_000 - ago_min * 60_000,
             mine: author == 99,
+            deleted: false,
         }),
         unread,
         read_to: OrderKey::MIN,
@@ -227,6 +229,7 @@ fn line(id: SpaceId, title: &str, peer: Option<u8>, last: Option<(u8, &str, u64)
         here: if peer.is_some() { 1 } else { 6 },
         needs_newer: 0,
         needs_key: 0,
+        mentions: 0,
     }
 }
 

@@ -8,6 +8,7 @@ use cairn_crdt::ids::{MessageId, SpaceId};
 use super::DocumentsState;
 use crate::api::ApiError;
 use crate::limits::SAY_AGAIN;
+use crate::space::saying::Words;
 use crate::store::{StoreError, Write};
 
 /// A message that is to be written once nothing is on its way any more that was when a commit of its space failed.
@@ -15,7 +16,7 @@ use crate::store::{StoreError, Write};
 pub(super) struct Waiting {
     pub space: SpaceId,
     pub id: MessageId,
-    pub body: Box<str>,
+    pub words: Words,
     /// Goes into the same commit.
     pub also: Vec<Write>,
     /// How often it was written already.
@@ -56,10 +57,10 @@ impl DocumentsState {
         let all: Vec<_> = self.again.iter().map(|(number, w)| (*number, w.space)).collect();
         let ready: Vec<_> = all.into_iter().filter(|(_, space)| !self.is_unsure(*space)).collect();
         for (number, _) in ready {
-            let Some(Waiting { space, id, body, also, tries }) = self.again.remove(&number) else { continue };
+            let Some(Waiting { space, id, words, also, tries }) = self.again.remove(&number) else { continue };
             if self.folded.contains_key(&space) {
-                self.moved(space, id, &body);
-            } else if let Err(e) = self.write_now(space, id, &body, also, tries) {
+                self.moved(space, id, words);
+            } else if let Err(e) = self.write_now(space, id, words, also, tries) {
                 for reply in self.saying.remove(&(space, id)).unwrap_or_default() {
                     let _ = reply.send(Err(ApiError::new("not_written", e.to_string())));
                 }
@@ -68,10 +69,10 @@ impl DocumentsState {
     }
 
     /// The room was left while a message was on its way to the disk: whoever said it hears when it has gone over.
-    pub(super) fn moved(&mut self, space: SpaceId, id: MessageId, body: &str) {
+    pub(super) fn moved(&mut self, space: SpaceId, id: MessageId, words: Words) {
         let to = self.folded.get(&space).copied().unwrap_or(space);
         let replies = self.saying.remove(&(space, id)).unwrap_or_default();
-        if self.go_over(to, id, body) {
+        if self.go_over(to, id, words) {
             self.saying.entry((to, id)).or_default().extend(replies);
         }
     }

@@ -160,9 +160,7 @@ impl DocumentsState {
         let store = self.wiring.store.clone();
         news.void.retain(|(log, seq, _)| !matches!(store.get(Table::Void, &void_key(&space, log, *seq)), Ok(Some(_))));
         if let Some(peer) = brought {
-            for (log, ..) in &news.void {
-                self.briefings.briefer.void(space, &log.device);
-            }
+            self.no_messages(space, &news);
             self.ask_names(space, peer, &news.shown);
         }
         self.took_in(space, brought, &news);

@@ -13,7 +13,7 @@ use super::DocumentsState;
 use super::again::Waiting;
 use super::forks::Decision;
 use super::retention::RecordChange;
-use crate::api::{ApiError, Event, Retention};
+use crate::api::{ApiError, Event, Message, Retention};
 use crate::documents::DocumentsMsg;
 use crate::handle::Reply;
 use crate::space::{Applied, SpaceKind};
@@ -74,6 +74,17 @@ pub(super) enum Ticket {
         entry: Arc<Entry>,
         /// Who asked for it.
         reply: Option<Reply<Retention>>,
+    },
+    /// What was said of a message.
+    Amended {
+        /// Where.
+        space: SpaceId,
+        /// The entry.
+        entry: Arc<Entry>,
+        /// Where the message stands.
+        key: OrderKey,
+        /// Who asked for it.
+        reply: Option<Reply<Message>>,
     },
     /// A change of what a space keeps.
     Record(RecordChange),
@@ -161,10 +172,10 @@ impl DocumentsState {
     pub(super) fn committed(&mut self, number: u64, result: Result<(), StoreError>) {
         let Some(ticket) = self.tickets.remove(&number) else { return };
         match (ticket, result) {
-            (Ticket::Said { message: Waiting { space, id, body, .. }, .. }, Ok(()))
+            (Ticket::Said { message: Waiting { space, id, words, .. }, .. }, Ok(()))
                 if self.folded.contains_key(&space) =>
             {
-                self.moved(space, id, &body);
+                self.moved(space, id, words);
             }
             (Ticket::Said { message: Waiting { space, id, .. }, entry }, Ok(())) => {
                 self.fresh.entry(space).or_default().push((entry, id));
@@ -175,6 +186,12 @@ impl DocumentsState {
             }
             (Ticket::Entries { space, from, live, entries, _permit }, Ok(())) => {
                 self.durable(space, from, live, &entries);
+            }
+            (Ticket::Amended { space, entry, key, reply }, Ok(())) => {
+                // In its place among our own entries.
+                self.flush();
+                self.durable(space, None, true, &[entry]);
+                self.amended(space, &key, reply);
             }
             (Ticket::Control { space, entry, reply }, Ok(())) => self.control_written(space, &entry, reply),
             (Ticket::Record(change), result) => self.record_written(change, result),
@@ -238,6 +255,12 @@ impl DocumentsState {
                 self.space_failed(space);
             }
             Ticket::Stated { space, .. } => self.stated(space, None),
+            Ticket::Amended { space, reply, .. } => {
+                self.space_failed(space);
+                if let Some(reply) = reply {
+                    let _ = reply.send(Err(store_error(e)));
+                }
+            }
             Ticket::Control { space, reply, .. } => {
                 self.space_failed(space);
                 if let Some(reply) = reply {
@@ -300,8 +323,8 @@ impl DocumentsState {
         if let Some(peer) = from {
             self.peer_holds(space, peer, Some(&ends.into_iter().collect::<Vec<_>>()));
         }
-        for (log, ..) in applied.void.iter().filter(|_| from.is_some() && !live) {
-            self.briefings.briefer.void(space, &log.device);
+        if from.is_some() && !live {
+            self.no_messages(space, &applied);
         }
         self.took_in(space, from, &applied);
         self.show(space, from, &applied);
@@ -321,6 +344,13 @@ impl DocumentsState {
         sp.arrived(applied.shown.iter().filter(|k| k.device != me).copied().chain(hidden), &mark);
     }
 
+    /// Of what was fetched some were no messages: they are not told as such.
+    pub(super) fn no_messages(&mut self, space: SpaceId, applied: &Applied) {
+        for device in applied.void.iter().map(|(log, ..)| &log.device).chain(&applied.records) {
+            self.briefings.briefer.void(space, device);
+        }
+    }
+
     fn show(&mut self, space: SpaceId, from: Option<DeviceId>, applied: &Applied) {
         let shown = &applied.shown;
         if let Some(peer) = from {
@@ -330,6 +360,15 @@ impl DocumentsState {
         if applied.counted > 0 || count > TOLD_ONE_BY_ONE {
             self.wiring.emit(Event::Messages { conversation: space, count: count as u64 });
             return;
+        }
+        let changed = &applied.changed;
+        if changed.len() > TOLD_ONE_BY_ONE {
+            self.wiring.emit(Event::Messages { conversation: space, count: changed.len() as u64 });
+        } else if self.wiring.events.receiver_count() > 0 {
+            let told: std::collections::BTreeSet<_> = changed.iter().collect();
+            for message in told.into_iter().filter_map(|key| self.message_at(space, key)) {
+                self.wiring.emit(Event::Changed(Box::new(message)));
+            }
         }
         if self.wiring.events.receiver_count() > 0 {
             for key in shown {

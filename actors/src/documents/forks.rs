@@ -252,7 +252,7 @@ impl DocumentsState {
             Err(e) => return wiring.trouble("store_read", Some(e.to_string())),
         };
         for message in left.messages {
-            if let Err(e) = self.write_message(space, message.id, &message.body, Vec::new()) {
+            if let Err(e) = self.write_message(space, message.id, message.words, Vec::new()) {
                 wiring.trouble("forked_say", Some(format!("A message could not be said again: {e}")));
             }
         }

@@ -25,6 +25,7 @@ use crate::pen::PenError;
 use crate::quota::{Strangers, is_low};
 use crate::session::SessionInfo;
 use crate::sessions::SessionsMsg;
+use crate::space::saying::Words;
 use crate::space::{Space, SpaceKind};
 use crate::store::{Store, StoreError, Table, Write};
 use crate::wiring::Wiring;
@@ -395,14 +396,16 @@ impl DocumentsState {
                 wiring.trouble("store_read", Some(e.to_string()));
                 return;
             }
-            let page: Vec<(OrderKey, String)> =
-                sp.chat.page(&at, 256).messages.iter().map(|m| (m.key, m.body.to_owned())).collect();
+            // What is edited goes over as it is now, what is deleted not at all.
+            let page: Vec<(OrderKey, Option<Words>)> =
+                sp.chat.page(&at, 256).messages.iter().map(|m| (m.key, (!m.deleted).then(|| Words::of(m)))).collect();
             let Some((last, _)) = page.last() else { break };
             at = At::After(*last);
-            for (key, body) in page.into_iter().filter(|(k, _)| k.device == wiring.me) {
+            let ours = page.into_iter().filter(|(k, _)| k.device == wiring.me);
+            for (key, words) in ours.filter_map(|(k, words)| Some((k, words?))) {
                 let known =
                     self.spaces.get(&new).is_some_and(|sp| sp.chat.get(&wiring.me.principal(), &key.id).is_some());
-                if !known && !self.go_over(new, key.id, &body) {
+                if !known && !self.go_over(new, key.id, words) {
                     return;
                 }
             }
@@ -420,8 +423,8 @@ impl DocumentsState {
     }
 
     /// A message of a room that was left goes over to another under its old id. `false` if it could not be written.
-    pub(super) fn go_over(&mut self, to: SpaceId, id: MessageId, body: &str) -> bool {
-        let written = self.write_message(to, id, body, Vec::new());
+    pub(super) fn go_over(&mut self, to: SpaceId, id: MessageId, words: Words) -> bool {
+        let written = self.write_message(to, id, words, Vec::new());
         if let Err(e) = &written {
             self.wiring.trouble("fold", Some(format!("A message could not go over to the new network: {e}")));
         }
@@ -433,15 +436,15 @@ impl DocumentsState {
         &mut self,
         space: SpaceId,
         id: MessageId,
-        body: &str,
+        words: Words,
         also: Vec<Write>,
     ) -> Result<(), PenError> {
         if !self.is_unsure(space) {
-            return self.write_now(space, id, body, also, 0);
+            return self.write_now(space, id, words, also, 0);
         }
         let number = self.next_ticket;
         self.next_ticket = self.next_ticket.wrapping_add(1);
-        self.wait(number, Waiting { space, id, body: body.into(), also, tries: 0 });
+        self.wait(number, Waiting { space, id, words, also, tries: 0 });
         Ok(())
     }
 
@@ -450,7 +453,7 @@ impl DocumentsState {
         &mut self,
         space: SpaceId,
         id: MessageId,
-        body: &str,
+        words: Words,
         also: Vec<Write>,
         tries: u32,
     ) -> Result<(), PenError> {
@@ -460,7 +463,7 @@ impl DocumentsState {
         let Some(sp) = self.spaces.get_mut(&space) else {
             return Err(PenError::Author(AuthorError::UnknownKind));
         };
-        let entry = sp.write_message(id, body, hlc, &wiring)?;
+        let entry = sp.write_message(id, &words, hlc, &wiring)?;
         let said = [&space.0[..], &id.0].concat();
         let mut writes = Vec::from_iter(sp.with_key(&entry.header().epoch));
         writes.extend([
@@ -470,7 +473,7 @@ impl DocumentsState {
         writes.extend(self.register(space));
         writes.extend(also.iter().cloned());
         self.saying.entry((space, id)).or_default();
-        self.commit(writes, Ticket::Said { entry, message: Waiting { space, id, body: body.into(), also, tries } });
+        self.commit(writes, Ticket::Said { entry, message: Waiting { space, id, words, also, tries } });
         Ok(())
     }
 
@@ -499,7 +502,7 @@ impl DocumentsState {
             Err(e) => return self.wiring.trouble("store_read", Some(e.to_string())),
         };
         for (key, value) in waiting {
-            let Ok(intent) = postcard::from_bytes::<crate::outbox_table::Intent>(&value) else {
+            let Some(intent) = crate::outbox_table::Intent::read(&value) else {
                 tracing::warn!("an outbox record that cannot be read was left where it is");
                 continue;
             };
@@ -510,7 +513,11 @@ impl DocumentsState {
             let also = vec![Write::Delete(Table::Outbox, key)];
             if self.said_before(space, &intent.id) {
                 self.commit_small(also);
-            } else if let Err(e) = self.write_message(space, intent.id, &intent.body, also) {
+                continue;
+            }
+            let mentions = self.mentioned(space, &intent.body).0;
+            let words = Words { body: intent.body.into(), reply_to: intent.reply_to, mentions };
+            if let Err(e) = self.write_message(space, intent.id, words, also) {
                 self.wiring.trouble("outbox", Some(format!("A message that was said offline waits still: {e}")));
             }
         }

@@ -1,8 +1,9 @@
 //! Commands and queries about conversations and networks.
 
+use cairn_crdt::hlc::Hlc;
 use cairn_crdt::ids::{DocumentId, MessageId, NetworkId, SpaceId};
 use cairn_crdt::kinds::chat::PageAt as At;
-use cairn_crdt::kinds::order::OrderKey;
+use cairn_crdt::kinds::order::{OrderKey, latest_stamp};
 
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -14,6 +15,7 @@ use crate::handle::{Reply, Request};
 use crate::limits::{MESSAGE_MAX, PAGE_MAX};
 use crate::proto::session::clean_name;
 use crate::space::Space;
+use crate::space::saying::Words;
 use crate::store::Write;
 
 /// Questions that wait until a fresh device is in a network.
@@ -51,7 +53,11 @@ impl DocumentsState {
                 self.waiting.push(reply);
             }
             Request::Conversations(reply) => drop(reply.send(Ok(self.conversations()))),
-            Request::Say { conversation, body, id, reply } => self.say(conversation, &body, id, reply),
+            Request::Say { conversation, body, id, reply_to, reply } => {
+                self.say(conversation, &body, id, reply_to, reply);
+            }
+            Request::Amend { conversation, id, what, reply } => self.amend(conversation, id, &what, reply),
+            Request::Versions(conversation, id, reply) => drop(reply.send(self.versions(conversation, &id))),
             Request::Page(conversation, at, limit, reply) => self.page(conversation, at, limit, reply, place),
             Request::Message(conversation, id, reply) => drop(reply.send(self.message(conversation, &id))),
             Request::Receipts(conversation, id, reply) => drop(reply.send(self.receipts(conversation, &id))),
@@ -108,7 +114,14 @@ impl DocumentsState {
         self.spaces.get_mut(&id).ok_or_else(no_conversation)
     }
 
-    fn say(&mut self, conversation: SpaceId, body: &str, id: Option<MessageId>, reply: Reply<Said>) {
+    fn say(
+        &mut self,
+        conversation: SpaceId,
+        body: &str,
+        id: Option<MessageId>,
+        reply_to: Option<MessageId>,
+        reply: Reply<Said>,
+    ) {
         let conversation = self.folded.get(&conversation).copied().unwrap_or(conversation);
         if let Err(e) = check_body(body).and_then(|()| self.space_of(conversation).map(|_| ())) {
             let _ = reply.send(Err(e));
@@ -125,7 +138,9 @@ impl DocumentsState {
             }
         }
         let id = id.unwrap_or_else(|| MessageId::new(self.wiring.mesh_ms(), self.wiring.env.random()));
-        match self.write_message(conversation, id, body, Vec::new()) {
+        let mentions = self.mentioned(conversation, body).0;
+        let words = Words { body: body.into(), reply_to, mentions };
+        match self.write_message(conversation, id, words, Vec::new()) {
             Ok(()) => self.saying.entry((conversation, id)).or_default().push(reply),
             Err(e) => drop(reply.send(Err(ApiError::new("not_written", e.to_string())))),
         }
@@ -136,7 +151,10 @@ impl DocumentsState {
             let (members, _) = sp.members(&self.wiring);
             Some(show::message(sp, &self.view(sp, &id)?, &members, &self.wiring).state)
         });
-        Said { id, conversation: Some(conversation), state: state.unwrap_or(crate::api::DeliveryState::Queued) }
+        let state = state.unwrap_or(crate::api::DeliveryState::Queued);
+        let said = self.spaces.get(&conversation).and_then(|sp| self.view(sp, &id)).map(|m| m.body.to_owned());
+        let ambiguous = said.map(|body| self.mentioned(conversation, &body).1).unwrap_or_default();
+        Said { id, conversation: Some(conversation), state, ambiguous }
     }
 
     /// A message of ours is durable: whoever said it hears so.
@@ -149,10 +167,16 @@ impl DocumentsState {
 
     /// A space whose segment with a message is in memory: an own message's segment is known, another's is looked for
     /// from the newest back.
-    fn with_message(&mut self, conversation: SpaceId, id: &MessageId) -> Result<&Space, ApiError> {
+    pub(super) fn with_message(&mut self, conversation: SpaceId, id: &MessageId) -> Result<&Space, ApiError> {
         let wiring = self.wiring.clone();
         let sp = self.space_of(conversation)?;
         sp.set_reference(&wiring);
+        // An id mostly begins with the time at which it was made.
+        if sp.chat.find(id).is_empty() {
+            let about = id.0.iter().take(6).fold(0u64, |ms, byte| ms << 8 | u64::from(*byte));
+            let then = At::Before(OrderKey { stamp: latest_stamp(Hlc::from_ms(about)), ..OrderKey::MIN });
+            sp.ensure(&then, 1, &wiring).map_err(|e| store_error(&e))?;
+        }
         let mut place = At::Newest;
         while sp.chat.find(id).is_empty() {
             sp.ensure(&place, PAGE_MAX, &wiring).map_err(|e| store_error(&e))?;
@@ -166,7 +190,7 @@ impl DocumentsState {
         self.spaces.get(&conversation).ok_or_else(no_conversation)
     }
 
-    fn message(&mut self, conversation: SpaceId, id: &MessageId) -> Result<Message, ApiError> {
+    pub(super) fn message(&mut self, conversation: SpaceId, id: &MessageId) -> Result<Message, ApiError> {
         let wiring = self.wiring.clone();
         self.with_message(conversation, id)?;
         let sp = self.spaces.get(&conversation).ok_or_else(no_conversation)?;

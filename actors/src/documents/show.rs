@@ -6,8 +6,9 @@ use cairn_crdt::kinds::order::OrderKey;
 use cairn_crdt::network::Standing;
 
 use super::DocumentsState;
+use super::about::about;
 use crate::api::{
-    Badge, Conversation, ConversationKind, DeliveryState, Event, Member, Message, Network, NetworkState, Page,
+    About, Badge, Conversation, ConversationKind, DeliveryState, Event, Member, Message, Network, NetworkState, Page,
     PeerState, Preview, Receipt, count,
 };
 use crate::space::{Space, SpaceKind};
@@ -45,7 +46,13 @@ pub(crate) fn message(sp: &Space, m: &MessageView<'_>, members: &[DeviceId], wir
         // A kind of message to come, in a payload that can be read.
         needs_newer: u64::from(m.kind != TEXT),
         needs_key: 0,
+        about: about(sp, m, wiring),
     }
+}
+
+/// One line of a text, of at most 200 characters.
+pub(crate) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(PREVIEW).collect()
 }
 
 /// What a space is to people: its kind and title, the other device of a direct one, the network of a room.
@@ -88,6 +95,7 @@ fn placeholder(sp: &Space, run: &OpaqueRun, wiring: &Wiring) -> Message {
         final_waits_for: Vec::new(),
         needs_newer,
         needs_key,
+        about: About::default(),
     }
 }
 
@@ -115,11 +123,13 @@ pub(crate) fn conversation(sp: &Space, read_to: OrderKey, network_name: &str, wi
     let last = sp.chat.page(&At::Newest, 1).messages.last().map(|m| Preview {
         author: m.key.device,
         author_name: wiring.name_of(&m.key.device),
-        text: m.body.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(PREVIEW).collect(),
+        text: one_line(m.body),
         sent: m.sent.ms(),
         mine: m.key.device == wiring.me,
+        deleted: m.deleted,
     });
     let (kind, title, peer, network) = titled(sp.kind, network_name, wiring);
+    let unread = sp.chat.unread(&read_to, &wiring.me);
     Conversation {
         id: sp.id,
         kind,
@@ -127,7 +137,8 @@ pub(crate) fn conversation(sp: &Space, read_to: OrderKey, network_name: &str, wi
         peer,
         network,
         last,
-        unread: sp.chat.count_after(&read_to, &wiring.me),
+        unread: unread.messages,
+        mentions: unread.mentions,
         read_to,
         members: count(members.len()),
         here,

@@ -73,7 +73,9 @@ impl DocumentsState {
     /// The lowest stamp of our own entries of a space that are not in its frontier yet.
     fn in_flight(&self, space: SpaceId) -> Option<Hlc> {
         let said = self.tickets.values().filter_map(|t| match t {
-            Ticket::Said { entry, .. } | Ticket::Control { entry, .. } if entry.header().space == space => {
+            Ticket::Said { entry, .. } | Ticket::Control { entry, .. } | Ticket::Amended { entry, .. }
+                if entry.header().space == space =>
+            {
                 Some(entry.header().hlc)
             }
             _ => None,

@@ -15,6 +15,7 @@ use cairn_crdt::replica::Tip;
 use cairn_crdt::sync::Suspect;
 
 use super::Space;
+use super::saying::Words;
 use crate::limits::{BATCH_BYTES, LOST_BYTES, LOST_PART};
 use crate::store::{Store, StoreError, Table, Write};
 use crate::wiring::Wiring;
@@ -28,7 +29,7 @@ pub struct LostMessage {
     /// Its id, which it keeps.
     pub id: MessageId,
     /// What it says.
-    pub body: String,
+    pub words: Words,
 }
 
 /// What of our own lost branches is left to do.
@@ -359,8 +360,9 @@ impl Space {
             if applied.outcomes.iter().any(|o| matches!(o, Outcome::Unsupported | Outcome::Locked(_))) {
                 return Ok(None);
             }
-            for m in segment.newest(usize::MAX).filter(|m| m.seq >= start) {
-                found.insert((m.key, m.key.id), LostMessage { id: m.key.id, body: m.body.to_owned() });
+            // What was deleted there is gone.
+            for m in segment.newest(usize::MAX).filter(|m| m.seq >= start && !m.deleted) {
+                found.insert((m.key, m.key.id), LostMessage { id: m.key.id, words: Words::of(&m) });
             }
         }
         Ok(Some(found.into_values().collect()))

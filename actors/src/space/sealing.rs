@@ -225,6 +225,11 @@ impl Sealing {
 
 impl Space {
     /// The keys that open what is sealed here.
+    /// Whether what is said here is sealed.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.sealing.is_some()
+    }
+
     pub(super) fn keys(&self) -> Keys {
         self.sealing.as_ref().map(|s| s.epochs.keys().clone()).unwrap_or_default()
     }

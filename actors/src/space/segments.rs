@@ -13,6 +13,7 @@ use cairn_crdt::entry::Entry;
 use cairn_crdt::hlc::Hlc;
 use cairn_crdt::ids::{DocumentId, LogId};
 use cairn_crdt::kinds::chat::{Applied as SegmentApplied, PageAt as At, Span, week_start};
+use cairn_crdt::period::period_of;
 
 use super::{Applied, Space};
 use crate::limits::{BATCH_BYTES, SLICE_ENTRIES};
@@ -117,7 +118,7 @@ impl Space {
     /// What was read since it was last asked for.
     pub fn take_news(&mut self) -> Applied {
         let news = std::mem::take(&mut self.segments.news);
-        self.dirty |= !news.shown.is_empty() || news.unsupported > 0;
+        self.dirty |= !news.shown.is_empty() || !news.changed.is_empty() || news.unsupported > 0;
         news
     }
 
@@ -281,11 +282,18 @@ impl Space {
             }
         }
         out.shown.extend(applied.shown);
+        out.changed.extend(applied.changed);
+        let author = |at: usize| run.get(at).map(|e| e.header().log.device);
+        out.records.extend(applied.records.into_iter().filter_map(author));
     }
 }
 
-/// What entries of a log can hold of which the last is stamped `last`.
+/// What entries of a log can hold of which the last is stamped `last`. What is said of messages may come long after them
+/// and stands beside them: it makes no segment last longer.
 fn span_of(log: &LogId, count: u64, last: Hlc) -> Option<Span> {
     let (week, _) = log.document.chat_week()?;
+    // What is said of messages may come long after them.
+    let last = period_of(&log.document).map_or(last, |p| last.min(Hlc::from_ms(p.end)));
+    let last = period_of(&log.document).map_or(last, |p| last.min(Hlc::from_ms(p.end)));
     Some(Span { first: Hlc::from_ms(week_start(week)).min(last), last, count })
 }

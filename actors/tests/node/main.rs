@@ -22,6 +22,7 @@ mod reading;
 mod real;
 mod restart;
 mod retention;
+mod said_of;
 mod sealed;
 mod trust;
 mod truth;

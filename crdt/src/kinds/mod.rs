@@ -68,11 +68,27 @@ pub trait Rule: std::fmt::Debug + Send {
         None
     }
 
+    /// The blocks of records that a log has.
+    fn records(&self, _log: &LogId) -> RecordBlock {
+        RecordBlock::default()
+    }
+
     /// Makes the next change of a log, a plain message with this stamp, and takes it over as by [`Rule::end`]: guard and
     /// rule would let it through for certain. `None`: it must be made and judged the long way.
     fn make(&mut self, _log: &LogId, _seq: u64, _hlc: Hlc, _last: &[u8; 32], _said: &Said<'_>) -> Option<Made> {
         None
     }
+}
+
+/// The blocks of records of one log ([`chat::Record`]).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RecordBlock {
+    /// How many there are.
+    pub(crate) blocks: u32,
+    /// Records in the last.
+    pub(crate) in_last: u32,
+    /// Counter of the operation that made it.
+    pub(crate) made: u64,
 }
 
 /// A change that needs no judge.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use automerge::transaction::Transaction;
 use automerge::{ActorId, Automerge, ReadDoc};
+use cairn_crdt::author::AuthorError;
 use cairn_crdt::entry::Entry;
 use cairn_crdt::hlc::{Clock, Hlc};
 use cairn_crdt::identity::DeviceKey;
 use cairn_crdt::ids::{DeviceId, DocumentId, Incarnation, LogId, MessageId, PrincipalId, SpaceId};
-use cairn_crdt::kinds::chat::{ChatAuthor, ChatSegment, Conversation, Draft, MessageView, WEEK_MS};
+use cairn_crdt::kinds::chat::{ChatAuthor, ChatSegment, Conversation, Draft, MessageView, Record, WEEK_MS};
 use cairn_crdt::kinds::order::OrderKey;
 use cairn_crdt::known::Known;
 use cairn_crdt::writer::{LogTip, LogWriter};
@@ -97,11 +98,25 @@ impl Person {
     }
 
     pub fn say_at(&mut self, document: DocumentId, hlc: Hlc, draft: &Draft<'_>) -> Arc<Entry> {
-        let log = self.log(document);
-        let fresh = (self.pen(document), ChatAuthor::knowing(log, &self.known));
-        let (pen, author) = self.pens.entry(document).or_insert(fresh);
+        let (pen, author) = self.desk(document);
         let raw = author.say(hlc, draft).unwrap();
         Arc::new(pen.write(raw, hlc).unwrap())
+    }
+
+    fn desk(&mut self, document: DocumentId) -> &mut (LogWriter, ChatAuthor) {
+        let fresh = (self.pen(document), ChatAuthor::knowing(self.log(document), &self.known));
+        self.pens.entry(document).or_insert(fresh)
+    }
+
+    pub fn record_raw(&mut self, document: DocumentId, record: &Record<'_>) -> Result<Arc<Entry>, AuthorError> {
+        let hlc = self.stamp();
+        let (pen, author) = self.desk(document);
+        let raw = author.record(hlc, record)?;
+        Ok(Arc::new(pen.write(raw, hlc).unwrap()))
+    }
+
+    pub fn record(&mut self, document: DocumentId, record: &Record<'_>) -> Arc<Entry> {
+        self.record_raw(document, record).unwrap()
     }
 }
 

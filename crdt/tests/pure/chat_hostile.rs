@@ -63,8 +63,12 @@ fn an_honest_message_of_the_same_hand_is_valid() {
         let file = tx.insert_object(&list, 0, ObjType::Map).unwrap();
         tx.put(&file, "name", "plan.pdf").unwrap();
         let records = tx.put_object(ROOT, format!("{own}.r000000"), ObjType::Map).unwrap();
-        let record = tx.put_object(&records, "1", ObjType::Map).unwrap();
-        tx.put(&record, "emoji", "👍").unwrap();
+        let record = tx.put_object(&records, "000", ObjType::Map).unwrap();
+        tx.put(&record, "sent", sent).unwrap();
+        tx.put(&record, "kind", "to come").unwrap();
+        tx.put(&record, "message", ID.to_string()).unwrap();
+        let more = tx.put_object(&record, "more", ObjType::List).unwrap();
+        tx.insert(&more, 0, "what a newer Cairn says").unwrap();
     });
     let mut s = segment(0);
     let applied = apply(&mut s, &[e]);

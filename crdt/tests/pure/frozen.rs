@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use cairn_crdt::author::Author;
 use cairn_crdt::codec::Reader;
+use cairn_crdt::document::Outcome;
 use cairn_crdt::entry::{Dep, Entry, Header, SignedHeader, VERSION, payload_hash};
 use cairn_crdt::fork::Proof;
 use cairn_crdt::hlc::Hlc;
 use cairn_crdt::identity::DeviceKey;
 use cairn_crdt::ids::{DeviceId, DocumentId, EntryHash, EpochId, Incarnation, Kind, LogId, MessageId, SpaceId};
-use cairn_crdt::kinds::chat::{ChatAuthor, ChatSegment, Draft, MessageView, week_of};
+use cairn_crdt::kinds::chat::mention::Mention;
+use cairn_crdt::kinds::chat::{ChatAuthor, ChatSegment, Draft, MessageView, Record, week_of};
 use cairn_crdt::kinds::contacts::{Contact, Contacts, set_contact};
 use cairn_crdt::kinds::control::{self, ControlLog, Operation};
 use cairn_crdt::kinds::order::OrderKey;
@@ -94,6 +96,23 @@ fn messages() -> [Entry; 2] {
     [(NOON, plain), (NOON.next(), reply)].map(|(hlc, draft)| pen.write(author.say(hlc, &draft).unwrap(), hlc).unwrap())
 }
 
+/// A message that mentions somebody, and a record of each kind.
+fn records() -> Vec<Entry> {
+    let (mut author, mut pen) = (ChatAuthor::new(log(segment())), pen(segment()));
+    let (message, who) = (MessageId([20; 16]), DeviceId([3; 32]).principal());
+    let maya = [Mention { who, name: "Maya".into() }];
+    let said = Draft { id: message, body: "Look, @Maya", after: None, reply_to: None };
+    let mut raws = vec![author.say_to(NOON, &said, &maya).unwrap()];
+    let all = [
+        Record::Edit { message, body: "Look here, @Maya", mentions: &maya },
+        Record::React { message, author: key().id().principal(), emoji: "👍", on: true },
+        Record::Delete { message },
+    ];
+    let stamp = |n: u64| Hlc(NOON.0 + n);
+    raws.extend((1..).zip(&all).map(|(n, record)| author.record(stamp(n), record).unwrap()));
+    (0..).zip(raws).map(|(n, raw)| pen.write(raw, stamp(n)).unwrap()).collect()
+}
+
 fn small(document: DocumentId, edit: impl FnOnce(&mut Author) -> Vec<u8>) -> Entry {
     pen(document).write(edit(&mut Author::new(log(document))), NOON).unwrap()
 }
@@ -128,7 +147,13 @@ fn sealed() -> Entry {
 fn entries() -> Vec<(&'static str, Entry)> {
     let [plain, reply] = messages();
     let profile = DocumentId::profile(&key().id());
+    let mut records = records().into_iter();
+    let mut record = || records.next().unwrap();
     vec![
+        ("entry/chat-mention", record()),
+        ("entry/chat-edit", record()),
+        ("entry/chat-react", record()),
+        ("entry/chat-delete", record()),
         ("entry/full-header", full_header()),
         ("entry/chat", plain),
         ("entry/chat-reply", reply),
@@ -254,6 +279,15 @@ fn what_was_said_in_version_1_is_read_today() {
     let said: Vec<MessageView<'_>> = chat.newest(9).collect();
     assert_eq!(said.iter().map(|m| m.body).collect::<Vec<_>>(), ["Good morning, 张伟 🙂", "Copied."]);
     assert_eq!((said[1].reply_to, said[1].key.stamp), (Some(MessageId([20; 16])), NOON.next()));
+    let mut chat = ChatSegment::new(segment()).unwrap();
+    let all = ["mention", "edit", "react", "delete"].map(|name| Arc::new(find(&format!("entry/chat-{name}"))));
+    let applied = chat.apply(&all, |_| 1);
+    assert!(applied.outcomes.iter().all(Outcome::is_valid));
+    let m = chat.newest(1).next().unwrap();
+    assert!(m.deleted && m.first == "Look, @Maya" && m.first_mentions().len() == 1);
+    let about = m.about.unwrap();
+    assert_eq!(about.versions()[0].body.as_deref(), Some("Look here, @Maya"));
+    assert_eq!(about.reactions().collect::<Vec<_>>(), [(&key().id().principal(), "👍")]);
     let mut profile = Profile::new(&key().id());
     profile.apply(&[Arc::new(find("entry/profile"))]);
     assert_eq!(profile.name(), Some(("Maya Okafor", NOON)));

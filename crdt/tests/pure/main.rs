@@ -12,6 +12,7 @@ mod chat_gone;
 mod chat_hostile;
 mod chat_order;
 mod chat_pages;
+mod chat_records;
 #[path = "../common/mod.rs"]
 mod common;
 mod control_log;

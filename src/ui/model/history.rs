@@ -319,6 +319,19 @@ impl History {
         true
     }
 
+    /// Takes in what a message is now that was visible before, if it is in memory.
+    pub fn changed(&mut self, message: Message) {
+        let quoted = (message.id, message.body.clone(), message.about.deleted);
+        for m in &mut self.messages {
+            if m.key == message.key {
+                m.clone_from(&message);
+            } else if let Some(q) = m.about.reply_to.as_mut().filter(|q| q.id == quoted.0) {
+                q.text = quoted.1.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect();
+                q.deleted = quoted.2;
+            }
+        }
+    }
+
     /// Takes note of what became of one message. Answers whether an older one of ours is behind it, so that reading
     /// the tail again may tell more.
     pub fn delivered(&mut self, id: MessageId, told: &Delivered) -> bool {

@@ -405,6 +405,11 @@ impl Model {
             Event::Ready(s) | Event::Status(s) => self.status = Some(*s),
             Event::Peer(p) => self.peer_changed(*p),
             Event::Message(m) => return self.message(*m),
+            Event::Changed(m) => {
+                if let Some(h) = self.histories.get_mut(&m.conversation) {
+                    h.changed(*m);
+                }
+            }
             Event::Messages { conversation, .. } => {
                 return self.read_again(conversation).into_iter().collect();
             }

@@ -3,7 +3,9 @@
 use automerge::Change;
 use automerge::legacy::{Key, ObjectId, OpId, OpType};
 
+use super::mention::Mention;
 use super::plain::Said;
+use super::record::{BLOCK_RECORDS, DELETE, EDIT, REACT, Record, record_block_key, record_key};
 use super::{BLOCK_MESSAGES, MAX_BODY, TEXT, block_key};
 use crate::author::{Author, AuthorError, NewOps};
 use crate::entry::{Entry, Header};
@@ -90,6 +92,14 @@ impl ChatAuthor {
     /// # Errors
     /// [`AuthorError`]; nothing is written then.
     pub fn say(&mut self, hlc: Hlc, draft: &Draft<'_>) -> Result<Vec<u8>, AuthorError> {
+        self.say_to(hlc, draft, &[])
+    }
+
+    /// The same, mentioning people.
+    ///
+    /// # Errors
+    /// [`AuthorError`]; nothing is written then.
+    pub fn say_to(&mut self, hlc: Hlc, draft: &Draft<'_>, mentions: &[Mention]) -> Result<Vec<u8>, AuthorError> {
         if draft.body.len() > MAX_BODY {
             return Err(AuthorError::Rule("body is not a text of at most 64 KiB"));
         }
@@ -98,7 +108,7 @@ impl ChatAuthor {
         if self.block.is_none() {
             self.block = self.last_block();
         }
-        if let Some(block) = self.block.as_mut().filter(|b| b.messages < BLOCK_MESSAGES) {
+        if let Some(block) = self.block.as_mut().filter(|b| mentions.is_empty() && b.messages < BLOCK_MESSAGES) {
             let (after, reply_to) = (draft.after.map(|k| k.to_string()), draft.reply_to.map(|id| id.to_string()));
             let said = Said { id: draft.id, body: draft.body, after: after.as_deref(), reply_to: reply_to.as_deref() };
             if let Some(raw) = self.author.commit_plain(hlc, &said) {
@@ -115,11 +125,48 @@ impl ChatAuthor {
                 Block { number, object, messages: 0 }
             }
         };
-        write(&mut ops, &block.object, sent, draft);
+        write(&mut ops, &block.object, sent, draft, mentions);
         let raw = self.author.commit_new(hlc, ops)?;
         block.messages = block.messages.saturating_add(1);
         self.block = Some(block);
         Ok(raw)
+    }
+
+    /// Writes what is said of a message. Returns the payload of the next entry, whose stamp must be `hlc`.
+    ///
+    /// # Errors
+    /// [`AuthorError`]; nothing is written then.
+    pub fn record(&mut self, hlc: Hlc, record: &Record<'_>) -> Result<Vec<u8>, AuthorError> {
+        let sent = i64::try_from(hlc.0).map_err(|_| AuthorError::Rule("the stamp is too large"))?;
+        let blocks = self.author.records();
+        let mut ops = self.author.new_ops();
+        let (object, number) = if blocks.blocks > 0 && blocks.in_last < BLOCK_RECORDS {
+            (self.author.object(blocks.made), blocks.in_last)
+        } else {
+            (ops.make_map(&ObjectId::Root, &record_block_key(&self.log().incarnation, blocks.blocks)), 0)
+        };
+        let made = ops.make_map(&object, &record_key(number));
+        ops.put(&made, "sent", sent);
+        match record {
+            Record::Edit { message, body, mentions } => {
+                ops.put(&made, "kind", EDIT);
+                ops.put(&made, "message", message.to_string());
+                ops.put(&made, "body", *body);
+                write_mentions(&mut ops, &made, mentions);
+            }
+            Record::Delete { message } => {
+                ops.put(&made, "kind", DELETE);
+                ops.put(&made, "message", message.to_string());
+            }
+            Record::React { message, author, emoji, on } => {
+                ops.put(&made, "kind", REACT);
+                ops.put(&made, "message", message.to_string());
+                ops.put(&made, "author", author.to_string());
+                ops.put(&made, "emoji", *emoji);
+                ops.put(&made, "on", *on);
+            }
+        }
+        self.author.commit_new(hlc, ops)
     }
 
     /// Takes back all messages after `seq`, because their entries could not be committed.
@@ -154,7 +201,7 @@ impl ChatAuthor {
     }
 }
 
-fn write(ops: &mut NewOps, block: &ObjectId, sent: i64, draft: &Draft<'_>) {
+fn write(ops: &mut NewOps, block: &ObjectId, sent: i64, draft: &Draft<'_>, mentions: &[Mention]) {
     let message = ops.make_map(block, &draft.id.to_string());
     ops.put(&message, "sent", sent);
     ops.put(&message, "kind", TEXT);
@@ -164,5 +211,15 @@ fn write(ops: &mut NewOps, block: &ObjectId, sent: i64, draft: &Draft<'_>) {
     }
     if let Some(reply_to) = draft.reply_to {
         ops.put(&message, "reply_to", reply_to.to_string());
+    }
+    write_mentions(ops, &message, mentions);
+}
+
+fn write_mentions(ops: &mut NewOps, object: &ObjectId, mentions: &[Mention]) {
+    if !mentions.is_empty() {
+        let map = ops.make_map(object, "mentions");
+        for m in mentions {
+            ops.put(&map, &m.who.to_string(), &*m.name);
+        }
     }
 }

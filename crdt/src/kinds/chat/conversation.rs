@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::is_ahead;
-use super::segment::{Applied, ChatSegment, Opaque};
+use super::segment::{Applied, ChatSegment, Opaque, Unread};
 use super::store::MessageView;
 use crate::entry::Entry;
 use crate::hlc::Hlc;
@@ -287,33 +287,66 @@ impl Conversation {
         lowest.map(|stamp| OrderKey { stamp, ..OrderKey::MIN })
     }
 
-    /// Messages after a key that are not `except`'s, those that cannot be read included. Exact if [`Conversation::needs`] wants nothing for
-    /// `PageAt::After(key)`; a segment that is not in memory counts whole if it may hold messages after the key.
+    /// Messages after a key that are not `except`'s, those that cannot be read included and those that are deleted not.
+    /// Exact if [`Conversation::needs`] wants nothing for `PageAt::After(key)`; a segment that is not in memory counts whole
+    /// if it may hold messages after the key, records and all, and mentions in it are not known.
+    #[must_use]
+    pub fn unread(&self, key: &OrderKey, except: &DeviceId) -> Unread {
+        let unloaded = self.unloaded().filter(|(_, s)| s.may_hold(key.stamp, Hlc(u64::MAX))).map(|(_, s)| s.count);
+        let mut all = Unread { messages: unloaded.sum(), mentions: 0 };
+        for n in self.shown_segments().map(|s| s.unread(key, except)) {
+            all.messages = all.messages.saturating_add(n.messages);
+            all.mentions = all.mentions.saturating_add(n.mentions);
+        }
+        let copies = self.copies_after(key, except);
+        all.messages = all.messages.saturating_sub(copies.messages);
+        all.mentions = all.mentions.saturating_sub(copies.mentions);
+        all
+    }
+
+    /// How many [`Conversation::unread`] counts.
     #[must_use]
     pub fn count_after(&self, key: &OrderKey, except: &DeviceId) -> u64 {
-        let loaded = self.shown_segments().map(|s| s.count_after(key, except));
-        let unloaded = self.unloaded().filter(|(_, s)| s.may_hold(key.stamp, Hlc(u64::MAX))).map(|(_, s)| s.count);
-        loaded.chain(unloaded).sum::<u64>().saturating_sub(self.copies_after(key, except))
+        self.unread(key, except).messages
     }
 
     /// Copies after a key that are not shown, since a lower one is.
-    fn copies_after(&self, key: &OrderKey, except: &DeviceId) -> u64 {
+    fn copies_after(&self, key: &OrderKey, except: &DeviceId) -> Unread {
         let copies = self.doubles.iter().flat_map(|(id, principal)| {
             self.shown_segments().filter_map(|s| s.get(principal, id)).filter(|m| !self.is_lowest(m))
         });
-        copies.filter(|m| m.key > *key && m.key.device != *except).count() as u64
+        let (me, mut n) = (except.principal(), Unread::default());
+        for m in copies.filter(|m| m.key > *key && m.key.device != *except && !m.deleted) {
+            n.messages = n.messages.saturating_add(1);
+            n.mentions = n.mentions.saturating_add(u64::from(m.mentions.iter().any(|m| m.who == me)));
+        }
+        n
     }
 
     /// A principal's message in the loaded segments.
     #[must_use]
     pub fn get(&self, principal: &PrincipalId, id: &MessageId) -> Option<MessageView<'_>> {
-        self.segments.values().filter_map(|s| s.get(principal, id)).min_by_key(MessageView::rank)
+        self.segments
+            .values()
+            .filter_map(|s| s.get(principal, id))
+            .min_by_key(MessageView::rank)
+            .map(|m| self.amended(m))
+    }
+
+    /// A message of which several segments hold a copy, with what records say of any of these where they say nothing of
+    /// the one that is shown.
+    fn amended<'a>(&'a self, message: MessageView<'a>) -> MessageView<'a> {
+        let (id, principal) = (message.key.id, message.principal());
+        if message.about.is_some() || !self.doubles.contains(&(id, principal)) {
+            return message;
+        }
+        message.with(self.segments.values().find_map(|s| s.about(&principal, &id)))
     }
 
     /// The messages of an id in the loaded segments, one for each principal that used it.
     #[must_use]
     pub fn find(&self, id: &MessageId) -> Vec<MessageView<'_>> {
-        self.segments.values().flat_map(|s| s.find(id)).filter(|m| self.is_lowest(m)).collect()
+        self.segments.values().flat_map(|s| s.find(id)).filter(|m| self.is_lowest(m)).map(|m| self.amended(m)).collect()
     }
 
     /// The segment that must be loaded, or read on, before a page of `n` is right, if any: do so, ask again.
@@ -452,10 +485,10 @@ impl Conversation {
         let mut ends: Vec<(&ChatSegment, usize)> = self.shown_segments().map(|s| (s, s.position(key))).collect();
         let mut out = Vec::new();
         while out.len() < n {
-            let head = |(s, end): &(&'_ ChatSegment, usize)| s.at(end.checked_sub(1)?).map(|m| m.key);
+            let head = |(s, end): &(&'_ ChatSegment, usize)| s.messages.key_at(end.checked_sub(1)?);
             let Some(best) = ends.iter_mut().filter(|e| head(e).is_some()).max_by_key(|e| head(e)) else { break };
             best.1 = best.1.saturating_sub(1);
-            out.extend(best.0.at(best.1).filter(|m| self.is_lowest(m)));
+            out.extend(best.0.at(best.1).filter(|m| self.is_lowest(m)).map(|m| self.amended(m)));
         }
         out.reverse();
         out
@@ -466,9 +499,9 @@ impl Conversation {
         let mut starts: Vec<(&ChatSegment, usize)> = self.shown_segments().map(|s| (s, s.after(key))).collect();
         let mut out = Vec::new();
         while out.len() < n {
-            let head = |(s, start): &(&'_ ChatSegment, usize)| s.at(*start).map(|m| m.key);
+            let head = |(s, start): &(&'_ ChatSegment, usize)| s.messages.key_at(*start);
             let Some(best) = starts.iter_mut().filter(|e| head(e).is_some()).min_by_key(|e| head(e)) else { break };
-            out.extend(best.0.at(best.1).filter(|m| self.is_lowest(m)));
+            out.extend(best.0.at(best.1).filter(|m| self.is_lowest(m)).map(|m| self.amended(m)));
             best.1 = best.1.saturating_add(1);
         }
         out

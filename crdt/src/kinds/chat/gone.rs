@@ -100,6 +100,20 @@ impl Messages {
             row.extra = None;
             false
         });
-        self.ids.retain(|_, at| rows.get(*at as usize).is_none_or(|row| !cut.holds(row.sent.ms())));
+        let mut gone = Vec::new();
+        self.ids.retain(|(id, principal), at| {
+            let stays = rows.get(*at as usize).is_none_or(|row| !cut.holds(row.sent.ms()));
+            if !stays {
+                gone.push((*id, *principal));
+            }
+            stays
+        });
+        if !self.abouts.is_empty() {
+            for (id, principal) in gone {
+                if let Some(principal) = self.principal(principal) {
+                    self.abouts.remove(&id, &principal);
+                }
+            }
+        }
     }
 }

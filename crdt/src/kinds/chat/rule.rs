@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use automerge::ScalarValue;
 
 use super::plain::{Chain, Plain, Room, Said, make, recognise};
+use super::record::{BLOCK_RECORDS, MAX_RECORDS, Recording, check_mention, record_block_key, record_key};
 use super::{BLOCK_MESSAGES, MAX_BODY, block_key};
 use crate::entry::Header;
 use crate::guard::{Action, Key, OpView};
@@ -12,7 +13,7 @@ use crate::hlc::Hlc;
 use crate::ids::{DeviceId, Incarnation, LogId, MessageId};
 use crate::kinds::order::OrderKey;
 use crate::kinds::own::scalar_len;
-use crate::kinds::{Made, Rule, Writing};
+use crate::kinds::{Made, RecordBlock, Rule, Writing};
 use crate::period::Period;
 
 /// Operations of one change.
@@ -24,7 +25,7 @@ const MAX_MESSAGES: u32 = 16;
 /// Longest key in bytes.
 const MAX_KEY: usize = 64;
 /// Longest `kind` in bytes.
-const MAX_KIND: usize = 32;
+pub(super) const MAX_KIND: usize = 32;
 /// Deepest path.
 const MAX_DEPTH: usize = 8;
 /// Largest block number, the most that six digits can say.
@@ -40,6 +41,8 @@ struct Progress {
     ops: u64,
     /// The operation that made the last block.
     block: u64,
+    /// Its blocks of records.
+    records: RecordBlock,
 }
 
 /// An incarnation.
@@ -59,6 +62,7 @@ struct Making {
     sent: bool,
     kind: bool,
     body: bool,
+    mentions: usize,
 }
 
 /// The change being judged.
@@ -72,6 +76,8 @@ struct Change {
     extra: usize,
     messages: u32,
     making: Option<Making>,
+    records: u32,
+    recording: Option<Recording>,
     /// Whether it opened a block.
     opened: bool,
     /// The messages that it made in the last block.
@@ -107,6 +113,8 @@ impl Rule for ChatRule {
             extra: 0,
             messages: 0,
             making: None,
+            records: 0,
+            recording: None,
             opened: false,
             ids: Vec::new(),
         });
@@ -120,7 +128,11 @@ impl Rule for ChatRule {
     fn end(&mut self) -> Result<(), &'static str> {
         let mut change = self.change.take().ok_or("no change was begun")?;
         change.finish_message()?;
-        if !self.period.holds(change.by.hlc.ms()) {
+        change.finish_record()?;
+        // What is said of a message may be said long after it.
+        let since = change.by.hlc.ms() >= self.period.start;
+        let late = since && change.records > 0 && change.messages == 0 && !change.opened;
+        if !late && !self.period.holds(change.by.hlc.ms()) {
             return Err("the stamp lies in another week, day or hour than the segment");
         }
         if change.by.hlc <= change.progress.stamp {
@@ -142,6 +154,10 @@ impl Rule for ChatRule {
         let plain = recognise(raw, &next.chain(header.seq, last, header.hlc), &mut self.room)?;
         self.took(&header.log, header.hlc, plain.id, plain.ops)?;
         Some((plain, next.actor))
+    }
+
+    fn records(&self, log: &LogId) -> RecordBlock {
+        self.authors.get(&(log.device, log.incarnation)).map(|w| w.progress.records).unwrap_or_default()
     }
 
     fn make(&mut self, log: &LogId, seq: u64, hlc: Hlc, last: &[u8; 32], said: &Said<'_>) -> Option<Made> {
@@ -206,12 +222,16 @@ impl Change {
             return Err("the key belongs to another incarnation");
         };
         if block.strip_prefix('r').is_some_and(is_block) {
-            return self.record(op, rest.is_empty());
+            return self.record(root, rest, op);
         }
         match rest {
             [] => self.open_block(root, op),
             [Key::Map(id)] => self.open_message(root, id, op, writer),
             [Key::Map(id), Key::Map(field)] if self.makes(root, id) => self.field(field, op),
+            [Key::Map(id), Key::Map(field), Key::Map(who)] if field == "mentions" && self.makes(root, id) => {
+                let making = self.making.as_mut().ok_or("no message")?;
+                check_mention(who, &op.action, &mut making.mentions)
+            }
             [Key::Map(id), Key::Map(_), ..] if self.makes(root, id) => self.other(op),
             _ => Err("not in the message that the change makes"),
         }
@@ -237,6 +257,7 @@ impl Change {
 
     fn open_message(&mut self, root: &str, id: &str, op: &OpView, writer: Option<&Writer>) -> Result<(), &'static str> {
         self.finish_message()?;
+        self.finish_record()?;
         if op.action != Action::MakeMap || root != self.last_block {
             return Err("not a message in the author's last block");
         }
@@ -251,7 +272,7 @@ impl Change {
         self.progress.in_last = self.progress.in_last.saturating_add(1);
         self.messages = self.messages.saturating_add(1);
         self.ids.push(message);
-        self.making = Some(Making { id: id.to_owned(), sent: false, kind: false, body: false });
+        self.making = Some(Making { id: id.to_owned(), sent: false, kind: false, body: false, mentions: 0 });
         Ok(())
     }
 
@@ -290,17 +311,62 @@ impl Change {
                 .map(|_| ())
                 .ok_or("after is not an order key"),
             "reply_to" => text.and_then(canonical_id).map(|_| ()).ok_or("reply_to is not a message id"),
+            "mentions" if op.action != Action::MakeMap => Err("mentions is not a map"),
             "attachments" if op.action != Action::MakeList => Err("attachments is not a list"),
             _ => self.other(op),
         }
     }
 
-    /// A record of the author's own: append-only, within bounds; what it means is for readers.
-    fn record(&mut self, op: &OpView, opens: bool) -> Result<(), &'static str> {
-        if opens && op.action != Action::MakeMap {
-            return Err("a block of records is a map");
+    fn record(&mut self, root: &str, rest: &[Key], op: &OpView) -> Result<(), &'static str> {
+        let by = self.by;
+        match rest {
+            [] => self.open_records(root, op),
+            [Key::Map(key)] => self.open_record(root, key, op),
+            [Key::Map(key), rest @ ..] if self.recording.as_ref().is_some_and(|r| r.key == *key) => {
+                let Some(recording) = self.recording.as_mut().filter(|_| self.progress.records.is_last(&by, root))
+                else {
+                    return Err("not in the author's last block of records");
+                };
+                match rest {
+                    [Key::Map(field)] if recording.field(field, op, &by)? => Ok(()),
+                    [Key::Map(field), Key::Map(who)] if field == "mentions" => recording.mention(who, &op.action),
+                    _ => self.other(op),
+                }
+            }
+            _ => Err("not in the record that the change makes"),
         }
-        self.other(op)
+    }
+
+    fn open_records(&mut self, root: &str, op: &OpView) -> Result<(), &'static str> {
+        let blocks = self.progress.records.blocks;
+        if op.action != Action::MakeMap || root != record_block_key(&self.by.incarnation, blocks) || blocks > MAX_BLOCK
+        {
+            return Err("not the author's next block of records");
+        }
+        self.finish_record()?;
+        let made = self.progress.ops.saturating_add(self.ops.into());
+        self.progress.records = RecordBlock { blocks: blocks.saturating_add(1), in_last: 0, made };
+        Ok(())
+    }
+
+    fn open_record(&mut self, root: &str, key: &str, op: &OpView) -> Result<(), &'static str> {
+        self.finish_message()?;
+        self.finish_record()?;
+        let block = &mut self.progress.records;
+        if op.action != Action::MakeMap || !block.is_last(&self.by, root) || key != record_key(block.in_last) {
+            return Err("not the author's next record");
+        }
+        if block.in_last >= BLOCK_RECORDS || self.records >= MAX_RECORDS {
+            return Err("the block of records is full");
+        }
+        block.in_last = block.in_last.saturating_add(1);
+        self.records = self.records.saturating_add(1);
+        self.recording = Some(Recording::new(key));
+        Ok(())
+    }
+
+    fn finish_record(&mut self) -> Result<(), &'static str> {
+        self.recording.take().map_or(Ok(()), Recording::finish)
     }
 
     /// Something that this build does not know, within bounds.
@@ -325,6 +391,12 @@ fn is_block(text: &str) -> bool {
     text.len() == 6 && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-fn canonical_id(text: &str) -> Option<MessageId> {
+impl RecordBlock {
+    fn is_last(&self, by: &Writing, root: &str) -> bool {
+        self.blocks.checked_sub(1).is_some_and(|last| root == record_block_key(&by.incarnation, last))
+    }
+}
+
+pub(super) fn canonical_id(text: &str) -> Option<MessageId> {
     if text.bytes().any(|b| b.is_ascii_uppercase()) { None } else { text.parse().ok() }
 }

@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use automerge::ScalarValue;
 
-use super::TEXT;
 use super::conversation::Span;
 use super::plain::Plain;
+use super::record::{Recorded, read_mention};
 use super::store::{Incoming, Inserted, MessageView, Messages};
+use super::{About, Record, TEXT};
 use crate::entry::{Entry, Header};
 use crate::guard::{Action, Key, OpView};
 use crate::hlc::Hlc;
@@ -33,6 +34,19 @@ pub struct Applied {
     pub shown: Vec<OrderKey>,
     /// Messages that moved because an earlier copy of them came: from where, to where.
     pub moved: Vec<(OrderKey, OrderKey)>,
+    /// Messages that were here and of which something else is shown now: another version, other reactions.
+    pub changed: Vec<OrderKey>,
+    /// Entries, by their place in the batch, that are no messages but say something of some.
+    pub records: Vec<usize>,
+}
+
+/// Messages that are not read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unread {
+    /// How many.
+    pub messages: u64,
+    /// How many of them mention the reader.
+    pub mentions: u64,
 }
 
 /// An entry whose payload cannot be read: somebody said something with a newer Cairn, or its key has not come. Of what it
@@ -81,8 +95,8 @@ pub struct ChatSegment {
     /// Of this time nothing is shown.
     cut: Spans,
     stamps: Option<(Hlc, Hlc)>,
-    /// What [`ChatSegment::count_after`] last counted, until something changes: summaries ask for it again and again.
-    counted: Cell<Option<(OrderKey, DeviceId, u64)>>,
+    /// What [`ChatSegment::unread`] last counted, until something changes: summaries ask for it again and again.
+    counted: Cell<Option<(OrderKey, DeviceId, Unread)>>,
 }
 
 impl ChatSegment {
@@ -143,14 +157,15 @@ impl ChatSegment {
     pub fn apply<E: AsRef<Entry>>(&mut self, entries: &[E], received: impl Fn(&E) -> u64) -> Applied {
         let mut out = Applied { outcomes: Vec::with_capacity(entries.len()), ..Applied::default() };
         self.counted.set(None);
-        for entry in entries {
+        for (at, entry) in entries.iter().enumerate() {
             let header = entry.as_ref().header();
             let outcome = match self.behind_locked(header) {
                 Some(outcome) => Err(outcome),
                 None => self.judge.take_said(entry.as_ref()),
             };
             match outcome {
-                Ok(_) => self.stamped(header.hlc),
+                // A record may be later than the segment, and tells nothing of when its messages end.
+                Ok(_) => self.stamped(self.in_period(header.hlc)),
                 Err(Outcome::Unsupported) => self.not_understood(header, received(entry), false),
                 Err(Outcome::Locked(epoch)) => {
                     let locked = self.locked.entry(header.log).or_insert(Locked { epoch, count: 0 });
@@ -165,8 +180,17 @@ impl ChatSegment {
                     Outcome::Valid { ops: Vec::new() }
                 }
                 Ok(Taken::Ops(ops)) => {
-                    for message in read(header, &ops, received(entry)) {
+                    let (messages, records) = read(header, &ops, received(entry));
+                    if messages.is_empty() {
+                        out.records.push(at);
+                    }
+                    for message in messages {
                         self.insert(header.log, message, &mut out);
+                    }
+                    for record in records {
+                        let changed = self.messages.abouts.take(header, entry.as_ref().hash(), record);
+                        let shown = changed.and_then(|(id, author)| self.get(&author, &id));
+                        out.changed.extend(shown.map(|m| m.key).filter(|k| !out.shown.contains(k)));
                     }
                     Outcome::Valid { ops: Vec::new() }
                 }
@@ -250,15 +274,24 @@ impl ChatSegment {
         self.len().saturating_add(self.opaque.len()) as u64
     }
 
-    /// Messages after a key that are not `except`'s, those that cannot be read included.
+    /// Messages after a key that are not `except`'s, those that cannot be read included and those that are deleted not.
     #[must_use]
-    pub fn count_after(&self, key: &OrderKey, except: &DeviceId) -> u64 {
+    pub fn unread(&self, key: &OrderKey, except: &DeviceId) -> Unread {
         if let Some((_, _, n)) = self.counted.get().filter(|(k, e, _)| (k, e) == (key, except)) {
             return n;
         }
-        let rows = (self.after(key)..self.len()).filter_map(|at| self.at(at)).filter(|m| m.key.device != *except);
+        let me = except.principal();
+        let mut n = Unread::default();
+        for at in self.after(key)..self.len() {
+            if self.messages.key_at(at).is_none_or(|k| k.device == *except) {
+                continue;
+            }
+            let Some(m) = self.at(at).filter(|m| !m.deleted) else { continue };
+            n.messages = n.messages.saturating_add(1);
+            n.mentions = n.mentions.saturating_add(u64::from(m.mentions.iter().any(|m| m.who == me)));
+        }
         let opaque = self.opaque.iter().rev().take_while(|o| o.key() > *key).filter(|o| o.device != *except);
-        let n = rows.count().saturating_add(opaque.count()) as u64;
+        n.messages = n.messages.saturating_add(opaque.count() as u64);
         self.counted.set(Some((*key, *except, n)));
         n
     }
@@ -316,6 +349,26 @@ impl ChatSegment {
         self.messages.get(principal, id)
     }
 
+    /// What records here say of a message, whether it is here or not.
+    #[must_use]
+    pub fn about(&self, principal: &PrincipalId, id: &MessageId) -> Option<&About> {
+        self.messages.abouts.get(id, principal)
+    }
+
+    /// What entries that `theirs` picks say of messages and `now` (by author and id) does not say, nor anything later, as
+    /// records to write again.
+    pub fn records_again<'a>(
+        &'a self,
+        now: impl Fn(&PrincipalId, &MessageId) -> Option<&'a About>,
+        theirs: &'a dyn Fn(&(LogId, u64)) -> bool,
+    ) -> Vec<(PrincipalId, Record<'a>)> {
+        let all = self.messages.abouts.iter();
+        all.flat_map(|((id, author), about)| {
+            about.again(*id, *author, now(author, id), theirs).into_iter().map(|r| (*author, r)).collect::<Vec<_>>()
+        })
+        .collect()
+    }
+
     /// The messages of an id, one for each principal that used it (honest ones never share one).
     pub fn find(&self, id: &MessageId) -> impl Iterator<Item = MessageView<'_>> {
         self.messages.find(id)
@@ -324,23 +377,39 @@ impl ChatSegment {
     /// The place of the first message after a key.
     pub(crate) fn after(&self, key: &OrderKey) -> usize {
         let at = self.position(key);
-        if self.at(at).is_some_and(|m| m.key == *key) { at.saturating_add(1) } else { at }
+        if self.messages.key_at(at) == Some(*key) { at.saturating_add(1) } else { at }
     }
 }
 
 impl Incoming {
     fn of(header: &Header, plain: Plain, received: u64) -> Self {
         let Plain { id, body, after, reply_to, .. } = plain;
-        Self { id, seq: header.seq, sent: header.hlc, after, received, kind: None, body, reply_to }
+        Self {
+            id,
+            seq: header.seq,
+            sent: header.hlc,
+            after,
+            received,
+            kind: None,
+            body,
+            reply_to,
+            mentions: Vec::new(),
+        }
     }
 }
 
-/// The messages of a change that passed guard and rule.
-fn read(header: &Header, ops: &[OpView], received: u64) -> Vec<Incoming> {
-    let mut out: Vec<Incoming> = Vec::with_capacity(1);
+/// The messages and the records of a change that passed guard and rule.
+fn read(header: &Header, ops: &[OpView], received: u64) -> (Vec<Incoming>, Vec<Recorded>) {
+    let (mut out, mut records): (Vec<Incoming>, Vec<Recorded>) = (Vec::with_capacity(1), Vec::new());
     for op in ops {
         match (op.path.as_slice(), &op.action) {
-            ([Key::Map(root), Key::Map(id)], Action::MakeMap) if !is_record(root) => {
+            ([Key::Map(root), Key::Map(_)], Action::MakeMap) if is_record(root) => records.push(Recorded::default()),
+            ([Key::Map(root), Key::Map(_), rest @ ..], action) if is_record(root) => {
+                if let Some(record) = records.last_mut() {
+                    record.take(rest, action);
+                }
+            }
+            ([Key::Map(_), Key::Map(id)], Action::MakeMap) => {
                 let Ok(id) = id.parse::<MessageId>() else { continue };
                 out.push(Incoming {
                     id,
@@ -351,11 +420,10 @@ fn read(header: &Header, ops: &[OpView], received: u64) -> Vec<Incoming> {
                     kind: None,
                     body: Box::default(),
                     reply_to: None,
+                    mentions: Vec::new(),
                 });
             }
-            ([Key::Map(root), Key::Map(_), Key::Map(field)], Action::Put(ScalarValue::Str(text)))
-                if !is_record(root) =>
-            {
+            ([Key::Map(_), Key::Map(_), Key::Map(field)], Action::Put(ScalarValue::Str(text))) => {
                 let Some(message) = out.last_mut() else { continue };
                 match field.as_str() {
                     "kind" if text.as_str() != TEXT => message.kind = Some(text.to_string()),
@@ -365,10 +433,15 @@ fn read(header: &Header, ops: &[OpView], received: u64) -> Vec<Incoming> {
                     _ => {}
                 }
             }
+            ([Key::Map(_), Key::Map(_), Key::Map(field), Key::Map(who)], action) if field == "mentions" => {
+                if let Some(message) = out.last_mut() {
+                    message.mentions.extend(read_mention(who, action));
+                }
+            }
             _ => {}
         }
     }
-    out
+    (out, records)
 }
 
 fn is_record(root: &str) -> bool {

@@ -9,6 +9,8 @@ use crate::kinds::order::OrderKey;
 use crate::spans::Spans;
 
 use super::TEXT;
+use super::about::{About, Abouts};
+use super::mention::{Mention, seen};
 
 /// A message as read from an entry.
 #[derive(Debug, Clone)]
@@ -22,6 +24,7 @@ pub(crate) struct Incoming {
     pub kind: Option<String>,
     pub body: Box<str>,
     pub reply_to: Option<MessageId>,
+    pub mentions: Vec<Mention>,
 }
 
 /// Which of several copies of a message counts (one principal, one id): the lowest.
@@ -65,13 +68,38 @@ pub struct MessageView<'a> {
     pub received: u64,
     /// What it is; [`TEXT`] for a plain message.
     pub kind: &'a str,
-    /// What it says.
+    /// What it says now; nothing where it is deleted.
     pub body: &'a str,
+    /// What it said first.
+    pub first: &'a str,
     /// The message that it answers.
     pub reply_to: Option<MessageId>,
+    /// Whom it mentions now.
+    pub mentions: &'a [Mention],
+    /// When what it says now was written, if that is not what it said first.
+    pub edited: Option<Hlc>,
+    /// Whether it is deleted.
+    pub deleted: bool,
+    /// Its later versions and the reactions to it.
+    pub about: Option<&'a About>,
+    first_mentions: &'a [Mention],
 }
 
-impl MessageView<'_> {
+impl<'a> MessageView<'a> {
+    /// The same with what records say of it.
+    pub(super) fn with(self, about: Option<&'a About>) -> Self {
+        let Some(now) = about.and_then(About::current) else { return Self { about, ..self } };
+        let body = now.body.as_deref();
+        let (edited, deleted) = (Some(now.at()), body.is_none());
+        Self { body: body.unwrap_or_default(), mentions: &now.mentions, edited, deleted, about, ..self }
+    }
+
+    /// Whom it mentioned first.
+    #[must_use]
+    pub fn first_mentions(&self) -> &'a [Mention] {
+        self.first_mentions
+    }
+
     /// Whose message it is.
     #[must_use]
     pub fn principal(&self) -> PrincipalId {
@@ -106,6 +134,7 @@ pub(super) struct Row {
 pub(super) struct Extra {
     kind: Option<String>,
     reply_to: Option<MessageId>,
+    mentions: Box<[Mention]>,
 }
 
 #[derive(Debug)]
@@ -122,6 +151,8 @@ pub(crate) struct Messages {
     pub(super) order: Vec<u32>,
     /// Rows by id and principal.
     pub(super) ids: BTreeMap<(MessageId, u32), u32>,
+    /// What records say of messages.
+    pub(super) abouts: Abouts,
     /// What was written then is not shown.
     pub(super) hidden: Spans,
     logs: Vec<LogInfo>,
@@ -144,8 +175,9 @@ impl Messages {
         let log_number = self.log_number(log);
         let principal = self.logs.get(log_number as usize).map_or(0, |l| l.principal);
         let key = OrderKey::of(m.sent, m.after, log.device, m.id);
-        let extra =
-            (m.kind.is_some() || m.reply_to.is_some()).then(|| Box::new(Extra { kind: m.kind, reply_to: m.reply_to }));
+        let mentions = seen(&m.body, m.mentions);
+        let extra = (m.kind.is_some() || m.reply_to.is_some() || !mentions.is_empty())
+            .then(|| Box::new(Extra { kind: m.kind, reply_to: m.reply_to, mentions }));
         let row = Row {
             id: m.id,
             log: log_number,
@@ -180,7 +212,7 @@ impl Messages {
     }
 
     fn place(&mut self, at: u32, key: &OrderKey) {
-        let last = self.order.last().and_then(|l| self.view(*l)).map(|v| v.key);
+        let last = self.order.last().and_then(|l| self.key(*l));
         if last.is_none_or(|l| l < *key) {
             self.order.push(at);
         } else {
@@ -201,10 +233,11 @@ impl Messages {
         n
     }
 
-    fn view_of<'a>(&self, row: &'a Row) -> Option<MessageView<'a>> {
+    fn view_of<'a>(&'a self, row: &'a Row) -> Option<MessageView<'a>> {
         let log = self.logs.get(row.log as usize)?.log;
         let extra = row.extra.as_deref();
-        Some(MessageView {
+        let about = self.abouts.get(&row.id, &log.device.principal());
+        let view = MessageView {
             key: OrderKey { stamp: row.stamp, device: log.device, id: row.id },
             log,
             seq: row.seq,
@@ -212,8 +245,31 @@ impl Messages {
             received: row.received,
             kind: extra.and_then(|e| e.kind.as_deref()).unwrap_or(TEXT),
             body: &row.body,
+            first: &row.body,
             reply_to: extra.and_then(|e| e.reply_to),
-        })
+            mentions: extra.map_or(&[], |e| &e.mentions),
+            edited: None,
+            deleted: false,
+            about: None,
+            first_mentions: extra.map_or(&[], |e| &e.mentions),
+        };
+        Some(view.with(about))
+    }
+
+    fn key(&self, at: u32) -> Option<OrderKey> {
+        let row = self.rows.get(at as usize)?;
+        let device = self.logs.get(row.log as usize)?.log.device;
+        Some(OrderKey { stamp: row.stamp, device, id: row.id })
+    }
+
+    /// The key of the message at a place, from 0.
+    pub(crate) fn key_at(&self, place: usize) -> Option<OrderKey> {
+        self.key(*self.order.get(place)?)
+    }
+
+    /// The principal of a number that rows by id have.
+    pub(super) fn principal(&self, number: u32) -> Option<PrincipalId> {
+        self.principals.iter().find(|(_, n)| **n == number).map(|(p, _)| *p)
     }
 
     fn view(&self, at: u32) -> Option<MessageView<'_>> {
@@ -227,7 +283,7 @@ impl Messages {
 
     /// How many messages lie before a key.
     pub(crate) fn position(&self, key: &OrderKey) -> usize {
-        self.order.partition_point(|at| self.view(*at).is_some_and(|v| v.key < *key))
+        self.order.partition_point(|at| self.key(*at).is_some_and(|k| k < *key))
     }
 
     /// A principal's message.

@@ -11,8 +11,8 @@ use rand_chacha::ChaCha8Rng;
 use super::*;
 use crate::entry::Entry;
 use crate::identity::DeviceKey;
-use crate::ids::{DeviceId, DocumentId, Incarnation, LogId, SpaceId};
-use crate::kinds::chat::{BLOCK_MESSAGES, ChatAuthor, Draft, WEEK_MS};
+use crate::ids::{DeviceId, DocumentId, Incarnation, LogId, PrincipalId, SpaceId};
+use crate::kinds::chat::{BLOCK_MESSAGES, ChatAuthor, Draft, Record, WEEK_MS};
 use crate::verdict::{Judge, Outcome, Taken};
 use crate::writer::{LogTip, LogWriter};
 
@@ -104,6 +104,26 @@ fn what_honest_authors_write_is_recognised_but_for_the_first_of_each_block() {
             missed += u32::from(!plain);
         }
         assert_eq!(missed, count.div_ceil(BLOCK_MESSAGES));
+    }
+}
+
+#[test]
+fn messages_after_records_are_recognised_as_ever() {
+    let mut pen = Pen::new(1);
+    let (mut long, mut short) = (Judge::new(document()), Judge::new(document()));
+    for n in 0..60u64 {
+        let entry = pen.say("plain", None, None);
+        assert_eq!(both(&mut long, &mut short, &entry), (true, n > 0), "message {n}");
+        pen.n += 1;
+        let (hlc, message) = (stamp(pen.n), id(n));
+        let record = match n % 3 {
+            0 => Record::Edit { message, body: "edited", mentions: &[] },
+            1 => Record::Delete { message },
+            _ => Record::React { message, author: PrincipalId([9; 32]), emoji: "👍", on: true },
+        };
+        let raw = pen.author.record(hlc, &record).unwrap();
+        let entry = pen.writer.write(raw, hlc).unwrap();
+        assert_eq!(both(&mut long, &mut short, &entry), (true, false), "record {n}");
     }
 }
 
@@ -312,11 +332,14 @@ fn the_long_way_in_between_is_followed() {
     });
     assert_eq!(verdict, (true, false));
     assert_eq!(hand.write(|tx, sent, block| drop(message(tx, block, &id(71).to_string(), sent))), (true, true));
-    let record = |tx: &mut Transaction<'_>| {
+    let record = |tx: &mut Transaction<'_>, sent| {
         let records = tx.put_object(ROOT, format!("{own}.r000000"), ObjType::Map).unwrap();
-        tx.put_object(&records, "1", ObjType::Map).unwrap();
+        let r = tx.put_object(&records, "000", ObjType::Map).unwrap();
+        tx.put(&r, "sent", sent).unwrap();
+        tx.put(&r, "kind", "delete").unwrap();
+        tx.put(&r, "message", id(70).to_string()).unwrap();
     };
-    assert_eq!(hand.write(|tx, _, _| record(tx)), (true, false));
+    assert_eq!(hand.write(|tx, sent, _| record(tx, sent)), (true, false));
     assert_eq!(hand.write(|tx, sent, block| drop(message(tx, block, &id(72).to_string(), sent))), (true, true));
     // A new block before the last is full, with two messages in it, then a plain one.
     let mut block = ROOT;
