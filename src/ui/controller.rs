@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use cairn_actors::api::{ApiError, Event};
+use cairn_actors::api::{ApiError, Event, Message};
 use cairn_actors::handle::Handle;
 use cairn_crdt::ids::DeviceId;
 use tokio::sync::broadcast::error::RecvError;
@@ -73,9 +73,31 @@ impl Link {
         let h = &self.handle;
         let failed = match command {
             Command::Everything => return self.everything().await,
-            Command::Say { conversation, body } => match h.say(conversation, &body, None).await {
-                Ok(said) => return self.tell(Update::Said(said)),
-                Err(error) => return self.tell(Update::NotSaid { conversation, body, error }),
+            Command::Say { conversation, body, reply_to } => {
+                match h.answer(conversation, &body, None, reply_to).await {
+                    Ok(said) => return self.tell(Update::Said(said)),
+                    Err(error) => return self.tell(Update::NotSaid { conversation, body, error }),
+                }
+            }
+            Command::Edit { conversation, id, body } => match h.edit(conversation, id, &body).await {
+                Ok(m) => return self.changed(m),
+                Err(e) => Some(e),
+            },
+            Command::Delete(conversation, id) => match h.delete(conversation, id).await {
+                Ok(m) => return self.changed(m),
+                Err(e) => Some(e),
+            },
+            Command::React { conversation, id, emoji, on } => match h.react(conversation, id, &emoji, on).await {
+                Ok(m) => return self.changed(m),
+                Err(e) => Some(e),
+            },
+            Command::Versions(conversation, id) => {
+                let versions = h.versions(conversation, id).await.ok();
+                return self.tell(Update::Versions(conversation, id, versions));
+            }
+            Command::Find(conversation, id) => match h.message(conversation, id).await {
+                Ok(m) => return self.tell(Update::Found(conversation, m.key)),
+                Err(e) => Some(e),
             },
             Command::Page(id, at, limit) => {
                 let page = h.page(id, at, limit).await;
@@ -160,6 +182,10 @@ impl Link {
         }
     }
 
+    fn changed(&self, m: Message) {
+        self.tell(Update::Event(Box::new(Event::Changed(Box::new(m)))));
+    }
+
     /// Reads the code that a device shows, beside the tasks that talk to the node: a large photo takes a second or two.
     async fn read_code(&self, device: DeviceId, from: CodeFrom) -> Result<(), ApiError> {
         let read = tokio::task::spawn_blocking(move || match from {
@@ -206,6 +232,9 @@ async fn obey(link: Link, mut inbox: mpsc::UnboundedReceiver<Command>) {
         match command {
             // What is said keeps its order; reading must not wait for the disk.
             Command::Say { .. }
+            | Command::Edit { .. }
+            | Command::Delete(..)
+            | Command::React { .. }
             | Command::SetName(_)
             | Command::SetPetname(..)
             | Command::SetVerified(..)
@@ -284,9 +313,9 @@ mod tests {
         wait(&c, &woken, |u| matches!(u, Update::Status(s) if s.name == "Linh Wagner"));
         events.send(Event::Notice { code: "x".into(), message: "y".into() }).unwrap();
         wait(&c, &woken, |u| matches!(u, Update::Event(e) if matches!(**e, Event::Notice { .. })));
-        c.send(Command::Say { conversation: sample::everyone(), body: "hello".into() });
+        c.send(Command::Say { conversation: sample::everyone(), body: "hello".into(), reply_to: None });
         wait(&c, &woken, |u| matches!(u, Update::Said(_)));
-        c.send(Command::Say { conversation: sample::everyone(), body: "no".into() });
+        c.send(Command::Say { conversation: sample::everyone(), body: "no".into(), reply_to: None });
         wait(&c, &woken, |u| matches!(u, Update::NotSaid { body, .. } if body == "no"));
         // An answer that never comes because the node dropped the question.
         c.send(Command::SetAway(true));

@@ -30,6 +30,29 @@ pub enum Intent {
     EditDraft(SpaceId, String),
     /// Say what stands in the composer.
     Say(SpaceId),
+    /// Answer a message: the next one said is its answer.
+    Answer(SpaceId, OrderKey),
+    /// Change what a message of one's own says, in the composer.
+    EditMessage(SpaceId, OrderKey),
+    /// The composer goes back to new messages.
+    StopComposing(SpaceId),
+    /// Delete a message of one's own.
+    DeleteMessage(SpaceId, MessageId),
+    /// React to a message, or take that back.
+    React {
+        /// Where.
+        conversation: SpaceId,
+        /// Which.
+        id: MessageId,
+        /// The reaction.
+        emoji: String,
+        /// Whether it is there.
+        on: bool,
+    },
+    /// Show what a message said before, or hide it again.
+    ShowPast(SpaceId, MessageId),
+    /// Go to a message of which only the id is known.
+    Find(SpaceId, MessageId),
     /// The person scrolled near the oldest message in memory.
     LoadOlder(SpaceId),
     /// The person scrolled near the newest message in memory, and there are newer ones.
@@ -128,7 +151,35 @@ pub enum Command {
         conversation: SpaceId,
         /// What.
         body: String,
+        /// The message that it answers.
+        reply_to: Option<MessageId>,
     },
+    /// Change what a message of one's own says.
+    Edit {
+        /// Where.
+        conversation: SpaceId,
+        /// Which.
+        id: MessageId,
+        /// What it says.
+        body: String,
+    },
+    /// Delete a message of one's own.
+    Delete(SpaceId, MessageId),
+    /// React to a message, or take that back.
+    React {
+        /// Where.
+        conversation: SpaceId,
+        /// Which.
+        id: MessageId,
+        /// The reaction.
+        emoji: String,
+        /// Whether it is there.
+        on: bool,
+    },
+    /// All that a message said.
+    Versions(SpaceId, MessageId),
+    /// Where a message stands.
+    Find(SpaceId, MessageId),
     /// Read part of a history.
     Page(SpaceId, PageAt, usize),
     /// What became of a message, a line a member.

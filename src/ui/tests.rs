@@ -3,6 +3,7 @@
 mod catch_up;
 mod fate;
 mod kept;
+mod messages;
 mod verify;
 
 use std::cell::RefCell;
@@ -220,7 +221,7 @@ fn enter_sends_and_shift_enter_breaks_the_line() {
     assert_eq!(s.with(|m| m.draft(&sample::everyone()).to_owned()), "first\n二 second\n");
     s.told();
     s.key(Modifiers::NONE, Key::Enter);
-    let said = Command::Say { conversation: sample::everyone(), body: "first\n二 second".into() };
+    let said = Command::Say { conversation: sample::everyone(), body: "first\n二 second".into(), reply_to: None };
     assert_eq!(s.told(), [said]);
     assert_eq!(s.with(|m| m.draft(&sample::everyone()).to_owned()), "");
     assert!(s.harness.get_by_role_and_label(Role::MultilineTextInput, field).is_focused(), "ready for the next one");

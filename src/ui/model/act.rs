@@ -43,6 +43,13 @@ impl Model {
                 }
             }
             Intent::Say(id) => return self.say(id),
+            Intent::Answer(..)
+            | Intent::EditMessage(..)
+            | Intent::StopComposing(_)
+            | Intent::DeleteMessage(..)
+            | Intent::React { .. }
+            | Intent::ShowPast(..)
+            | Intent::Find(..) => return self.amend(intent),
             Intent::LoadOlder(id) => return self.page(id, PageAt::Before(OrderKey::MAX)).into_iter().collect(),
             Intent::LoadNewer(id) => return self.page(id, PageAt::After(OrderKey::MIN)).into_iter().collect(),
             Intent::LoadNumber(id, number) => return self.page(id, PageAt::Number(number)).into_iter().collect(),
@@ -55,7 +62,7 @@ impl Model {
                 if key > h.read_to {
                     h.read_to = key;
                     if let Some(c) = self.conversations.iter_mut().find(|c| c.id == id) {
-                        c.unread = 0;
+                        (c.unread, c.mentions) = (0, 0);
                         c.read_to = c.read_to.max(key);
                     }
                     return vec![Command::MarkRead(id, key)];
@@ -183,13 +190,17 @@ impl Model {
         if body.is_empty() || body.len() > limits::MESSAGE_MAX {
             return Vec::new();
         }
+        if let Some(edit) = self.say_composed(id, &body) {
+            return vec![edit];
+        }
+        let reply_to = self.take_answer(&id);
         self.drafts.remove(&id);
         self.saving += 1;
         self.wants_newest = true;
         if let Some(h) = self.histories.get_mut(&id) {
             h.new_after = None;
         }
-        let mut out = vec![Command::Say { conversation: id, body }];
+        let mut out = vec![Command::Say { conversation: id, body, reply_to }];
         out.extend(self.page(id, PageAt::Newest));
         out
     }
@@ -211,6 +222,8 @@ impl Model {
         }
         if !self.search.is_empty() {
             self.search.clear();
+        } else if self.open.is_some_and(|id| self.stop_composing(&id)) {
+            self.wants_focus = Some(Focus::Composer);
         } else if self.details_on_top {
             self.details_on_top = false;
         } else if matches!(self.view, View::Network | View::Settings) {

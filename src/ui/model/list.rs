@@ -35,6 +35,8 @@ pub struct Row {
     pub time: String,
     /// Messages not read.
     pub unread: u64,
+    /// How many of them mention the person here.
+    pub mentions: u64,
 }
 
 impl Model {
@@ -63,7 +65,7 @@ impl Model {
         let (rooms, rest): (Vec<_>, Vec<_>) =
             self.conversations.iter().filter(|c| found(&self.title(c))).partition(|c| c.network.is_some());
         let (talked, silent): (Vec<_>, Vec<_>) =
-            rest.into_iter().partition(|c| c.last.is_some() || !self.draft(&c.id).is_empty());
+            rest.into_iter().partition(|c| has_something(c) || !self.draft(&c.id).is_empty());
         section("EVERYONE", rooms.into_iter().map(|c| self.row(c, clock)).collect());
         section("CONVERSATIONS", talked.iter().map(|c| self.row(c, clock)).collect());
         let people = self.people();
@@ -83,7 +85,7 @@ impl Model {
     /// What the rows open, from top to bottom, without the search.
     #[must_use]
     pub fn order(&self) -> Vec<SpaceId> {
-        self.conversations.iter().filter(|c| c.last.is_some() || c.network.is_some()).map(|c| c.id).collect()
+        self.conversations.iter().filter(|c| has_something(c) || c.network.is_some()).map(|c| c.id).collect()
     }
 
     /// What a conversation is called; with several Everyone rooms each says whose it is.
@@ -104,6 +106,8 @@ impl Model {
         let unfinished = !draft.is_empty() && self.open != Some(c.id);
         let preview = match &c.last {
             _ if unfinished => format!("Draft: {}", one_line(draft)),
+            Some(l) if l.deleted && l.mine => "You deleted a message".into(),
+            Some(l) if l.deleted => format!("{} deleted a message", first_word(&l.author_name)),
             Some(l) if l.mine => format!("You: {}", one_line(&l.text)),
             Some(l) if c.peer.is_none() => {
                 // A first name alone would not tell two of one name apart.
@@ -112,6 +116,9 @@ impl Model {
                 format!("{name}: {}", one_line(&l.text))
             }
             Some(l) => one_line(&l.text),
+            None if c.needs_key == 1 => "A message that can't be read yet".into(),
+            None if c.needs_key > 1 => "Messages that can't be read yet".into(),
+            None if c.needs_newer > 0 => "Something that needs a newer Cairn".into(),
             None if c.network.is_some() => "Say hello to everybody on this network".into(),
             None => "No messages yet".into(),
         };
@@ -125,6 +132,7 @@ impl Model {
             draft: unfinished,
             time: c.last.as_ref().map(|l| clock.short(l.sent)).unwrap_or_default(),
             unread: c.unread,
+            mentions: c.mentions,
         }
     }
 
@@ -144,8 +152,14 @@ impl Model {
             draft: false,
             time: String::new(),
             unread,
+            mentions: 0,
         }
     }
+}
+
+/// Whether a conversation holds something, be it that it cannot be read yet.
+fn has_something(c: &Conversation) -> bool {
+    c.last.is_some() || c.needs_key > 0 || c.needs_newer > 0
 }
 
 /// Whether every word of a query occurs in a text, whatever the case.

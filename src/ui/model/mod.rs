@@ -2,6 +2,7 @@
 //! wants through [`Model::act`]; both answer with the commands that the node must do. No egui, no clock, no task.
 
 mod act;
+pub mod amend;
 pub mod briefing;
 pub mod catch_up;
 pub mod format;
@@ -14,7 +15,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use cairn_actors::api::{
     ApiError, Briefing, Conversation, Custody, Event, Member, Message, Network, NetworkState, OrderKey, Page, PageAt,
-    Peer, Receipt, Retention, Safety, Said, Status,
+    Peer, Receipt, Retention, Safety, Said, Status, Version,
 };
 use cairn_actors::limits;
 pub use cairn_actors::settings::ThemeChoice;
@@ -93,6 +94,10 @@ pub enum Update {
     ReadCode(DeviceId, Result<(), ApiError>),
     /// A message is durable.
     Said(Said),
+    /// All that a message said; `None`: that could not be read.
+    Versions(SpaceId, MessageId, Option<Vec<Version>>),
+    /// Where a message stands that was looked for.
+    Found(SpaceId, OrderKey),
     /// A message could not be said: its text goes back into the composer.
     NotSaid {
         /// Where.
@@ -186,6 +191,8 @@ pub struct Model {
     retention: Option<Retention>,
     histories: BTreeMap<SpaceId, History>,
     drafts: BTreeMap<SpaceId, String>,
+    composing: BTreeMap<SpaceId, amend::Composing>,
+    past: Option<amend::Past>,
     names: BTreeMap<NameField, String>,
     notices: VecDeque<Notice>,
     /// How far catching up is.
@@ -387,7 +394,16 @@ impl Model {
             }
             Update::Safety(safety) => self.safety(safety),
             Update::ReadCode(device, result) => self.read_code(device, result),
-            Update::Said(_) => self.saving = self.saving.saturating_sub(1),
+            Update::Said(said) => {
+                self.saving = self.saving.saturating_sub(1);
+                for name in said.ambiguous {
+                    let why =
+                        format!("@{name} could be several people, so it mentions nobody. Write the code behind it.");
+                    self.notify("ambiguous", why, false);
+                }
+            }
+            Update::Versions(at, id, versions) => self.versions_came(at, id, versions),
+            Update::Found(at, key) => return self.go_to(at, key),
             Update::NotSaid { conversation, body, error } => {
                 self.saving = self.saving.saturating_sub(1);
                 let draft = self.drafts.entry(conversation).or_default();

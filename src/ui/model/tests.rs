@@ -47,7 +47,7 @@ fn saying_clears_the_draft_and_a_failure_gives_it_back() {
     let id = sample::everyone();
     m.act(Intent::EditDraft(id, "  hello \n".into()));
     let said = m.act(Intent::Say(id));
-    assert_eq!(said, [Command::Say { conversation: id, body: "hello".into() }]);
+    assert_eq!(said, [Command::Say { conversation: id, body: "hello".into(), reply_to: None }]);
     assert_eq!((m.draft(&id), m.saving), ("", 1));
     assert_eq!(m.act(Intent::Say(id)), [], "nothing to say");
     m.act(Intent::EditDraft(id, "more".into()));

@@ -12,6 +12,7 @@ use egui::{
 use super::{Intents, Scene};
 use crate::ui::intent::Intent;
 use crate::ui::model::Focus;
+use crate::ui::model::amend::Composing;
 use crate::ui::paint::text::{self, Ink};
 use crate::ui::paint::widgets::{Kind, button_enabled};
 use crate::ui::theme::Size;
@@ -33,6 +34,35 @@ fn lines(ui: &Ui, scene: &Scene<'_>, id: SpaceId, width: f32) -> usize {
     galley.rows.len().clamp(1, LINES)
 }
 
+/// Height of the line that says what the composer writes, where that is no new message.
+const BANNER: f32 = 28.0;
+
+fn banner_height(scene: &Scene<'_>, id: &SpaceId) -> f32 {
+    if scene.model.composing(id).is_some() { BANNER } else { 0.0 }
+}
+
+/// Says what is answered or edited, and how to stop that.
+fn banner(ui: &mut Ui, scene: &Scene<'_>, id: SpaceId, rect: Rect, out: &mut Intents) {
+    let theme = scene.theme;
+    let words = match scene.model.composing(&id) {
+        Some(Composing::Answer { author, text, .. }) => format!("Answering {author}: {text}"),
+        Some(Composing::Edit { .. }) => "Editing your message. What it said before stays readable.".to_owned(),
+        None => return,
+    };
+    let stop = Rect::from_min_max(pos2(rect.right() - 70.0, rect.top()), rect.max);
+    let galley = Ink::new(Size::Small, theme.muted).line(ui, theme, &words, stop.left() - rect.left() - 8.0);
+    let line = text::left(ui.painter(), rect.left_center() + vec2(4.0, 0.0), &galley);
+    let label = ui.interact(line, Id::unique(("composing", id.0)), egui::Sense::hover());
+    label.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, &words));
+    let galley = Ink::new(Size::Small, theme.accent).line(ui, theme, "Cancel", 70.0);
+    let at = text::right(ui.painter(), stop.right_center() - vec2(4.0, 0.0), &galley);
+    let response = ui.interact(at.expand(4.0), Id::unique(("stop composing", id.0)), egui::Sense::click());
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, "Cancel"));
+    if response.on_hover_cursor(egui::CursorIcon::PointingHand).clicked() {
+        out.push(Intent::StopComposing(id));
+    }
+}
+
 fn over(draft: &str) -> usize {
     draft.trim().len().saturating_sub(MESSAGE_MAX)
 }
@@ -43,7 +73,7 @@ pub fn height(ui: &Ui, scene: &Scene<'_>, id: SpaceId, width: f32) -> f32 {
     let line = scene.theme.size(Size::Body).1;
     let text = lines(ui, scene, id, width) as f32 * line;
     let warning = if over(scene.model.draft(&id)) > 0 { 20.0 } else { 0.0 };
-    (text + INSIDE.2 * 2.0).max(52.0) + AROUND.1 + AROUND.2 + warning
+    (text + INSIDE.2 * 2.0).max(52.0) + AROUND.1 + AROUND.2 + warning + banner_height(scene, &id)
 }
 
 /// Paints the composer.
@@ -52,7 +82,12 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, conversation: SpaceId, out: &mut Int
     let draft = model.draft(&conversation);
     let too_long = over(draft);
     let warning = if too_long > 0 { 20.0 } else { 0.0 };
-    let card = Rect::from_min_max(rect.min + vec2(AROUND.0, AROUND.1), rect.max - vec2(AROUND.0, AROUND.2 + warning));
+    let above = AROUND.1 + banner_height(scene, &conversation);
+    let card = Rect::from_min_max(rect.min + vec2(AROUND.0, above), rect.max - vec2(AROUND.0, AROUND.2 + warning));
+    if above > AROUND.1 {
+        let line = Rect::from_min_max(pos2(card.left(), rect.top()), pos2(card.right(), card.top()));
+        banner(ui, scene, conversation, line, out);
+    }
     let id = Id::unique(("composer", conversation.0));
     let focused = ui.memory(|m| m.has_focus(id));
     let line = match (too_long > 0, focused) {

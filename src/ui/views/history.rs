@@ -16,6 +16,7 @@ use crate::ui::paint::text::{self, Ink};
 use crate::ui::paint::widgets::focus_ring;
 use crate::ui::theme::Size;
 
+mod beside;
 mod row;
 use row::RowLayout;
 
@@ -94,7 +95,8 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, id: SpaceId, history: &History, rect
     ui.set_clip_rect(clip.intersect(rect));
     for r in &rows {
         if let Some(m) = history.messages().get(r.index) {
-            row::paint(ui, scene, history, m, &r.layout, pos2(rect.left(), r.top), rect.width());
+            let place = (pos2(rect.left(), r.top), rect.width());
+            row::paint(ui, scene, history, m, &r.layout, place, out);
         }
     }
     ui.set_clip_rect(clip);

@@ -158,6 +158,7 @@ fn lines(ui: &Ui, theme: &Theme, row: &Row, rect: Rect, left: f32, on: bool) {
     let mut preview_right = right;
     if row.unread > 0 {
         let count = if row.unread > 999 { "999+".to_owned() } else { row.unread.to_string() };
+        let count = if row.mentions > 0 { format!("@ {count}") } else { count };
         let galley = Ink::new(Size::Tiny, theme.on_accent).bold().line(ui, theme, &count, 60.0);
         let width = (galley.size().x + 11.0).max(18.0);
         let pill = Rect::from_min_max(pos2(right - width, down - 8.5), pos2(right, down + 8.5));
@@ -180,6 +181,9 @@ fn spoken(row: &Row) -> String {
     words.extend(row.presence.map(|p| format::presence(p).to_owned()));
     if row.unread > 0 {
         words.push(format!("{} unread", row.unread));
+        if row.mentions > 0 {
+            words.push(format!("{} mentioning you", row.mentions));
+        }
     }
     words.push(row.preview.clone());
     words.push(row.time.clone());

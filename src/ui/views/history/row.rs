@@ -10,7 +10,9 @@ use crate::ui::model::{History, format};
 use crate::ui::paint::avatar;
 use crate::ui::paint::text::{self, Ink};
 use crate::ui::theme::{Scheme, Size};
-use crate::ui::views::Scene;
+use crate::ui::views::{Intents, Scene};
+
+use super::beside::{self, Beside};
 
 /// From the edge of the view to the pictures, and to the right edge of what became of messages.
 const SIDE: f32 = 20.0;
@@ -33,6 +35,7 @@ pub struct RowLayout {
     new: bool,
     heading: bool,
     body: Arc<Galley>,
+    beside: Beside,
     /// From the top of the row to the top of the text.
     pub lead: f32,
     /// Height of the row.
@@ -54,22 +57,32 @@ pub fn measure(
         b.author == m.author && m.sent.saturating_sub(b.sent) <= GROUP && !b.is_placeholder() && !m.is_placeholder()
     };
     let heading = !m.is_placeholder() && (day || new || m.late || !before.is_some_and(goes_on));
-    let (ink, words) = match m.needs_newer.max(m.needs_key) {
-        0 => (Ink::new(Size::Body, scene.theme.text), std::borrow::Cow::Borrowed(m.body.as_str())),
-        _ => (Ink::new(Size::Small, scene.theme.muted), format::unreadable(m).into()),
+    let room = (width - TEXT - SIDE - if m.mine { META } else { 8.0 }).max(80.0);
+    let body = match m.needs_newer.max(m.needs_key) {
+        0 => ui.fonts_mut(|f| f.layout_job(beside::body_job(scene.theme, m, room))),
+        _ => Ink::new(Size::Small, scene.theme.muted).wrapped(ui, scene.theme, &format::unreadable(m), room),
     };
-    let body = ink.wrapped(ui, scene.theme, &words, (width - TEXT - SIDE - if m.mine { META } else { 8.0 }).max(80.0));
+    let beside = beside::measure(ui, scene, m, room);
     let mut lead = 0.0;
     lead += if day { DAY } else { 0.0 };
     lead += if new { DAY } else { 0.0 };
     lead += if heading { 9.0 + scene.theme.size(Size::Body).1 } else { 2.0 };
+    lead += beside.above;
     let least = if heading { PICTURE - scene.theme.size(Size::Body).1 } else { 0.0 };
-    let height = lead + body.size().y.max(least) + 2.0;
-    RowLayout { day, new, heading, body, lead, height }
+    let height = lead + body.size().y.max(least) + beside.below + 2.0;
+    RowLayout { day, new, heading, body, beside, lead, height }
 }
 
 /// Paints a message with its top at a point.
-pub fn paint(ui: &mut Ui, scene: &Scene<'_>, history: &History, m: &Message, layout: &RowLayout, at: Pos2, width: f32) {
+pub fn paint(
+    ui: &mut Ui,
+    scene: &Scene<'_>,
+    history: &History,
+    m: &Message,
+    layout: &RowLayout,
+    (at, width): (Pos2, f32),
+    out: &mut Intents,
+) {
     let theme = scene.theme;
     let mut y = at.y;
     let line = |y: f32| Rect::from_min_size(pos2(at.x + SIDE, y), vec2(width - SIDE * 2.0, DAY));
@@ -89,6 +102,7 @@ pub fn paint(ui: &mut Ui, scene: &Scene<'_>, history: &History, m: &Message, lay
     if layout.heading {
         heading(ui, scene, m, pos2(at.x + SIDE, y + 7.0), at.x + width - SIDE);
     }
+    beside::quote(ui, scene, m, &layout.beside, text_at, out);
     let rect = Rect::from_min_size(text_at, layout.body.size());
     let mut child = ui.new_child(UiBuilder::new().id_salt(("message", m.id.0)).max_rect(rect));
     child.add(Label::new(layout.body.clone()).selectable(true));
@@ -102,6 +116,10 @@ pub fn paint(ui: &mut Ui, scene: &Scene<'_>, history: &History, m: &Message, lay
         let bottom = text_at.y + layout.body.size().y - theme.size(Size::Body).1 / 2.0;
         delivery(ui, scene, m, pos2(at.x + width - SIDE, bottom));
     }
+    let right = at.x + width - SIDE;
+    let foot = pos2(text_at.x, at.y + layout.height - layout.beside.below - 2.0);
+    beside::below(ui, scene, m, &layout.beside, foot, right, out);
+    beside::tools(ui, scene, m, row, pos2(right, row.top()), out);
 }
 
 fn heading(ui: &Ui, scene: &Scene<'_>, m: &Message, at: Pos2, right: f32) {
