@@ -17,13 +17,13 @@ fn hold(seeds: std::ops::Range<u64>) {
 // In parts, so that they run beside each other.
 
 #[test]
-fn seeds_of_the_first_thirty_hold() {
-    hold(0..30);
+fn seeds_of_the_first_fifteen_hold() {
+    hold(0..15);
 }
 
 #[test]
-fn seeds_of_the_second_thirty_hold() {
-    hold(30..60);
+fn seeds_of_the_second_fifteen_hold() {
+    hold(15..30);
 }
 
 // The rest of three hundred, which `.ci/run` takes too.
@@ -31,13 +31,13 @@ fn seeds_of_the_second_thirty_hold() {
 #[test]
 #[ignore = "half a minute"]
 fn seeds_of_the_first_rest_hold() {
-    hold(60..180);
+    hold(30..165);
 }
 
 #[test]
 #[ignore = "half a minute"]
 fn seeds_of_the_second_rest_hold() {
-    hold(180..300);
+    hold(165..300);
 }
 
 #[test]
@@ -49,9 +49,18 @@ fn a_seed_repeats_its_run_exactly() {
     }
 }
 
-/// Seeds that caught a fault late; the others are caught by one of the first ten. Only where the search begins.
-const LATE: &[(Fault, u64)] =
-    &[(Fault::NoCompareWhenDrained, 97), (Fault::WaitForEver, 13), (Fault::FirstDocumentOnly, 25)];
+/// The first seed that caught a fault, where it was none of the first three. Only where the search begins: a change to the
+/// simulator may make it another, and then it goes on from there.
+const LATE: &[(Fault, u64)] = &[
+    (Fault::SkipChain, 15),
+    (Fault::SkipSignature, 13),
+    (Fault::AnySpace, 15),
+    (Fault::NoPayload, 6),
+    (Fault::NoCompareWhenDrained, 97),
+    (Fault::WaitForEver, 13),
+    (Fault::FirstDocumentOnly, 25),
+    (Fault::KeepFirstBranch, 9),
+];
 
 #[test]
 fn every_planted_fault_is_caught() {

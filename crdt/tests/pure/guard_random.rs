@@ -12,23 +12,23 @@ fn honest(seeds: std::ops::Range<u64>) {
 
 #[test]
 fn honest_changes_are_never_refused() {
-    honest(0..12);
+    honest(0..4);
 }
 
 // `.ci/run` takes these too.
 #[test]
-#[ignore = "ten seconds"]
+#[ignore = "a quarter of a minute; `.ci/run` takes it"]
 fn more_honest_changes_are_never_refused() {
-    honest(12..40);
+    honest(4..40);
 }
 
 #[test]
 fn hostile_changes_that_pass_harm_nothing() {
     let (mut tried, mut passed) = (0, 0);
-    for seed in 0..40 {
+    for seed in 0..20 {
         let (t, p) = crate::world::hostile(&mut ChaCha8Rng::seed_from_u64(seed), 60, 12);
         tried += t;
         passed += p;
     }
-    assert!(tried > 2_500 && passed > 60 && passed < tried / 2, "{tried} tried, {passed} passed");
+    assert!(tried > 1_250 && passed > 30 && passed < tried / 2, "{tried} tried, {passed} passed");
 }

@@ -39,6 +39,7 @@ async fn why(node: &Sim, why: WhyHeld) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
+#[ignore = "five seconds; `.ci/run` takes it"]
 async fn who_begins_ever_more_logs_is_held_back_until_old_ones_are_gone() {
     let mut office = Office::open(161).await;
     let a = Attacker::enter(&office, 66, 0).await;
