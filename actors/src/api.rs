@@ -129,6 +129,12 @@ pub struct Conversation {
     /// How many of them mention the person here; as far as they were looked at.
     #[serde(default)]
     pub mentions: u64,
+    /// When it was pinned to the top of the list, if it is.
+    #[serde(default)]
+    pub pinned: Option<u64>,
+    /// Until when it is muted, if it is; [`crate::liking::FOR_GOOD`]: until somebody says otherwise.
+    #[serde(default)]
+    pub muted_until: Option<u64>,
     /// The read mark: everything up to this key is read.
     pub read_to: OrderKey,
     /// Members as delivery counts them, without oneself.
@@ -476,6 +482,17 @@ pub enum Event {
     Message(Box<Message>),
     /// A message that was visible before was edited or deleted, or has other reactions.
     Changed(Box<Message>),
+    /// Somebody is writing something, or has stopped. Told of nobody for longer than a few seconds.
+    Typing {
+        /// Where.
+        conversation: SpaceId,
+        /// Who.
+        device: DeviceId,
+        /// As shown.
+        name: String,
+        /// Whether they still are.
+        typing: bool,
+    },
     /// Messages became visible, too many to list or such as need a newer Cairn: ask for pages.
     Messages {
         /// Where.

@@ -12,6 +12,7 @@ mod commits;
 mod counting;
 mod forks;
 mod keyed;
+mod liking;
 mod meeting;
 mod newer;
 mod progress;
@@ -22,6 +23,7 @@ mod sealing;
 pub(crate) mod show;
 mod statements;
 mod trust;
+mod typing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -38,6 +40,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::api::Said;
 use crate::freeze::Freezer;
 use crate::handle::{Reply, Request};
+use crate::liking::Liking;
 use crate::limits::{
     ANTI_ENTROPY, BATCH_BYTES, DISK_LOOK, FETCH_TICK, FROZEN_LOOK, NETWORK_SILENCE, RETENTION_FIRST, RETENTION_TICK,
     STATEMENT_INTERVAL,
@@ -197,6 +200,10 @@ pub struct DocumentsState {
     marks: BTreeMap<SpaceId, cairn_crdt::kinds::order::OrderKey>,
     /// Starts that contradict themselves, of which people are to be told.
     accused: forks::Accused,
+    /// Who is writing just now.
+    typing: typing::Typing,
+    /// How conversations are shown that are pinned or muted.
+    liking: BTreeMap<SpaceId, Liking>,
     /// Who forked, and what was taken of them lately.
     freezer: Freezer,
     /// Seconds until it is looked at again who of them is held back no longer.
@@ -259,6 +266,7 @@ impl Actor for Documents {
                         Frame::Note(note) => s.note(peer, space, note),
                         Frame::Lost(entries) => s.given_back(space, peer, &entries),
                         Frame::Said { log, first } => s.said_again(space, peer, &log, &first),
+                        Frame::Typing(on) => s.typing_heard(space, peer, on),
                         Frame::Keys { prekey, lacked } => s.keys_told(space, peer, &prekey, &lacked),
                         frame => {
                             sp.sync.received(peer, frame);
@@ -329,6 +337,7 @@ impl Actor for Documents {
             }
             DocumentsMsg::Summaries => {
                 s.tell_progress();
+                s.forget_typing();
                 s.tell_names();
                 s.tell_summaries();
             }

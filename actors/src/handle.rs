@@ -61,6 +61,12 @@ pub enum Request {
     },
     /// See [`Handle::versions`].
     Versions(SpaceId, MessageId, Reply<Vec<Version>>),
+    /// See [`Handle::typing`].
+    Typing(SpaceId, bool, Reply<()>),
+    /// See [`Handle::set_pinned`].
+    SetPinned(SpaceId, bool, Reply<Conversation>),
+    /// See [`Handle::set_muted`].
+    SetMuted(SpaceId, Option<u64>, Reply<Conversation>),
     /// See [`Handle::members`].
     Members(SpaceId, Reply<Vec<Member>>),
     /// See [`Handle::mark_read`].
@@ -262,6 +268,32 @@ impl Handle {
     ) -> Result<Message, ApiError> {
         let what = Amendment::React(emoji.to_owned(), on);
         self.ask(|reply| Request::Amend { conversation, id, what, reply }).await
+    }
+
+    /// The person writes something in a conversation, or has stopped: those in it who are connected are told, unless
+    /// nobody is to know what the person has read either. Call it at each key; it is told now and then.
+    ///
+    /// # Errors
+    /// `no_such_conversation`, `stopped`.
+    pub async fn typing(&self, conversation: SpaceId, on: bool) -> Result<(), ApiError> {
+        self.ask(|r| Request::Typing(conversation, on, r)).await
+    }
+
+    /// Pins a conversation to the top of the list, behind those pinned before it, or takes it from there.
+    ///
+    /// # Errors
+    /// `no_such_conversation`, `too_many`, a store error, `stopped`.
+    pub async fn set_pinned(&self, conversation: SpaceId, pinned: bool) -> Result<Conversation, ApiError> {
+        self.ask(|r| Request::SetPinned(conversation, pinned, r)).await
+    }
+
+    /// Mutes a conversation until a time in milliseconds since 1970 ([`crate::liking::FOR_GOOD`]: for good), or no longer.
+    /// What is said there is shown and counted as ever; it calls for no attention unless it mentions the person.
+    ///
+    /// # Errors
+    /// `no_such_conversation`, a store error, `stopped`.
+    pub async fn set_muted(&self, conversation: SpaceId, until: Option<u64>) -> Result<Conversation, ApiError> {
+        self.ask(|r| Request::SetMuted(conversation, until, r)).await
     }
 
     /// All that a message said, oldest first; at most [`crate::limits::VERSIONS_SHOWN`] later versions.

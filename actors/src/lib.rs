@@ -16,6 +16,7 @@ pub mod freeze;
 pub mod gate;
 pub mod handle;
 mod keys;
+pub mod liking;
 pub mod limits;
 pub mod link;
 pub mod lives;

@@ -9,6 +9,19 @@ use std::time::Duration;
 pub const REACTIONS_SHOWN: usize = 32;
 /// People who are named beside a reaction.
 pub const REACTORS_NAMED: usize = 16;
+/// The person here writes: told once in so long.
+pub const TYPING_AGAIN: Duration = Duration::from_secs(3);
+/// Somebody is believed to write for so long after it was said last.
+pub const TYPING_SHOWN: Duration = Duration::from_secs(7);
+/// Those who write at once, in all conversations, that are known; of more nothing is shown.
+pub const TYPING_KNOWN: usize = 256;
+/// In a conversation with more peers connected nobody is told who writes.
+pub const TYPING_PEERS: usize = 64;
+/// A peer may say so often a second that its person writes or has stopped, and how often at once; what is said more often
+/// is dropped where it is read.
+pub const TYPING_HEARD: (u32, u32) = (2, 8);
+/// Conversations that a person may pin.
+pub const PINNED_MAX: usize = 64;
 /// Later versions of one message that are shown on request; older ones are left out.
 pub const VERSIONS_SHOWN: usize = 100;
 

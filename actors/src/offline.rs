@@ -17,6 +17,7 @@ use crate::api::{
 use crate::documents::about::versions;
 use crate::documents::{briefings, check_body, load_networks, no_conversation, no_message, no_peer, show, spaces_of};
 use crate::env::Env;
+use crate::liking;
 use crate::limits::PAGE_MAX;
 use crate::link::{BoxFuture, Link, LinkError, Transport};
 use crate::node::StartError;
@@ -174,10 +175,12 @@ impl Offline {
         let mut all = Vec::new();
         for (id, kind) in self.kinds()? {
             let sp = Space::load(id, kind, &self.wiring).map_err(|e| failed(&e))?;
-            all.push(show::conversation(&sp, self.own.mark(&id), self.network_name(kind), &self.wiring));
+            let liking = liking::of(self.wiring.store.as_ref(), &id).map_err(|e| failed(&e))?;
+            all.push(show::conversation(&sp, self.own.mark(&id), self.network_name(kind), &liking, &self.wiring));
         }
         let primary = self.networks.primary();
-        all.sort_by_key(|c| (c.kind != ConversationKind::Everyone, c.network != primary, c.id));
+        let pinned = |c: &Conversation| c.pinned.unwrap_or(u64::MAX);
+        all.sort_by_key(|c| (pinned(c), c.kind != ConversationKind::Everyone, c.network != primary, c.id));
         Ok(all)
     }
 
@@ -261,7 +264,7 @@ impl Offline {
                         SpaceKind::Commons(n) => self.networks.get(&n).map_or("", |k| k.name.as_str()),
                         SpaceKind::Direct(_) => "",
                     };
-                    let line = show::conversation(&sp, self.own.mark(&id), name, &self.wiring);
+                    let line = show::conversation(&sp, self.own.mark(&id), name, &Default::default(), &self.wiring);
                     titles.insert(id, (line.kind, line.title));
                     spaces.insert(id, sp);
                 }

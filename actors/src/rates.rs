@@ -11,6 +11,7 @@ use cairn_crdt::sync::frame::Frame;
 
 use crate::limits::{
     COMPARE_COST, CONTROL_FRAME_BYTES, CONTROL_FRAMES, RATES_KEPT, SYNC_BYTES, SYNC_ENTRIES, SYNC_NEW_LOG, SYNC_TRACE,
+    TYPING_HEARD,
 };
 use crate::proto::bucket::Bucket;
 
@@ -19,6 +20,7 @@ struct Buckets {
     bytes: Bucket,
     entries: Bucket,
     control: Bucket,
+    typing: Bucket,
 }
 
 /// The rates of one device. Clones are the same rates.
@@ -31,7 +33,7 @@ impl Rates {
     pub fn new(now: Duration) -> Self {
         let bucket = |(per_second, burst)| Bucket::new(per_second, burst, now);
         let (bytes, entries, control) = (bucket(SYNC_BYTES), bucket(SYNC_ENTRIES), bucket(CONTROL_FRAMES));
-        Self(Arc::new(Mutex::new(Buckets { bytes, entries, control })))
+        Self(Arc::new(Mutex::new(Buckets { bytes, entries, control, typing: bucket(TYPING_HEARD) })))
     }
 
     /// A frame of replication of so many bytes was read: how long to wait before it is taken.
@@ -60,6 +62,12 @@ impl Rates {
         };
         let mut b = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         b.bytes.spend(bytes as f64, now).max(b.entries.spend(cost as f64, now))
+    }
+
+    /// Whether a frame that says who writes is heard, or was sent too often.
+    #[must_use]
+    pub fn typing(&self, now: Duration) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).typing.take(now)
     }
 
     /// A control frame of so many bytes was read: how long to wait before it is taken. A long one counts as several.
@@ -102,6 +110,8 @@ mod tests {
         let first = all.of(device, now);
         assert!((0..burst).all(|_| first.control(9, now) == Duration::ZERO));
         assert!(all.of(device, now).control(9, now) > Duration::ZERO);
+        assert!((0..TYPING_HEARD.1).all(|_| first.typing(now)) && !all.of(device, now).typing(now));
+        assert!(first.typing(now + Duration::from_secs(1)));
         let served = Frame::Served(cairn_crdt::ids::DocumentId::chat(1, 0));
         assert_eq!(first.sync(SYNC_BYTES.1 as usize, &served, now), Duration::ZERO);
         assert_eq!(first.sync(SYNC_BYTES.0 as usize, &served, now), Duration::from_secs(1));

@@ -357,6 +357,9 @@ async fn read_sync(from: Reading, session: ActorRef<SessionMsg>, wiring: Arc<Wir
         match decode(&bytes) {
             Ok((tag, frame)) => {
                 pause(rates.sync(bytes.len(), &frame, wiring.env.mono())).await;
+                if matches!(frame, Frame::Typing(_)) && !rates.typing(wiring.env.mono()) {
+                    continue;
+                }
                 // A space that is not shared (yet): its digest comes again once it is.
                 if let Some(space) = shared.space(&tag) {
                     wiring.documents.cast(DocumentsMsg::Frame { peer, serial, space, frame: Box::new(frame), permit });

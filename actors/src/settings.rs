@@ -12,7 +12,7 @@
 //! | `theme` | `system`, `light`, `dark`, `sunlight` or `night` | `system` |
 //! | `scale` | size of the window's contents, 0.5 to 3.0 | `1.0` |
 //! | `details` | whether the window shows the details column where there is room | `true` |
-//! | `read_receipts` | whether others are told how far this device's person has read | `true` |
+//! | `read_receipts` | whether others are told how far this device's person has read, and that they are writing | `true` |
 //! | `quota_author` | millions of bytes that one other device may make this one keep in one conversation, 1 to 1,000,000 | `512` |
 //! | `quota_space` | millions of bytes that all others together may, in one conversation | `4096` |
 //!

@@ -14,7 +14,7 @@ use super::retention::Keep;
 use super::time::Since;
 use super::verify::VerifyArgs;
 use crate::local::resolve::ConvRef;
-pub use messages::{MessageArgs, ReactArgs};
+pub use messages::{MessageArgs, MuteArgs, PinArgs, ReactArgs};
 pub use network_key::{KeySource, KeyVerb};
 
 /// Talk and write together on networks that come and go: no server, no account, no internet.
@@ -149,6 +149,12 @@ waits for the first Everyone room of a device which was in no network yet.")]
     /// React to a message with an emoji, or take that back
     #[command(after_help = messages::REACT)]
     React(ReactArgs),
+    /// Pin a conversation to the top of the list
+    #[command(after_help = messages::PIN)]
+    Pin(PinArgs),
+    /// Let a conversation call for no attention
+    #[command(after_help = messages::MUTE)]
+    Mute(MuteArgs),
     /// Read a conversation, oldest first
     #[command(after_help = "\
 Examples:

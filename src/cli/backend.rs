@@ -46,6 +46,10 @@ pub trait Backend {
     /// Reacts to a message, or takes that back.
     async fn react(&mut self, conversation: SpaceId, id: MessageId, emoji: &str, on: bool)
     -> Result<Message, ApiError>;
+    /// Pins a conversation, or takes that back.
+    async fn set_pinned(&mut self, conversation: SpaceId, pinned: bool) -> Result<Conversation, ApiError>;
+    /// Mutes a conversation until a time, or no longer.
+    async fn set_muted(&mut self, conversation: SpaceId, until: Option<u64>) -> Result<Conversation, ApiError>;
     /// All that a message said, oldest first.
     async fn versions(&mut self, conversation: SpaceId, id: MessageId) -> Result<Vec<Version>, ApiError>;
     /// Part of a history; perhaps less than asked for, never none of some.
@@ -124,6 +128,12 @@ impl Backend for Client {
         on: bool,
     ) -> Result<Message, ApiError> {
         Self::react(self, conversation, id, emoji, on).await
+    }
+    async fn set_pinned(&mut self, conversation: SpaceId, pinned: bool) -> Result<Conversation, ApiError> {
+        Self::set_pinned(self, conversation, pinned).await
+    }
+    async fn set_muted(&mut self, conversation: SpaceId, until: Option<u64>) -> Result<Conversation, ApiError> {
+        Self::set_muted(self, conversation, until).await
     }
     async fn versions(&mut self, conversation: SpaceId, id: MessageId) -> Result<Vec<Version>, ApiError> {
         Self::versions(self, conversation, id).await

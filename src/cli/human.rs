@@ -17,6 +17,7 @@ mod briefing;
 mod network_key;
 mod verify;
 
+pub use about::liking;
 pub use briefing::briefing;
 pub use network_key::network_key;
 pub use verify::{safety, verified};

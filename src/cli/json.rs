@@ -15,6 +15,7 @@ use cairn_actors::api::{
     Event, Finding, Health, Holder, Message, Network, NetworkState, PeerState, Receipt, Restored, Retention, Said,
     Status, Version, What,
 };
+use cairn_actors::liking::FOR_GOOD;
 use cairn_crdt::ids::{DeviceId, DocumentId, Incarnation, MessageId, NetworkId, SpaceId};
 use serde::Serialize;
 
@@ -154,6 +155,17 @@ struct ConversationLine<'a> {
     needs_newer: u64,
     needs_key: u64,
     mentions: u64,
+    pinned: bool,
+    muted: bool,
+    muted_until: Option<String>,
+}
+
+#[derive(Serialize)]
+struct TypingLine<'a> {
+    conversation: SpaceId,
+    id: DeviceId,
+    name: &'a str,
+    typing: bool,
 }
 
 #[derive(Serialize)]
@@ -364,7 +376,16 @@ fn conversation_of(c: &Conversation) -> ConversationLine<'_> {
         needs_newer: c.needs_newer,
         needs_key: c.needs_key,
         mentions: c.mentions,
+        pinned: c.pinned.is_some(),
+        muted: c.muted_until.is_some(),
+        muted_until: c.muted_until.filter(|at| *at != FOR_GOOD).map(rfc3339),
     }
+}
+
+/// `pin` and `mute`.
+#[must_use]
+pub fn conversation(c: &Conversation) -> String {
+    print(&conversation_of(c))
 }
 
 /// `status`; without a running node there is no incarnation and no port.
@@ -530,6 +551,10 @@ pub fn event(e: &Event, kind: impl Fn(&SpaceId) -> Option<ConversationKind>) -> 
         Event::Changed(m) => {
             print(&Tagged { event: "message_changed", body: message_of(m, kind(&m.conversation), None) })
         }
+        Event::Typing { conversation, device, name, typing } => print(&Tagged {
+            event: "typing",
+            body: TypingLine { conversation: *conversation, id: *device, name, typing: *typing },
+        }),
         Event::Messages { conversation, count } => {
             print(&Tagged { event: "messages", body: Count { conversation: *conversation, count: *count } })
         }

@@ -10,6 +10,7 @@ pub mod custody;
 pub mod error;
 pub mod human;
 pub mod json;
+pub mod liking;
 pub mod log;
 pub mod logging;
 pub mod network;
@@ -174,6 +175,8 @@ async fn perform(backend: &mut impl Backend, out: &mut Out, verb: Verb) -> Resul
         Verb::React(ReactArgs { which: w, emoji, remove }) => {
             say::amend(backend, out, &w.conversation, &w.message, say::Of::React(&emoji, !remove)).await
         }
+        Verb::Pin(args) => liking::pin(backend, out, &args.conversation, !args.off).await,
+        Verb::Mute(args) => liking::mute(backend, out, &args).await,
         Verb::Log { conversation, limit, since, history, .. } => {
             log::log(backend, out, &conversation, log::Range { limit, since, history }).await
         }

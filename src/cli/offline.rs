@@ -100,6 +100,12 @@ impl Backend for Offline {
     async fn react(&mut self, _: SpaceId, _: MessageId, _: &str, _: bool) -> Result<Message, ApiError> {
         self.needs_node()
     }
+    async fn set_pinned(&mut self, _conversation: SpaceId, _pinned: bool) -> Result<Conversation, ApiError> {
+        self.needs_node()
+    }
+    async fn set_muted(&mut self, _conversation: SpaceId, _until: Option<u64>) -> Result<Conversation, ApiError> {
+        self.needs_node()
+    }
     async fn versions(&mut self, conversation: SpaceId, id: MessageId) -> Result<Vec<Version>, ApiError> {
         self.store.versions(conversation, &id)
     }

@@ -235,6 +235,30 @@ impl Client {
         ask!(self, request, LocalReply::Message).map(|m| *m)
     }
 
+    /// See [`cairn_actors::handle::Handle::typing`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn typing(&mut self, conversation: SpaceId, on: bool) -> Result<(), ApiError> {
+        self.ask(LocalRequest::Typing { conversation, on }).await.map(drop)
+    }
+
+    /// See [`cairn_actors::handle::Handle::set_pinned`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn set_pinned(&mut self, conversation: SpaceId, pinned: bool) -> Result<Conversation, ApiError> {
+        ask!(self, LocalRequest::SetPinned { conversation, pinned }, LocalReply::Conversation).map(|c| *c)
+    }
+
+    /// See [`cairn_actors::handle::Handle::set_muted`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn set_muted(&mut self, conversation: SpaceId, until: Option<u64>) -> Result<Conversation, ApiError> {
+        ask!(self, LocalRequest::SetMuted { conversation, until }, LocalReply::Conversation).map(|c| *c)
+    }
+
     /// See [`cairn_actors::handle::Handle::versions`].
     ///
     /// # Errors

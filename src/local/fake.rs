@@ -105,6 +105,8 @@ pub fn conversation(n: u8, kind: ConversationKind, title: &str) -> Conversation 
         needs_newer: 0,
         needs_key: 0,
         mentions: 0,
+        pinned: None,
+        muted_until: None,
     }
 }
 
@@ -347,6 +349,12 @@ fn verify(state: &mut State, device: DeviceId, verified: bool) -> Result<Peer, A
     Ok(peer.clone())
 }
 
+fn liked(state: &mut State, id: SpaceId, change: impl FnOnce(&mut Conversation)) -> Result<Conversation, ApiError> {
+    let line = state.conversations.iter_mut().find(|c| c.id == id).ok_or_else(|| none("no_such_conversation"))?;
+    change(line);
+    Ok(line.clone())
+}
+
 fn answer(state: &mut State, request: Request) {
     match request {
         Request::Status(r) => drop(r.send(Ok(state.status.clone()))),
@@ -381,6 +389,11 @@ fn answer(state: &mut State, request: Request) {
             }
             drop(reply.send(Ok(m.clone())));
         }
+        Request::Typing(_, _, r) => drop(r.send(Ok(()))),
+        Request::SetPinned(id, pinned, r) => {
+            drop(r.send(liked(state, id, |c| c.pinned = pinned.then_some(1_795_161_600_000))));
+        }
+        Request::SetMuted(id, until, r) => drop(r.send(liked(state, id, |c| c.muted_until = until))),
         Request::Versions(_, id, r) => {
             let found = state.messages.iter().find(|m| m.id == id);
             let all = found.map(|m| {

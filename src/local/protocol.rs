@@ -80,6 +80,28 @@ pub enum LocalRequest {
         /// Whether it is there.
         on: bool,
     },
+    /// The person writes something, or has stopped.
+    Typing {
+        /// Where.
+        conversation: SpaceId,
+        /// Which of the two.
+        on: bool,
+    },
+    /// Pins a conversation, or takes that back.
+    SetPinned {
+        /// Which.
+        conversation: SpaceId,
+        /// Whether it is pinned.
+        pinned: bool,
+    },
+    /// Mutes a conversation, or no longer.
+    SetMuted {
+        /// Which.
+        conversation: SpaceId,
+        /// Until when, in milliseconds since 1970.
+        #[serde(default)]
+        until: Option<u64>,
+    },
     /// All that a message said.
     Versions {
         /// Where.
@@ -306,6 +328,8 @@ pub enum LocalReply {
     Safety(Box<Safety>),
     /// To `conversations`.
     Conversations(Part<Conversation>),
+    /// To `set_pinned` and `set_muted`.
+    Conversation(Box<Conversation>),
     /// To `resolve`.
     Resolved(Resolved),
     /// To `say`.

@@ -294,6 +294,13 @@ async fn perform(handle: &Handle, request: LocalRequest) -> Result<Vec<LocalRepl
         R::React { conversation, id, emoji, on } => {
             LocalReply::Message(Box::new(handle.react(conversation, id, &emoji, on).await?))
         }
+        R::Typing { conversation, on } => done(handle.typing(conversation, on).await?),
+        R::SetPinned { conversation, pinned } => {
+            LocalReply::Conversation(Box::new(handle.set_pinned(conversation, pinned).await?))
+        }
+        R::SetMuted { conversation, until } => {
+            LocalReply::Conversation(Box::new(handle.set_muted(conversation, until).await?))
+        }
         R::Versions { conversation, id } => {
             return Ok(parts(handle.versions(conversation, id).await?).into_iter().map(LocalReply::Versions).collect());
         }

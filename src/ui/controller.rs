@@ -91,6 +91,16 @@ impl Link {
                 Ok(m) => return self.changed(m),
                 Err(e) => Some(e),
             },
+            // Nobody misses it.
+            Command::Typing(conversation, on) => return drop(h.typing(conversation, on).await),
+            Command::SetPinned(id, pinned) => match h.set_pinned(id, pinned).await {
+                Ok(_) => return self.conversations().await,
+                Err(e) => Some(e),
+            },
+            Command::SetMuted(id, until) => match h.set_muted(id, until).await {
+                Ok(c) => return self.tell(Update::Event(Box::new(Event::Conversation(Box::new(c))))),
+                Err(e) => Some(e),
+            },
             Command::Versions(conversation, id) => {
                 let versions = h.versions(conversation, id).await.ok();
                 return self.tell(Update::Versions(conversation, id, versions));
@@ -219,7 +229,11 @@ impl Link {
             Ok(list) => self.tell(Update::Briefings(list)),
             Err(e) => self.tell(Update::Failed(e)),
         }
-        match h.conversations().await {
+        self.conversations().await;
+    }
+
+    async fn conversations(&self) {
+        match self.handle.conversations().await {
             Ok(list) => self.tell(Update::Conversations(list)),
             Err(e) => self.tell(Update::Failed(e)),
         }

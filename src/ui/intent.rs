@@ -83,6 +83,10 @@ pub enum Intent {
     Paste,
     /// Keep the messages of a conversation for so many seconds, or for ever.
     SetRetention(SpaceId, Option<u64>),
+    /// Pin a conversation to the top of the list, or take it from there.
+    SetPinned(SpaceId, bool),
+    /// Mute a conversation until a time in milliseconds since 1970, or no longer.
+    SetMuted(SpaceId, Option<u64>),
     /// Ask whether one's own copy should be deleted, or ask no more.
     AskToForget(bool),
     /// Delete one's own copy of all that was said so far.
@@ -178,6 +182,12 @@ pub enum Command {
     },
     /// All that a message said.
     Versions(SpaceId, MessageId),
+    /// The person writes something, or has stopped.
+    Typing(SpaceId, bool),
+    /// Pin a conversation, or take that back.
+    SetPinned(SpaceId, bool),
+    /// Mute a conversation, or no longer.
+    SetMuted(SpaceId, Option<u64>),
     /// Where a message stands.
     Find(SpaceId, MessageId),
     /// Read part of a history.

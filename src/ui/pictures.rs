@@ -136,6 +136,29 @@ fn pictures() {
         c.needs_newer = 4;
     }
     shoot("needs-newer-light", full, newer);
+    // Answers, mentions, reactions, something edited and something deleted; one is being answered, two people write.
+    let talked = |theme| {
+        let mut m = themed(theme);
+        let mut messages = sample::morning();
+        sample::talk(&mut messages);
+        let key = messages.last().map(|m| m.key);
+        m.apply(Update::Page(sample::everyone(), PageAt::Newest, page(messages)));
+        for (n, name) in [(1, "Maya Okafor"), (3, "Medic-3")] {
+            let (conversation, device, name) = (sample::everyone(), sample::device(n), name.to_owned());
+            m.apply(Update::Event(Box::new(Event::Typing { conversation, device, name, typing: true })));
+        }
+        let mut list = sample::conversations();
+        (list[1].pinned, list[1].unread, list[1].mentions) = (Some(1), 12, 1);
+        (list[2].muted_until, list[2].unread) = (Some(u64::MAX), 5);
+        (list[3].last, list[3].needs_key, list[3].unread) = (None, 1, 1);
+        m.apply(Update::Conversations(list));
+        m.act(Intent::Open(sample::everyone()));
+        m.act(Intent::Answer(sample::everyone(), key.unwrap()));
+        m
+    };
+    shoot("talk-light", full, talked(ThemeChoice::Light));
+    shoot("talk-dark", full, talked(ThemeChoice::Dark));
+    shoot("talk-sun", full, talked(ThemeChoice::Sunlight));
     let brief = |theme, is_final: bool| {
         let mut m = themed(theme);
         let mut b = sample::briefing(1);

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use cairn_actors::api::{
     Absent, Badge, Briefing, Bringer, CatchUp, Cause, Conversation, ConversationKind, Custody, DeliveryState, Holder,
-    InterfaceInfo, Line, LinkState, Member, Message, Network, NetworkState, OrderKey, Page, PageAt, Peer, PeerState,
-    Preview, Receipt, Side, SideMember, Status, Wrote, Wrotes,
+    InterfaceInfo, Line, LinkState, Member, Mentioned, Message, Network, NetworkState, OrderKey, Page, PageAt, Peer,
+    PeerState, Preview, Quote, Reacted, Receipt, Side, SideMember, Status, Wrote, Wrotes,
 };
 use cairn_crdt::hlc::Hlc;
 use cairn_crdt::ids::{DeviceId, Incarnation, MessageId, NetworkId, PrincipalId, SpaceId};
@@ -230,6 +230,8 @@ fn line(id: SpaceId, title: &str, peer: Option<u8>, last: Option<(u8, &str, u64)
         needs_newer: 0,
         needs_key: 0,
         mentions: 0,
+        pinned: None,
+        muted_until: None,
     }
 }
 
@@ -447,4 +449,31 @@ pub fn long_model(n: u64) -> Model {
         Ok(Page { messages, older: false, newer: false, total: n, before: 0 }),
     ));
     m
+}
+
+/// Lets a morning's messages answer, mention and react; one is edited, another deleted.
+pub fn talk(messages: &mut [Message]) {
+    let quote = messages.get(7).map(|m| Quote {
+        id: m.id,
+        key: Some(m.key),
+        author: Some(m.author),
+        author_name: m.author_name.clone(),
+        text: m.body.clone(),
+        deleted: false,
+    });
+    let reacted = |emoji: &str, count, mine| Reacted { emoji: emoji.into(), count, mine, by: vec![name(1).into()] };
+    for (n, m) in messages.iter_mut().enumerate() {
+        match n {
+            7 => m.about.reactions = vec![reacted("👍", 5, true), reacted("✅", 2, false), reacted("👀", 1, false)],
+            8 => {
+                m.about.reply_to.clone_from(&quote);
+                m.about.edited = Some(m.sent + 60_000);
+                let said = "Linh".to_owned();
+                m.about.mentions = vec![Mentioned { id: me(), said, name: "Linh Wagner".into(), me: true }];
+            }
+            9 => m.about.reactions = vec![reacted("🙏", 1, false)],
+            10 => (m.body, m.about.deleted) = (String::new(), true),
+            _ => {}
+        }
+    }
 }

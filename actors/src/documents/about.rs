@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cairn_crdt::hlc::Hlc;
 use cairn_crdt::ids::{DeviceId, MessageId, PrincipalId, SpaceId};
 use cairn_crdt::kinds::chat::mention::{Mention, find};
 use cairn_crdt::kinds::chat::{MAX_EMOJI, MAX_REACTIONS, MessageView, Record};
@@ -175,22 +176,23 @@ impl DocumentsState {
         let view = self.view(sp, &id).ok_or_else(no_message)?;
         let key = view.key;
         let Some(record) = record(&view, what, &mentions, &wiring)? else { return Ok(None) };
-        self.sign_record(conversation, view.key.device.principal(), &record).map(|(writes, entry)| {
+        self.sign_record(conversation, view.key.device.principal(), &record, Hlc::default()).map(|(writes, entry)| {
             Some((conversation, writes, move |space, reply| Ticket::Amended { space, entry, key, reply: Some(reply) }))
         })
     }
 
-    /// Signs a record: what is to be committed, and its entry.
+    /// Signs a record, stamped after `past`: what is to be committed, and its entry.
     pub(super) fn sign_record(
         &mut self,
         space: SpaceId,
         author: PrincipalId,
         record: &Record<'_>,
+        past: Hlc,
     ) -> Result<(Vec<Write>, std::sync::Arc<cairn_crdt::entry::Entry>), ApiError> {
         self.prepare_key(space);
         let (hlc, wiring) = (self.stamp(), self.wiring.clone());
         let sp = self.spaces.get_mut(&space).ok_or_else(no_conversation)?;
-        let written = sp.write_record(&author, record, hlc, &wiring);
+        let written = sp.write_record(&author, record, hlc, past, &wiring);
         let entry = written.map_err(|e| ApiError::new("not_written", e.to_string()))?.ok_or_else(no_message)?;
         let mut writes = Vec::from_iter(sp.with_key(&entry.header().epoch));
         writes.push(Write::Append { entry: entry.clone(), received: wiring.env.now_ms() });

@@ -353,6 +353,9 @@ impl DocumentsState {
 
     fn show(&mut self, space: SpaceId, from: Option<DeviceId>, applied: &Applied) {
         let shown = &applied.shown;
+        for device in shown.iter().map(|k| k.device).collect::<std::collections::BTreeSet<_>>() {
+            self.typing_ended(space, &device);
+        }
         if let Some(peer) = from {
             self.ask_names(space, peer, shown);
         }

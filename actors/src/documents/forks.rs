@@ -256,6 +256,15 @@ impl DocumentsState {
                 wiring.trouble("forked_say", Some(format!("A message could not be said again: {e}")));
             }
         }
+        for lost in left.records {
+            match self.sign_record(space, lost.author, &lost.record(), lost.at) {
+                Ok((writes, entry)) => {
+                    let entries = vec![entry];
+                    self.commit(writes, Ticket::Entries { space, from: None, live: true, entries, _permit: None });
+                }
+                Err(e) => wiring.trouble("forked_say", Some(format!("A change could not be said again: {e}"))),
+            }
+        }
         let peers: Vec<_> = self.peers.iter().filter(|(_, p)| p.spaces.contains(&space)).map(|(id, _)| *id).collect();
         for (log, first, _) in &left.done {
             for peer in &peers {

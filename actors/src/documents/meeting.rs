@@ -107,6 +107,8 @@ impl DocumentsState {
             newer_told: BTreeSet::new(),
             marks: BTreeMap::new(),
             accused: BTreeMap::new(),
+            typing: super::typing::Typing::default(),
+            liking: crate::liking::all(wiring.store.as_ref())?.into_iter().collect(),
             freezer: Freezer::default(),
             frozen_look: 0,
             strangers: Strangers::default(),
@@ -201,6 +203,7 @@ impl DocumentsState {
         let Some(link) = self.peers.remove(peer) else { return };
         self.lost(peer);
         for id in link.spaces {
+            self.typing_ended(id, peer);
             if let Some(sp) = self.spaces.get_mut(&id) {
                 sp.sync.closed(*peer);
                 sp.ledger.closed(*peer);

@@ -57,6 +57,9 @@ impl DocumentsState {
                 self.say(conversation, &body, id, reply_to, reply);
             }
             Request::Amend { conversation, id, what, reply } => self.amend(conversation, id, &what, reply),
+            Request::Typing(conversation, on, reply) => drop(reply.send(self.typing(conversation, on))),
+            Request::SetPinned(conversation, pinned, reply) => self.set_pinned(conversation, pinned, reply),
+            Request::SetMuted(conversation, until, reply) => self.set_muted(conversation, until, reply),
             Request::Versions(conversation, id, reply) => drop(reply.send(self.versions(conversation, &id))),
             Request::Page(conversation, at, limit, reply) => self.page(conversation, at, limit, reply, place),
             Request::Message(conversation, id, reply) => drop(reply.send(self.message(conversation, &id))),
@@ -97,7 +100,8 @@ impl DocumentsState {
         all.sort_by_key(|c| {
             let everyone = c.kind == ConversationKind::Everyone;
             let newest = c.last.as_ref().map_or(0, |l| l.sent);
-            (!everyone, everyone && c.network != primary, std::cmp::Reverse(newest), c.id)
+            let pinned = c.pinned.unwrap_or(u64::MAX);
+            (pinned, !everyone, everyone && c.network != primary, std::cmp::Reverse(newest), c.id)
         });
         all
     }
@@ -138,6 +142,7 @@ impl DocumentsState {
             }
         }
         let id = id.unwrap_or_else(|| MessageId::new(self.wiring.mesh_ms(), self.wiring.env.random()));
+        self.typed(&conversation);
         let mentions = self.mentioned(conversation, body).0;
         let words = Words { body: body.into(), reply_to, mentions };
         match self.write_message(conversation, id, words, Vec::new()) {

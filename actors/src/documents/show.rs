@@ -11,6 +11,7 @@ use crate::api::{
     About, Badge, Conversation, ConversationKind, DeliveryState, Event, Member, Message, Network, NetworkState, Page,
     PeerState, Preview, Receipt, count,
 };
+use crate::liking::Liking;
 use crate::space::{Space, SpaceKind};
 use crate::wiring::Wiring;
 
@@ -116,7 +117,13 @@ pub(crate) fn page(sp: &Space, at: &At, n: usize, wiring: &Wiring) -> Page {
 }
 
 /// A line in the list of conversations.
-pub(crate) fn conversation(sp: &Space, read_to: OrderKey, network_name: &str, wiring: &Wiring) -> Conversation {
+pub(crate) fn conversation(
+    sp: &Space,
+    read_to: OrderKey,
+    network_name: &str,
+    liking: &Liking,
+    wiring: &Wiring,
+) -> Conversation {
     let (members, here) = sp.members(wiring);
     let (messages, others) = sp.needs_newer(&wiring.known);
     let newer = messages.saturating_add(others);
@@ -139,6 +146,8 @@ pub(crate) fn conversation(sp: &Space, read_to: OrderKey, network_name: &str, wi
         last,
         unread: unread.messages,
         mentions: unread.mentions,
+        pinned: liking.pinned,
+        muted_until: liking.muted(wiring.mesh_ms()),
         read_to,
         members: count(members.len()),
         here,
@@ -190,7 +199,8 @@ impl DocumentsState {
     }
 
     pub(super) fn conversation(&self, sp: &Space) -> Conversation {
-        conversation(sp, self.read_mark(&sp.id), self.network_name(sp.kind), &self.wiring)
+        let liking = self.liking.get(&sp.id).copied().unwrap_or_default();
+        conversation(sp, self.read_mark(&sp.id), self.network_name(sp.kind), &liking, &self.wiring)
     }
 
     /// The name of the network whose room a space is; empty where it has none.

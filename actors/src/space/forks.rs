@@ -9,8 +9,9 @@ use cairn_crdt::codec::{Reader, Writer};
 use cairn_crdt::document::Outcome;
 use cairn_crdt::entry::Entry;
 use cairn_crdt::fork::{Proof, is_chain};
-use cairn_crdt::ids::{DeviceId, DocumentId, EntryHash, Kind, LogId, MessageId, SpaceId};
-use cairn_crdt::kinds::chat::{ChatSegment, PageAt as At};
+use cairn_crdt::hlc::Hlc;
+use cairn_crdt::ids::{DeviceId, DocumentId, EntryHash, Kind, LogId, MessageId, PrincipalId, SpaceId};
+use cairn_crdt::kinds::chat::{ChatSegment, PageAt as At, Record};
 use cairn_crdt::replica::Tip;
 use cairn_crdt::sync::Suspect;
 
@@ -32,11 +33,64 @@ pub struct LostMessage {
     pub words: Words,
 }
 
+/// What a lost branch of our own says of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostRecord {
+    /// Whose message.
+    pub author: PrincipalId,
+    /// Which.
+    pub id: MessageId,
+    /// What is said of it.
+    pub what: LostWords,
+    /// When it was said: what is said again must be stamped later.
+    pub at: Hlc,
+}
+
+/// What is said of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LostWords {
+    /// It says this now.
+    Edit(Words),
+    /// It is deleted.
+    Delete,
+    /// It has this reaction, or no longer.
+    React(Box<str>, bool),
+}
+
+impl LostRecord {
+    fn of((author, record, at): (PrincipalId, Record<'_>, Hlc)) -> Self {
+        let (id, what) = match record {
+            Record::Edit { message, body, mentions } => {
+                (message, LostWords::Edit(Words { body: body.into(), reply_to: None, mentions: mentions.to_vec() }))
+            }
+            Record::Delete { message } => (message, LostWords::Delete),
+            Record::React { message, emoji, on, .. } => (message, LostWords::React(emoji.into(), on)),
+        };
+        Self { author, id, what, at }
+    }
+
+    /// The record to write.
+    #[must_use]
+    pub fn record(&self) -> Record<'_> {
+        let message = self.id;
+        match &self.what {
+            LostWords::Edit(words) => Record::Edit { message, body: &words.body, mentions: &words.mentions },
+            LostWords::Delete => Record::Delete { message },
+            LostWords::React(emoji, on) => Record::React { message, author: self.author, emoji, on: *on },
+        }
+    }
+}
+
+/// What lost branches say.
+type Lost = (Vec<LostMessage>, Vec<LostRecord>);
+
 /// What of our own lost branches is left to do.
 #[derive(Debug, Default)]
 pub struct LeftToSay {
     /// Messages that are not shown any more.
     pub messages: Vec<LostMessage>,
+    /// What was said of messages: whose, and what.
+    pub records: Vec<LostRecord>,
     /// Parts of lost branches that are no longer kept here: all they hold is said again.
     pub done: Vec<(LogId, EntryHash, Write)>,
 }
@@ -307,9 +361,14 @@ impl Space {
         for log in mine {
             let mut waits = false;
             let gone = self.sync.replica().is_gone(&log.document);
-            let lost = if gone { Some(Vec::new()) } else { self.lost_messages(&log, wiring)? };
+            if !gone {
+                self.load_segment(log.document, wiring)?;
+            }
+            let lost = if gone { Some(Default::default()) } else { self.lost_messages(&log, wiring)? };
             // What comes before it is not here yet, or a newer Cairn wrote it.
-            let Some(messages) = lost else { continue };
+            let Some((messages, records)) = lost else { continue };
+            waits |= !records.is_empty();
+            left.records.extend(records);
             for message in messages {
                 let shown = self.is_shown(&message.id, wiring)?;
                 waits |= !shown;
@@ -327,9 +386,9 @@ impl Space {
         Ok(left)
     }
 
-    /// The messages of the lost branches of one of our logs, oldest first; `None` where what they follow is not here, or
+    /// The messages of the lost branches of one of our logs, oldest first, and what they say of others; `None` where what they follow is not here, or
     /// some of it is not understood or cannot be opened yet.
-    fn lost_messages(&self, log: &LogId, wiring: &Wiring) -> Result<Option<Vec<LostMessage>>, StoreError> {
+    fn lost_messages(&self, log: &LogId, wiring: &Wiring) -> Result<Option<Lost>, StoreError> {
         let store = wiring.store.as_ref();
         let mut lost: BTreeMap<EntryHash, Arc<Entry>> = BTreeMap::new();
         for first in self.aside.get(log).into_iter().flat_map(BTreeMap::keys) {
@@ -339,6 +398,7 @@ impl Space {
         let own: Vec<_> = self.read_log(store, log)?.into_iter().map(|s| s.entry).collect();
         let followed: BTreeSet<_> = lost.values().map(|e| e.header().prev).collect();
         let mut found: BTreeMap<_, LostMessage> = BTreeMap::new();
+        let mut records = Vec::new();
         // Each branch, from its end back to where it leaves our log.
         for end in lost.keys().filter(|hash| !followed.contains(*hash)) {
             let (mut branch, mut at) = (Vec::new(), *end);
@@ -364,8 +424,16 @@ impl Space {
             for m in segment.newest(usize::MAX).filter(|m| m.seq >= start && !m.deleted) {
                 found.insert((m.key, m.key.id), LostMessage { id: m.key.id, words: Words::of(&m) });
             }
+            let theirs = |entry: &(LogId, u64)| entry.0 == *log && entry.1 >= start;
+            let here = |author: &PrincipalId, id: &MessageId| self.chat.get(author, id);
+            let again = segment.records_again(|author, id| here(author, id)?.about, &theirs);
+            // What is lost itself is said as it was edited.
+            let lost = |r: &LostRecord| segment.get(&r.author, &r.id).is_some_and(|m| theirs(&(m.log, m.seq)));
+            let of_others =
+                again.into_iter().map(LostRecord::of).filter(|r| here(&r.author, &r.id).is_some() && !lost(r));
+            records.extend(of_others);
         }
-        Ok(Some(found.into_values().collect()))
+        Ok(Some((found.into_values().collect(), records)))
     }
 
     /// Whether a message of ours is shown here, wherever it is.

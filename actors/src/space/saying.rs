@@ -67,7 +67,7 @@ impl Space {
         self.write_chat(document, hlc, wiring, |chain| chain.say_to(hlc, &draft, &words.mentions))
     }
 
-    /// Writes what is said of a message, into the segment that it lies in; `None`: it is not here.
+    /// Writes what is said of a message, into the segment that it lies in and stamped after `past`; `None`: it is not here.
     ///
     /// # Errors
     /// [`PenError`]; nothing was written.
@@ -76,6 +76,7 @@ impl Space {
         author: &PrincipalId,
         record: &Record<'_>,
         hlc: Hlc,
+        past: Hlc,
         wiring: &Wiring,
     ) -> Result<Option<Arc<Entry>>, PenError> {
         let (Record::Edit { message, .. } | Record::Delete { message } | Record::React { message, .. }) = record;
@@ -91,7 +92,7 @@ impl Space {
         };
         let log = LogId { document, device: wiring.me, incarnation: wiring.pen() };
         let last = self.sync.replica().admitted(&log).hlc;
-        let least = m.sent.max(last).max(before.unwrap_or_default()).next();
+        let least = m.sent.max(last).max(before.unwrap_or_default()).max(past).next();
         let hlc = hlc.max(self.floor).max(least);
         self.write_chat(document, hlc, wiring, |chain| chain.record(hlc, record)).map(Some)
     }

@@ -159,3 +159,92 @@ async fn in_a_sealed_chat_it_is_the_same_and_final_waits_for_it_like_for_a_messa
     assert_eq!(nodes[1].handle().versions(space, id).await.unwrap().len(), 3);
     assert!(nodes[1].messages(space).await.iter().all(|m| m.key > OrderKey::MIN && !m.late));
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_writes_is_told_for_a_moment_and_a_flood_of_it_is_dropped() {
+    let (lan, nodes, room) = office(504, 2).await;
+    let mut events = nodes[0].handle().subscribe();
+    let mut heard = move || {
+        let mut all = Vec::new();
+        while let Ok(e) = events.try_recv() {
+            if let Event::Typing { conversation, typing, .. } = e {
+                all.push((conversation, typing));
+            }
+        }
+        all
+    };
+    for _ in 0..500 {
+        nodes[1].handle().typing(room, true).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(heard(), [(room, true)]);
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    assert_eq!(heard(), [(room, false)], "it is not believed for long");
+    nodes[1].handle().typing(room, true).await.unwrap();
+    nodes[1].say("there it is").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(heard(), [(room, true), (room, false)], "it ends with the message");
+    nodes[1].handle().typing(room, true).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    lan.unplug(nodes[1].at.addr);
+    tokio::time::sleep(LATER).await;
+    assert_eq!(heard(), [(room, true), (room, false)]);
+    lan.plug(nodes[1].at.addr);
+    all_online(&nodes, 1).await;
+    nodes[1].handle().set_read_receipts(false).await.unwrap();
+    nodes[1].handle().typing(room, true).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(heard(), [], "whoever tells nothing tells nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_pinned_or_muted_stays_so_and_stands_first() {
+    let lan = Switch::new(505);
+    let node = Sim::start(&lan, 1).await;
+    let other = Sim::start(&lan, 2).await;
+    let nodes = vec![node, other];
+    all_online(&nodes, 1).await;
+    let direct = SpaceId::direct(&nodes[0].id.principal(), &nodes[1].id.principal());
+    nodes[0].handle().say(direct, "hello", None).await.unwrap();
+    let order = async |n: &Sim| n.handle().conversations().await.unwrap().iter().map(|c| c.id).collect::<Vec<_>>();
+    let room = nodes[0].everyone().await;
+    assert_eq!(order(&nodes[0]).await, [room, direct]);
+    let line = nodes[0].handle().set_pinned(direct, true).await.unwrap();
+    assert!(line.pinned.is_some() && line.muted_until.is_none());
+    assert_eq!(nodes[0].handle().set_muted(room, Some(u64::MAX)).await.unwrap().muted_until, Some(u64::MAX));
+    assert_eq!(nodes[0].handle().set_muted(direct, Some(1)).await.unwrap().muted_until, None, "that is past");
+    let gone = nodes[0].handle().set_pinned(SpaceId([9; 32]), true).await;
+    assert_eq!(gone.unwrap_err().code, "no_such_conversation");
+    let mut nodes = nodes;
+    let node = nodes.remove(0).crash_and_restart(&lan).await;
+    assert_eq!(order(&node).await, [direct, room]);
+    let lines = node.handle().conversations().await.unwrap();
+    assert_eq!(lines.iter().map(|c| c.muted_until).collect::<Vec<_>>(), [None, Some(u64::MAX)]);
+    node.handle().set_pinned(direct, false).await.unwrap();
+    assert_eq!(order(&node).await, [room, direct]);
+}
+
+/// Whichever branch counts: that of the first life or that of the second.
+#[tokio::test(start_paused = true)]
+async fn what_a_machine_said_of_messages_before_it_was_set_back_is_said_again() {
+    for seed in 0..3 {
+        let (lan, mut nodes, room) = office(510 + seed, 3).await;
+        let old = nodes[0].handle().say(room, "old", None).await.unwrap().id;
+        all_equal(&nodes, 2, SOON).await;
+        let snapshot = nodes[0].store.crash();
+        nodes[0].handle().edit(room, old, "new").await.unwrap();
+        nodes[0].handle().react(room, old, "👍", true).await.unwrap();
+        let changed = ("new".to_owned(), true, false, vec![("👍".to_owned(), 1)]);
+        until(SOON, "the first life", async || shown(&nodes[2], room, old).await == changed).await;
+        let back = nodes.remove(0).set_back(&lan, snapshot).await;
+        back.handle().say(room, "second life", None).await.unwrap();
+        nodes.insert(0, back);
+        all_equal(&nodes, 3, Duration::from_secs(180)).await;
+        for n in &nodes {
+            until(Duration::from_secs(180), "it is said again", async || shown(n, room, old).await == changed).await;
+        }
+        let versions = nodes[1].handle().versions(room, old).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(90)).await;
+        assert_eq!(nodes[1].handle().versions(room, old).await.unwrap(), versions, "once");
+    }
+}

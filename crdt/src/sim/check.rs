@@ -91,7 +91,7 @@ impl World {
             | Frame::HeldBack(_)
             | Frame::Note(_)
             | Frame::Trace { .. } => true,
-            Frame::Lost(_) | Frame::Said { .. } | Frame::Keys { .. } | Frame::Coming(_) => true,
+            Frame::Lost(_) | Frame::Said { .. } | Frame::Keys { .. } | Frame::Coming(_) | Frame::Typing(_) => true,
         };
         if !truthful {
             let what = format!("{frame:?}").chars().take(200).collect::<String>();

@@ -149,6 +149,8 @@ pub enum Frame {
         /// Epochs, ascending.
         lacked: Vec<EpochId>,
     },
+    /// "My person is writing something here", or has stopped. Never stored, never passed on.
+    Typing(bool),
     /// Statements and what belongs to them (types 16 to 21).
     Note(Note),
 }
@@ -247,6 +249,9 @@ impl Frame {
                     w.bytes(&epoch.0);
                 }
             }
+            Self::Typing(on) => {
+                w.u8(12).u8(u8::from(*on));
+            }
             Self::Note(note) => note.write(&mut w),
         }
         w.finish()
@@ -319,6 +324,7 @@ impl Frame {
                 Self::Listed { from, upto, ask, docs }
             }
             9 => Self::Coming(r.u64()?),
+            12 => Self::Typing(flag(&mut r)?),
             10 => {
                 let all_but = flag(&mut r)?.then(|| r.array()).transpose()?.map(DeviceId);
                 let n = count(&mut r, MAX_HELD, 32, "number of authors")?;

@@ -324,7 +324,7 @@ impl SpaceSync {
             Frame::Branch { log, headers } => self.take_branch(peer, log, headers),
             Frame::Fork(proof) => self.take_proof(peer, proof),
             // The business of the ledger, and of the author of what was lost.
-            Frame::Note(_) | Frame::Lost(_) | Frame::Said { .. } | Frame::Keys { .. } => {}
+            Frame::Note(_) | Frame::Lost(_) | Frame::Said { .. } | Frame::Keys { .. } | Frame::Typing(_) => {}
         }
     }
 

@@ -206,6 +206,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ("frame/entries", Frame::Entries { live: true, entries: messages().map(Arc::new).to_vec() }),
         ("frame/served", Frame::Served(b)),
         ("frame/coming", Frame::Coming(100_000)),
+        ("frame/typing", Frame::Typing(true)),
         (
             "frame/held_back",
             Frame::HeldBack(HeldBack {

@@ -1,8 +1,12 @@
 //! What is said of messages: arguments.
 
+use std::str::FromStr;
+use std::time::Duration;
+
 use clap::Args;
 
 use super::token;
+use crate::cli::time::{BadTime, Since};
 use crate::local::resolve::ConvRef;
 
 /// Which message.
@@ -54,4 +58,71 @@ pub struct ReactArgs {
     /// Take it back
     #[arg(long)]
     pub remove: bool,
+}
+
+/// Help of `pin`.
+pub const PIN: &str = "\
+Pinned conversations stand first in the list, in the order in which they were pinned. It is kept on this device and told to
+nobody. Needs a running node.
+
+Examples:
+  cairn pin @maya
+  cairn pin @maya --off";
+
+/// Help of `mute`.
+pub const MUTE: &str = "\
+What is said there is shown and counted as ever; it calls for no attention (the window counts it in grey and leaves it out of
+the sum) unless it mentions you. It is kept on this device and told to nobody. Needs a running node.
+
+Examples:
+  cairn mute everyone --for 8h
+  cairn mute everyone --until 2026-11-21T08:00:00Z
+  cairn mute everyone              until you say otherwise
+  cairn mute everyone --off";
+
+/// A time from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct For(pub Duration);
+
+impl FromStr for For {
+    type Err = BadTime;
+    fn from_str(text: &str) -> Result<Self, BadTime> {
+        match text.parse()? {
+            Since::Ago(time) => Ok(Self(time)),
+            Since::At(_) => Err(BadTime),
+        }
+    }
+}
+
+/// A point in time.
+fn point(text: &str) -> Result<Since, BadTime> {
+    text.parse().and_then(|t| if matches!(t, Since::At(_)) { Ok(t) } else { Err(BadTime) })
+}
+
+/// `pin`.
+#[derive(Debug, Clone, Args)]
+pub struct PinArgs {
+    /// Which conversation (see `cairn say --help`)
+    #[arg(value_name = "CONV")]
+    pub conversation: ConvRef,
+    /// Take it from there
+    #[arg(long)]
+    pub off: bool,
+}
+
+/// `mute`.
+#[derive(Debug, Clone, Args)]
+pub struct MuteArgs {
+    /// Which conversation (see `cairn say --help`)
+    #[arg(value_name = "CONV")]
+    pub conversation: ConvRef,
+    /// For so long: 30m, 8h, 1w …
+    #[arg(long = "for", value_name = "TIME", conflicts_with_all = ["until", "off"])]
+    pub time: Option<For>,
+    /// Until this time: RFC 3339, or a date
+    #[arg(long, value_name = "TIME", value_parser = point, conflicts_with = "off")]
+    pub until: Option<Since>,
+    /// No longer
+    #[arg(long)]
+    pub off: bool,
 }

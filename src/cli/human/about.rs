@@ -1,10 +1,11 @@
 //! What belongs to a message beside its text, on a terminal.
 
-use cairn_actors::api::{About, Quote, Version};
+use cairn_actors::api::{About, Conversation, Quote, Version};
+use cairn_actors::liking::FOR_GOOD;
 use jiff::tz::TimeZone;
 
 use crate::cli::text::plain;
-use crate::cli::time::{clock, day};
+use crate::cli::time::{clock, day, rfc3339};
 
 /// The message that another one answers, in a line.
 pub fn quote(q: &Quote) -> String {
@@ -25,4 +26,16 @@ pub fn reactions(about: &About) -> Option<String> {
 pub fn version(v: &Version, zone: &TimeZone) -> String {
     let said = v.body.as_deref().map_or_else(|| "(deleted)".to_owned(), |body| plain(&body.replace('\n', " ")));
     format!("       {} {}: {said}", day(v.at, zone), clock(v.at, zone))
+}
+
+/// How a conversation is shown: `pin` and `mute`.
+#[must_use]
+pub fn liking(c: &Conversation) -> String {
+    let pinned = if c.pinned.is_some() { "pinned" } else { "not pinned" };
+    let muted = match c.muted_until {
+        None => "not muted".to_owned(),
+        Some(FOR_GOOD) => "muted".to_owned(),
+        Some(at) => format!("muted until {}", rfc3339(at)),
+    };
+    format!("{}: {pinned}, {muted}", plain(&c.title))
 }

@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::{Captured, code};
 use crate::cli::backend::node;
+use crate::cli::liking;
 use crate::cli::log::{self, Range};
 use crate::cli::offline::Offline;
 use crate::cli::say::{self, As, Of, amend};
@@ -97,6 +98,22 @@ async fn a_message_is_answered_edited_reacted_to_and_deleted() {
     }
     let text = captured.text();
     assert_eq!(text.lines().map(|l| l.contains(r#""versions":[{"at":"#)).collect::<Vec<_>>(), [false, true], "{text}");
+
+    let captured = Captured::default();
+    let mut out = Out::to(captured.clone(), true);
+    liking::pin(&mut client, &mut out, &everyone, true).await.unwrap();
+    client.set_muted(place.id, Some(1_795_161_600_000)).await.unwrap();
+    liking::pin(&mut client, &mut out, &everyone, false).await.unwrap();
+    client.typing(place.id, true).await.unwrap();
+    let text = captured.text();
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines[0].ends_with(r#""pinned":true,"muted":false,"muted_until":null}"#), "{text}");
+    assert!(lines[1].ends_with(r#""pinned":false,"muted":true,"muted_until":"2026-11-20T08:00:00.000Z"}"#), "{text}");
+    let typing = Event::Typing { conversation: place.id, device: DeviceId([8; 32]), name: "Bob".into(), typing: true };
+    let line = json::event(&typing, |_| None);
+    assert!(
+        line.starts_with(r#"{"event":"typing","conversation":""#) && line.ends_with(r#""name":"Bob","typing":true}"#)
+    );
 
     // Without a node nothing is written but messages.
     let dir = tempfile::tempdir().unwrap();

@@ -36,10 +36,14 @@ impl Model {
             }
             Intent::FocusComposer => self.wants_focus = Some(Focus::Composer),
             Intent::EditDraft(id, text) => {
-                if text.is_empty() {
-                    self.drafts.remove(&id);
-                } else {
+                let on = !text.is_empty();
+                if on {
                     self.drafts.insert(id, text);
+                } else {
+                    self.drafts.remove(&id);
+                }
+                if self.status.as_ref().is_some_and(|s| s.read_receipts) {
+                    return vec![Command::Typing(id, on)];
                 }
             }
             Intent::Say(id) => return self.say(id),
@@ -77,6 +81,8 @@ impl Model {
             | Intent::EditPicturePath(_)
             | Intent::ReadCode(..) => return self.verify(intent),
             Intent::SetRetention(id, keep) => return vec![Command::SetRetention(id, keep)],
+            Intent::SetPinned(id, pinned) => return vec![Command::SetPinned(id, pinned)],
+            Intent::SetMuted(id, until) => return vec![Command::SetMuted(id, until)],
             Intent::AskToForget(ask) => self.asks_to_forget = ask,
             Intent::Forget(id) => {
                 self.asks_to_forget = false;

@@ -2,7 +2,7 @@
 
 use cairn_actors::api::{Message, OrderKey, Version};
 use cairn_actors::limits::MESSAGE_MAX;
-use cairn_crdt::ids::{MessageId, SpaceId};
+use cairn_crdt::ids::{DeviceId, MessageId, SpaceId};
 
 use super::{Focus, Model};
 use crate::ui::intent::{Command, Intent};
@@ -50,6 +50,19 @@ impl Model {
     #[must_use]
     pub fn past(&self, m: &Message) -> Option<&Past> {
         self.past.as_ref().filter(|p| (p.conversation, p.id) == (m.conversation, m.id))
+    }
+
+    /// Who is writing in a conversation, in words.
+    #[must_use]
+    pub fn writing(&self, id: &SpaceId) -> Option<String> {
+        let from = (*id, DeviceId([0; 32]));
+        let mut names = self.typing.range(from..).take_while(|((at, _), _)| at == id).map(|(_, name)| name.as_str());
+        let (first, second) = (names.next()?, names.next());
+        Some(match (second, names.count()) {
+            (None, _) => format!("{first} is writing…"),
+            (Some(second), 0) => format!("{first} and {second} are writing…"),
+            (Some(_), more) => format!("{first} and {} others are writing…", more.saturating_add(1)),
+        })
     }
 
     pub(super) fn amend(&mut self, intent: Intent) -> Vec<Command> {

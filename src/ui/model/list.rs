@@ -37,6 +37,8 @@ pub struct Row {
     pub unread: u64,
     /// How many of them mention the person here.
     pub mentions: u64,
+    /// It calls for no attention.
+    pub muted: bool,
 }
 
 impl Model {
@@ -62,8 +64,10 @@ impl Model {
             }
             return out;
         }
-        let (rooms, rest): (Vec<_>, Vec<_>) =
-            self.conversations.iter().filter(|c| found(&self.title(c))).partition(|c| c.network.is_some());
+        let (pinned, others): (Vec<_>, Vec<_>) =
+            self.conversations.iter().filter(|c| found(&self.title(c))).partition(|c| c.pinned.is_some());
+        section("PINNED", pinned.iter().map(|c| self.row(c, clock)).collect());
+        let (rooms, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(|c| c.network.is_some());
         let (talked, silent): (Vec<_>, Vec<_>) =
             rest.into_iter().partition(|c| has_something(c) || !self.draft(&c.id).is_empty());
         section("EVERYONE", rooms.into_iter().map(|c| self.row(c, clock)).collect());
@@ -72,7 +76,7 @@ impl Model {
         let here = people
             .iter()
             .filter(|p| found(&p.name) || found(&p.code))
-            .filter(|p| !talked.iter().any(|c| c.id == p.conversation))
+            .filter(|p| !talked.iter().chain(&pinned).any(|c| c.id == p.conversation))
             .filter(|p| p.state != PeerState::Offline || !self.search.is_empty())
             .map(|p| self.person_row(p, clock))
             .collect();
@@ -85,7 +89,11 @@ impl Model {
     /// What the rows open, from top to bottom, without the search.
     #[must_use]
     pub fn order(&self) -> Vec<SpaceId> {
-        self.conversations.iter().filter(|c| has_something(c) || c.network.is_some()).map(|c| c.id).collect()
+        self.conversations
+            .iter()
+            .filter(|c| has_something(c) || c.network.is_some() || c.pinned.is_some())
+            .map(|c| c.id)
+            .collect()
     }
 
     /// What a conversation is called; with several Everyone rooms each says whose it is.
@@ -105,6 +113,7 @@ impl Model {
         let draft = self.draft(&c.id).trim();
         let unfinished = !draft.is_empty() && self.open != Some(c.id);
         let preview = match &c.last {
+            _ if self.writing(&c.id).is_some() && self.open != Some(c.id) => self.writing(&c.id).unwrap_or_default(),
             _ if unfinished => format!("Draft: {}", one_line(draft)),
             Some(l) if l.deleted && l.mine => "You deleted a message".into(),
             Some(l) if l.deleted => format!("{} deleted a message", first_word(&l.author_name)),
@@ -133,6 +142,7 @@ impl Model {
             time: c.last.as_ref().map(|l| clock.short(l.sent)).unwrap_or_default(),
             unread: c.unread,
             mentions: c.mentions,
+            muted: c.muted_until.is_some_and(|until| until > clock.now),
         }
     }
 
@@ -153,6 +163,7 @@ impl Model {
             time: String::new(),
             unread,
             mentions: 0,
+            muted: false,
         }
     }
 }

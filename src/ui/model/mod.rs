@@ -193,6 +193,8 @@ pub struct Model {
     drafts: BTreeMap<SpaceId, String>,
     composing: BTreeMap<SpaceId, amend::Composing>,
     past: Option<amend::Past>,
+    /// Who is writing where, as shown.
+    typing: BTreeMap<(SpaceId, DeviceId), String>,
     names: BTreeMap<NameField, String>,
     notices: VecDeque<Notice>,
     /// How far catching up is.
@@ -296,10 +298,11 @@ impl Model {
         by_line.or_else(|| self.peers.values().find(|p| p.conversation == *open))
     }
 
-    /// Messages of others that are not read yet, in all conversations.
+    /// Messages of others that are not read yet, in all conversations; of those that are muted only what mentions one.
     #[must_use]
     pub fn unread(&self) -> u64 {
-        self.conversations.iter().map(|c| c.unread).fold(0, u64::saturating_add)
+        let counts = |c: &Conversation| if c.muted_until.is_some() { c.mentions } else { c.unread };
+        self.conversations.iter().map(counts).fold(0, u64::saturating_add)
     }
 
     /// People who are here, by name.
@@ -426,6 +429,13 @@ impl Model {
                     h.changed(*m);
                 }
             }
+            Event::Typing { conversation, device, name, typing } => {
+                if typing {
+                    self.typing.insert((conversation, device), name);
+                } else {
+                    self.typing.remove(&(conversation, device));
+                }
+            }
             Event::Messages { conversation, .. } => {
                 return self.read_again(conversation).into_iter().collect();
             }
@@ -474,7 +484,10 @@ impl Model {
                 let bad = matches!(code.as_str(), "name_taken" | "other_device" | "not_you");
                 self.notify(&code, message, bad);
             }
-            Event::Lagged => return vec![Command::Everything],
+            Event::Lagged => {
+                self.typing.clear();
+                return vec![Command::Everything];
+            }
             Event::Stopping => self.stopped = true,
         }
         Vec::new()
@@ -509,14 +522,18 @@ impl Model {
 
     fn conversation_changed(&mut self, c: Conversation) {
         self.conversations.retain(|o| o.id != c.id);
-        let rank = |c: &Conversation| std::cmp::Reverse(c.last.as_ref().map(|l| l.sent));
+        let pinned = |c: &Conversation| c.pinned.unwrap_or(u64::MAX);
+        let rank = |c: &Conversation| (pinned(c), std::cmp::Reverse(c.last.as_ref().map(|l| l.sent)));
         // Everyone rooms keep the node's order (the primary one first); the others go by their newest message.
-        let at = if c.network.is_some() {
+        let first = self.conversations.iter().take_while(|o| pinned(o) < pinned(&c)).count();
+        let rest = self.conversations.iter().skip(first);
+        let after = if c.network.is_some() {
             let primary = self.networks.iter().any(|n| n.primary && n.conversation == c.id);
-            if primary { 0 } else { self.conversations.iter().take_while(|o| o.network.is_some()).count() }
+            if primary { 0 } else { rest.take_while(|o| o.network.is_some()).count() }
         } else {
-            self.conversations.iter().take_while(|o| o.network.is_some() || rank(o) < rank(&c)).count()
+            rest.take_while(|o| o.network.is_some() || rank(o) < rank(&c)).count()
         };
+        let at = first.saturating_add(after);
         self.conversations.insert(at.min(self.conversations.len()), c);
     }
 

@@ -138,3 +138,49 @@ fn what_is_answered_leads_there_and_mentions_stand_in_the_list() {
     assert!(s.sees("3 unread, 1 mentioning you"), "{title}");
     assert!(s.harness.query_all_by_label_contains("A message that can't be read yet").count() == 1, "{locked}");
 }
+
+#[test]
+fn who_writes_is_shown_and_told_and_a_conversation_is_pinned_and_muted() {
+    let mut s = Screen::of(sample::model(), [FULL[0], 1_400.0]);
+    let (room, maya) = (sample::everyone(), sample::device(1));
+    let typing = |name: &str, n: u8, typing| {
+        let (conversation, device) = (sample::everyone(), sample::device(n));
+        Update::Event(Box::new(Event::Typing { conversation, device, name: name.into(), typing }))
+    };
+    s.with(|m| m.apply(typing("Maya", 1, true)));
+    s.run();
+    assert!(s.sees("Maya is writing…"));
+    s.with(|m| (m.apply(typing("Bo", 2, true)), m.apply(typing("Cy", 3, true))));
+    assert_eq!(s.with(|m| m.writing(&room)), Some("Maya and 2 others are writing…".into()));
+    s.with(|m| (m.apply(typing("Maya", 1, false)), m.apply(typing("Cy", 3, false)), m.apply(typing("Bo", 2, false))));
+    s.run();
+    assert!(!s.sees("writing…"), "{maya}");
+    s.told();
+    s.harness.get_by_role_and_label(Role::MultilineTextInput, "Message Everyone").focus();
+    s.run();
+    s.harness.get_by_role_and_label(Role::MultilineTextInput, "Message Everyone").type_text("x");
+    s.run();
+    assert!(s.told().contains(&Command::Typing(room, true)));
+
+    s.click("Pin to the top");
+    s.click("Mute until I say otherwise");
+    let told = s.told();
+    assert!(told.contains(&Command::SetPinned(room, true)) && told.contains(&Command::SetMuted(room, Some(u64::MAX))));
+    let mut list = sample::conversations();
+    let of = |list: &Vec<cairn_actors::api::Conversation>| list.iter().map(|c| c.unread).sum::<u64>();
+    let all = of(&list);
+    let at = list.iter().position(|c| c.unread > 0).unwrap();
+    (list[at].muted_until, list[at].pinned) = (Some(u64::MAX), Some(5));
+    let (muted, id) = (list[at].unread, list[at].id);
+    s.with(|m| m.apply(Update::Conversations(list)));
+    s.run();
+    assert_eq!(s.with(|m| m.unread()), all - muted, "what is muted is left out of the sum");
+    assert!(s.sees("PINNED") && s.sees("unread, muted"));
+    // It keeps its place at the top when something is said elsewhere.
+    let mut other = sample::conversations().pop().unwrap();
+    if let Some(last) = &mut other.last {
+        last.sent += 9_000_000;
+    }
+    s.with(|m| m.apply(Update::Event(Box::new(Event::Conversation(Box::new(other))))));
+    assert!(s.with(|m| m.conversations.iter().position(|c| c.id == id)) < Some(2));
+}

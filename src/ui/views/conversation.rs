@@ -139,7 +139,12 @@ fn heading(ui: &mut Ui, scene: &Scene<'_>, rect: Rect, narrow: bool, out: &mut I
         avatar::badge(ui.painter(), theme, pos2(name.right() + 6.0, name.center().y), p.badge);
     }
     let warned = peer.is_some_and(|p| p.warning.is_some());
-    let below = if warned { format::badge_sentence(Badge::Warning).to_owned() } else { subtitle(scene) };
+    let writing = model.open.and_then(|id| model.writing(&id));
+    let below = match writing {
+        _ if warned => format::badge_sentence(Badge::Warning).to_owned(),
+        Some(words) => words,
+        None => subtitle(scene),
+    };
     let ink = if warned { theme.alert } else { theme.muted };
     let galley = Ink::new(Size::Small, ink).line(ui, theme, &below, room);
     let sub = text::left(ui.painter(), pos2(x, rect.center().y + 11.0), &galley);

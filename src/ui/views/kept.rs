@@ -1,6 +1,7 @@
-//! The card that says how long a conversation is kept, and that deletes one's own copy of it.
+//! The card that pins and mutes a conversation, and the one that says how long a conversation is kept, and that deletes one's own copy of it.
 
 use cairn_actors::api::Retention;
+use cairn_actors::liking::FOR_GOOD;
 use egui::Ui;
 
 use super::{Intents, Scene};
@@ -20,9 +21,41 @@ const CHOICES: [(&str, Option<u64>); 5] = [
     ("Keep a day", Some(DAY)),
 ];
 
-/// Paints the card of the open conversation, once it is known.
+/// For how long a conversation can be muted here, in milliseconds; the command line knows more.
+const MUTES: [(&str, u64); 2] = [("Mute for 8 hours", 8 * 3_600_000), ("Mute until I say otherwise", FOR_GOOD)];
+
+/// Paints the card that pins and mutes the open conversation.
+fn attention(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
+    let theme = scene.theme;
+    let Some(c) = scene.model.open.and_then(|id| scene.model.conversation(&id)) else { return };
+    card(ui, theme, "In the list", |ui| {
+        let pin = if c.pinned.is_some() { "Unpin" } else { "Pin to the top" };
+        if button(ui, theme, pin, Kind::Plain).clicked() {
+            out.push(Intent::SetPinned(c.id, c.pinned.is_none()));
+        }
+        ui.add_space(2.0);
+        let muted = c.muted_until.filter(|until| *until > scene.clock.now);
+        if let Some(until) = muted {
+            let words =
+                if until == FOR_GOOD { "Muted".into() } else { format!("Muted until {}", scene.clock.full(until)) };
+            paragraph(ui, theme, &words, Ink::new(Size::Small, theme.muted));
+            if button(ui, theme, "Unmute", Kind::Plain).clicked() {
+                out.push(Intent::SetMuted(c.id, None));
+            }
+            return;
+        }
+        for (label, time) in MUTES {
+            if button(ui, theme, label, Kind::Plain).clicked() {
+                out.push(Intent::SetMuted(c.id, Some(scene.clock.now.saturating_add(time))));
+            }
+        }
+    });
+}
+
+/// Paints the cards of the open conversation, once they are known.
 pub fn show(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
     let theme = scene.theme;
+    attention(ui, scene, out);
     let Some(r) = scene.model.retention() else { return };
     card(ui, theme, "How long messages are kept", |ui| {
         paragraph(ui, theme, &r.sentence, Ink::new(Size::Small, theme.muted));

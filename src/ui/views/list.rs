@@ -159,10 +159,13 @@ fn lines(ui: &Ui, theme: &Theme, row: &Row, rect: Rect, left: f32, on: bool) {
     if row.unread > 0 {
         let count = if row.unread > 999 { "999+".to_owned() } else { row.unread.to_string() };
         let count = if row.mentions > 0 { format!("@ {count}") } else { count };
-        let galley = Ink::new(Size::Tiny, theme.on_accent).bold().line(ui, theme, &count, 60.0);
+        // What is muted calls for no attention, unless it is about the person here.
+        let quiet = row.muted && row.mentions == 0;
+        let (fill, color) = if quiet { (theme.chip, theme.muted) } else { (theme.accent, theme.on_accent) };
+        let galley = Ink::new(Size::Tiny, color).bold().line(ui, theme, &count, 60.0);
         let width = (galley.size().x + 11.0).max(18.0);
         let pill = Rect::from_min_max(pos2(right - width, down - 8.5), pos2(right, down + 8.5));
-        painter.rect_filled(pill, 8.5, theme.accent);
+        painter.rect_filled(pill, 8.5, fill);
         text::center(painter, pill.center(), &galley);
         preview_right = pill.left() - 8.0;
     }
@@ -184,6 +187,9 @@ fn spoken(row: &Row) -> String {
         if row.mentions > 0 {
             words.push(format!("{} mentioning you", row.mentions));
         }
+    }
+    if row.muted {
+        words.push("muted".into());
     }
     words.push(row.preview.clone());
     words.push(row.time.clone());

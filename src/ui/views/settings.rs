@@ -94,7 +94,11 @@ fn reading(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
     card(ui, theme, "Read receipts", |ui| {
         ui.spacing_mut().item_spacing.y = 2.0;
         let all = [
-            (true, "Tell others what I have read", "They see \"read\" beside what they wrote to you"),
+            (
+                true,
+                "Tell others what I have read",
+                "They see \"read\" beside what they wrote to you, and that you are writing",
+            ),
             (false, "Tell nobody", "What was told before stays told; you still see what others tell"),
         ];
         for (value, label, detail) in all {

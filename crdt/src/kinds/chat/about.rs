@@ -114,29 +114,30 @@ impl About {
         }
     }
 
-    /// What this device's logs say of it in entries that `theirs` picks, as records to write again, if `now` does not say
-    /// the same or something later.
+    /// What entries that `theirs` picks say of it and `now` does not say, nor anything later, as records to write again,
+    /// with the stamps that they must be past.
     pub(super) fn again<'a>(
         &'a self,
         message: MessageId,
         author: PrincipalId,
         now: Option<&'a About>,
         theirs: &'a dyn Fn(&(LogId, u64)) -> bool,
-    ) -> Vec<Record<'a>> {
+    ) -> Vec<(Record<'a>, Hlc)> {
         let mut out = Vec::new();
         let shown = now.and_then(About::current).map(Version::at);
         if let Some(v) =
             self.versions.iter().rev().find(|v| theirs(&v.entry)).filter(|v| shown.is_none_or(|s| s < v.at()))
         {
-            out.push(match &v.body {
+            let record = match &v.body {
                 Some(body) => Record::Edit { message, body, mentions: &v.mentions },
                 None => Record::Delete { message },
-            });
+            };
+            out.push((record, v.at()));
         }
         for (who, all) in &self.reactions {
             let later = |r: &&Reaction| now.and_then(|n| n.reacted(who, &r.emoji)).is_none_or(|(at, _)| at < r.rank.0);
             let lost = all.iter().filter(|r| theirs(&r.entry)).filter(later);
-            out.extend(lost.map(|r| Record::React { message, author, emoji: &r.emoji, on: r.on }));
+            out.extend(lost.map(|r| (Record::React { message, author, emoji: &r.emoji, on: r.on }, r.rank.0)));
         }
         out
     }

@@ -361,10 +361,14 @@ impl ChatSegment {
         &'a self,
         now: impl Fn(&PrincipalId, &MessageId) -> Option<&'a About>,
         theirs: &'a dyn Fn(&(LogId, u64)) -> bool,
-    ) -> Vec<(PrincipalId, Record<'a>)> {
+    ) -> Vec<(PrincipalId, Record<'a>, Hlc)> {
         let all = self.messages.abouts.iter();
         all.flat_map(|((id, author), about)| {
-            about.again(*id, *author, now(author, id), theirs).into_iter().map(|r| (*author, r)).collect::<Vec<_>>()
+            about
+                .again(*id, *author, now(author, id), theirs)
+                .into_iter()
+                .map(|(r, at)| (*author, r, at))
+                .collect::<Vec<_>>()
         })
         .collect()
     }
