@@ -45,6 +45,8 @@ pub struct NodeOptions {
     pub loopback_only: bool,
     /// Another beacon port than 27474 (several demos on one machine, tests).
     pub beacon_port: Option<u16>,
+    /// The key of a folder that has a passphrase.
+    pub key: Option<cairn_crdt::vault::DataKey>,
 }
 
 /// Whether a peer is here.

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `cairn.lock` | nothing; locked while a Cairn runs on the folder |
 //! | `device.key` | the device key, owner-only |
+//! | `passphrase.key` | the key that all is sealed with, under the passphrase; not there without one; see `vault` |
 //! | `network.key` | the network's key, owner-only; not there while the network is open; see `netkeys` |
 //! | `cairn.redb` | the store |
 //! | `cairn.redb.journal` | what was saved last, until it is in the store; belongs to it |
@@ -26,6 +27,11 @@ use std::path::{Path, PathBuf};
 
 use cairn_crdt::identity::DeviceKey;
 use cairn_crdt::ids::{base32, domain_hash, from_base32};
+use cairn_crdt::vault::DataKey;
+use zeroize::Zeroizing;
+
+use crate::store::Seal;
+use crate::vault;
 
 /// First line of a key file.
 const KEY_VERSION: &str = "cairn device key 1";
@@ -57,6 +63,23 @@ pub enum DataError {
     /// The key file was written by a newer Cairn.
     #[error("{} was written by a newer Cairn", .0.display())]
     NewerKey(PathBuf),
+    /// The folder has a passphrase, and its key is not at hand.
+    #[error("{} is locked with a passphrase", .0.display())]
+    Locked(PathBuf),
+    /// The key is not that of the folder.
+    #[error("the passphrase of {} was exchanged meanwhile: try again", .0.display())]
+    OtherLock(PathBuf),
+    /// The file that holds the key under the passphrase is not what was written. It is left as it is.
+    #[error("the passphrase's file is damaged: {} {reason}; put a copy back: without it nothing here can be read", path.display())]
+    DamagedLock {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        reason: &'static str,
+    },
+    /// Something is sealed, and the file of the passphrase is missing.
+    #[error("{} is sealed, but passphrase.key, which holds the key under the passphrase, is missing: put it back", .0.display())]
+    NoLock(PathBuf),
     /// The system gave no random numbers for a new key.
     #[error("the system gave no random numbers: {0}")]
     Random(getrandom::Error),
@@ -89,6 +112,7 @@ impl DataError {
 pub struct DataFolder {
     path: PathBuf,
     warnings: Vec<String>,
+    seal: Seal,
     _lock: File,
 }
 
@@ -142,13 +166,15 @@ impl DataFolder {
             }
             Err(TryLockError::Error(e)) => return Err(DataError::io("lock", &lock_path)(e)),
         }
-        let mut folder = Self { path, warnings, _lock: lock };
+        let mut folder = Self { path, warnings, seal: Seal::NONE, _lock: lock };
+        // What an attempt that was cut short has left.
+        swap::abandon(&folder.path)?;
         folder.settle()?;
         Ok(folder)
     }
 
-    /// Puts a backup in place that was read whole and lies ready; answers where what was here before is kept. Opening
-    /// the folder does so too, with a warning.
+    /// Puts in place what was made whole and lies ready (a backup, or what was sealed with a passphrase or is no more);
+    /// answers where what was here before is kept, if it is. Opening the folder does so too, with a warning.
     ///
     /// # Errors
     /// What the system refuses; it is gone on with the next time.
@@ -159,6 +185,27 @@ impl DataFolder {
             self.warnings.push(sentence);
         }
         Ok(kept)
+    }
+
+    /// Takes the key of a folder that has a passphrase; one that has none needs none, and takes none.
+    ///
+    /// # Errors
+    /// [`DataError::Locked`] without the key of one that has, [`DataError::OtherLock`] with another's,
+    /// [`DataError::DamagedLock`] and what the system refuses.
+    pub fn unlock(&mut self, key: Option<DataKey>) -> Result<(), DataError> {
+        self.seal = match (vault::lock_of(&self.path)?, key) {
+            (None, _) => Seal::NONE,
+            (Some(_), None) => return Err(DataError::Locked(self.path.clone())),
+            (Some(lock), Some(key)) if lock.tag() == key.tag() => key.into(),
+            (Some(_), Some(_)) => return Err(DataError::OtherLock(self.path.clone())),
+        };
+        Ok(())
+    }
+
+    /// What the folder is sealed with, as far as it was unlocked.
+    #[must_use]
+    pub fn seal(&self) -> &Seal {
+        &self.seal
     }
 
     /// The folder.
@@ -213,11 +260,11 @@ impl DataFolder {
         match File::open(&path) {
             Ok(file) => {
                 self.narrow(&file, &path)?;
-                let mut text = Vec::new();
+                let mut text = Zeroizing::new(Vec::new());
                 file.take(KEY_FILE_MAX.saturating_add(1))
                     .read_to_end(&mut text)
                     .map_err(DataError::io("read", &path))?;
-                parse_key(&text, &path)
+                parse_key(&vault::open_file(&self.seal, &path, &text)?, &path)
             }
             Err(e) if e.kind() == ErrorKind::NotFound => {
                 if self.store().exists() {
@@ -226,7 +273,7 @@ impl DataFolder {
                 let mut seed = [0; 32];
                 getrandom::fill(&mut seed).map_err(DataError::Random)?;
                 let key = DeviceKey::from_seed(&seed);
-                write_atomically(&path, key_text(&key).as_bytes())?;
+                write_atomically(&path, &vault::seal_file(&self.seal, &path, key_text(&key).as_bytes()))?;
                 Ok(key)
             }
             Err(e) => Err(DataError::io("read", &path)(e)),

@@ -40,7 +40,7 @@ impl Keys {
     /// `bad_network_key`; the keys are as they were.
     pub fn reload(&mut self, wiring: &Wiring, root: &ActorRef<RootMsg>) -> Result<(), ApiError> {
         let Some(file) = &self.file else { return Ok(()) };
-        let ring = netkeys::load(file).map_err(|e| ApiError::new("bad_network_key", e.to_string()))?;
+        let ring = netkeys::load(file, &wiring.seal).map_err(|e| ApiError::new("bad_network_key", e.to_string()))?;
         if wiring.set_keys(ring) {
             self.look(wiring, root);
         }

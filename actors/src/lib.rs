@@ -45,4 +45,5 @@ pub mod storage;
 pub mod store;
 pub mod tree;
 mod truth;
+pub mod vault;
 pub mod wiring;

@@ -93,7 +93,7 @@ impl Life {
         events: Option<broadcast::Sender<Event>>,
         orders: &Orders,
     ) -> Result<Self, StartError> {
-        let Parts { env, key, store, mut first, writer, transport, settings, keys, name, .. } = parts;
+        let Parts { env, key, store, seal, mut first, writer, transport, settings, keys, name, .. } = parts;
         let Parts { data, discovery, discovering, keep, troubles, known, resumed, given_back, .. } = parts;
         let me = key.id();
         let incarnation = resumed.unwrap_or_else(|| Incarnation(env.random()));
@@ -104,6 +104,7 @@ impl Life {
         let about = Me { name, named: settings.0.named, interfaces: Vec::new(), discovery: discovering, data };
         let mut wiring = Wiring::new(env, key, incarnation, store, transport, people, about);
         wiring.known = known;
+        wiring.seal = seal;
         if let Some(events) = events {
             wiring.events = events;
         }

@@ -18,6 +18,8 @@ use cairn_crdt::netkey::{MAX_OLD, NetworkKey, Old, Ring};
 use zeroize::Zeroizing;
 
 use crate::data::{DataError, sync_folder, write_atomically};
+use crate::store::Seal;
+use crate::vault;
 
 /// First line of the file.
 const FILE_VERSION: &str = "cairn network key 1";
@@ -57,7 +59,7 @@ pub fn file_in(data: &Path) -> PathBuf {
 ///
 /// # Errors
 /// [`KeyFileError`]; the file is as it was.
-pub fn load(path: &Path) -> Result<Ring, KeyFileError> {
+pub fn load(path: &Path, seal: &Seal) -> Result<Ring, KeyFileError> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Ring::default()),
@@ -66,17 +68,17 @@ pub fn load(path: &Path) -> Result<Ring, KeyFileError> {
     narrow(&file, path)?;
     let mut bytes = Zeroizing::new(Vec::with_capacity(1024));
     file.take(FILE_MAX.saturating_add(1)).read_to_end(&mut bytes).map_err(DataError::io("read", path))?;
-    parse(&bytes, path)
+    parse(&vault::open_file(seal, path, &bytes)?, path)
 }
 
 /// Keeps the keys; without one the file goes. A damaged file is not written over.
 ///
 /// # Errors
 /// [`KeyFileError`]; the old file is as it was.
-pub fn save(ring: &Ring, path: &Path) -> Result<(), KeyFileError> {
-    load(path)?;
+pub fn save(ring: &Ring, path: &Path, seal: &Seal) -> Result<(), KeyFileError> {
+    load(path, seal)?;
     match text(ring) {
-        Some(text) => Ok(write_atomically(path, text.as_bytes())?),
+        Some(text) => Ok(write_atomically(path, &vault::seal_file(seal, path, text.as_bytes()))?),
         None => match std::fs::remove_file(path) {
             Err(e) if e.kind() != ErrorKind::NotFound => Err(DataError::io("remove", path)(e).into()),
             _ => Ok(sync_folder(path).map_err(DataError::io("remove", path))?),
@@ -180,22 +182,22 @@ mod tests {
     fn keys_are_kept_and_removed() {
         let dir = tempfile::tempdir().unwrap();
         let path = file_in(dir.path());
-        assert!(load(&path).unwrap().is_open());
-        save(&ring(), &path).unwrap();
-        assert_eq!(load(&path).unwrap(), ring());
+        assert!(load(&path, &Seal::NONE).unwrap().is_open());
+        save(&ring(), &path, &Seal::NONE).unwrap();
+        assert_eq!(load(&path, &Seal::NONE).unwrap(), ring());
         let good = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, good.replace('\n', "\r\n")).unwrap();
-        assert_eq!(load(&path).unwrap(), ring());
-        save(&Ring::default(), &path).unwrap();
-        save(&Ring::default(), &path).unwrap();
-        assert!(!path.exists() && load(&path).unwrap().is_open());
+        assert_eq!(load(&path, &Seal::NONE).unwrap(), ring());
+        save(&Ring::default(), &path, &Seal::NONE).unwrap();
+        save(&Ring::default(), &path, &Seal::NONE).unwrap();
+        assert!(!path.exists() && load(&path, &Seal::NONE).unwrap().is_open());
     }
 
     #[test]
     fn a_damaged_file_is_told_and_never_written_over() {
         let dir = tempfile::tempdir().unwrap();
         let path = file_in(dir.path());
-        save(&ring(), &path).unwrap();
+        save(&ring(), &path, &Seal::NONE).unwrap();
         let good = std::fs::read(&path).unwrap();
         let mut bad = vec![Vec::new(), b"garbage".to_vec(), vec![0xff; 100], vec![b'a'; 10_000]];
         bad.extend((0..good.len() - 1).map(|n| good[..n].to_vec()));
@@ -206,14 +208,14 @@ mod tests {
         }
         for bytes in bad {
             std::fs::write(&path, &bytes).unwrap();
-            let error = load(&path).unwrap_err();
+            let error = load(&path, &Seal::NONE).unwrap_err();
             assert!(matches!(&error, KeyFileError::Damaged { .. } | KeyFileError::Newer(_)), "{error} {bytes:?}");
             assert!(error.to_string().contains("network.key"), "{error}");
-            assert!(save(&ring(), &path).is_err() && save(&Ring::default(), &path).is_err());
+            assert!(save(&ring(), &path, &Seal::NONE).is_err() && save(&Ring::default(), &path, &Seal::NONE).is_err());
             assert_eq!(std::fs::read(&path).unwrap(), bytes);
         }
         std::fs::write(&path, String::from_utf8(good).unwrap().replacen("key 1", "key 2", 1)).unwrap();
-        assert!(matches!(load(&path), Err(KeyFileError::Newer(_))));
+        assert!(matches!(load(&path, &Seal::NONE), Err(KeyFileError::Newer(_))));
     }
 
     #[cfg(unix)]
@@ -223,10 +225,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = file_in(dir.path());
         let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
-        save(&ring(), &path).unwrap();
+        save(&ring(), &path, &Seal::NONE).unwrap();
         assert_eq!(mode(), 0o600);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        load(&path).unwrap();
+        load(&path, &Seal::NONE).unwrap();
         assert_eq!(mode(), 0o600);
     }
 }

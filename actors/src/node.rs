@@ -25,7 +25,7 @@ use crate::quota::Quota;
 use crate::sessions::SessionsMsg;
 use crate::settings::Settings;
 use crate::storage::WriterMode;
-use crate::store::{Store, StoreError, Write};
+use crate::store::{Seal, Store, StoreError, Write};
 use crate::tree::{Child, Restarts, Spec};
 
 /// Requests that may wait.
@@ -73,6 +73,8 @@ pub struct Parts {
     pub resumed: Option<Incarnation>,
     /// The store.
     pub store: Arc<dyn Store>,
+    /// What the data folder is sealed with.
+    pub seal: Seal,
     /// What is to be kept before anything is signed.
     pub first: Vec<Write>,
     /// How the writer runs.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use cairn_crdt::ids::{DeviceId, DocumentId, Incarnation, MessageId, NetworkId, SpaceId};
 use cairn_crdt::kinds::chat::PageAt as At;
 use cairn_crdt::network::{Networks, Standing};
+use cairn_crdt::vault::DataKey;
 
 use crate::api::{
     ApiError, Conversation, ConversationKind, Custody, DeliveryState, Message, Network, NetworkState, Page, PageAt,
@@ -72,12 +73,12 @@ fn failed(e: &crate::store::StoreError) -> ApiError {
 }
 
 impl Offline {
-    /// Opens a data folder; a fresh one gets its key here.
+    /// Opens a data folder, with its key where it has a passphrase; a fresh one gets the device's key here.
     ///
     /// # Errors
     /// [`StartError`]: it is in use, damaged or not readable.
-    pub fn open(data: &Path) -> Result<Self, StartError> {
-        let opened = crate::start::open_data(data)?;
+    pub fn open(data: &Path, key: Option<DataKey>) -> Result<Self, StartError> {
+        let opened = crate::start::open_data(data, key)?;
         let env = Env::system().map_err(StartError::System)?;
         let me = opened.key.id();
         let store: Arc<dyn Store> = opened.store;
@@ -95,6 +96,7 @@ impl Offline {
         let told = opened.settings.read_receipts;
         let mut wiring = Wiring::new(env, opened.key, Incarnation([0; 16]), store, Arc::new(Nowhere), people, about);
         wiring.read_receipts = told.into();
+        wiring.seal = opened.folder.seal().clone();
         wiring.set_keys(opened.keys);
         let _ = wiring.prekeys.load(&wiring)?;
         *wiring.keep.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Box::new(opened.folder));

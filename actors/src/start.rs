@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use cairn_crdt::identity::DeviceKey;
 use cairn_crdt::netkey::Ring;
+use cairn_crdt::vault::DataKey;
 
 use crate::api::{Compacted, Event, NodeOptions};
 use crate::care;
@@ -53,12 +54,15 @@ pub struct Opened {
     pub given_back: Option<Compacted>,
 }
 
-/// Opens a data folder. A damaged store is kept aside, with a warning, and what can be saved of it takes its place.
+/// Opens a data folder, with its key where it has a passphrase. A damaged store is kept aside, with a warning, and what can
+/// be saved of it takes its place.
 ///
 /// # Errors
 /// [`StartError`]: the folder is in use or cannot be read, the key is damaged, the settings are not right.
-pub fn open_data(data: &Path) -> Result<Opened, StartError> {
-    open_folder(DataFolder::open(data)?, Renew::default()).map(|(opened, _)| opened)
+pub fn open_data(data: &Path, key: Option<DataKey>) -> Result<Opened, StartError> {
+    let mut folder = DataFolder::open(data)?;
+    folder.unlock(key)?;
+    open_folder(folder, Renew::default()).map(|(opened, _)| opened)
 }
 
 /// Opens what is in a data folder, after what is to be done with it before.
@@ -66,7 +70,7 @@ fn open_folder(mut folder: DataFolder, renew: Renew) -> Result<(Opened, Renewed)
     let mut renewed = Renewed { kept: folder.settle()?, ..Renewed::default() };
     let settings = Settings::load(&folder.settings())?;
     let key = folder.device_key()?;
-    let keys = netkeys::load(&netkeys::file_in(folder.path()))?;
+    let keys = netkeys::load(&netkeys::file_in(folder.path()), folder.seal())?;
     let (store, repaired) = care::open_store(&folder, renew.verify)?;
     let mut warnings = Vec::from_iter(repaired.clone());
     renewed.repaired = repaired;
@@ -98,7 +102,8 @@ pub fn default_name() -> String {
 /// # Errors
 /// [`StartError`] says what is in the way.
 pub async fn start(options: NodeOptions) -> Result<Node, StartError> {
-    let folder = DataFolder::open(&options.data)?;
+    let mut folder = DataFolder::open(&options.data)?;
+    folder.unlock(options.key.clone())?;
     let (parts, _) = make_parts(&options, folder, Renew::default(), None).await?;
     // A name was said for this start, and is kept; what a restored backup says comes after.
     let later = NodeOptions { name: None, ..options };
@@ -157,6 +162,7 @@ async fn make_parts(
         known: cairn_crdt::known::Known::this_build(),
         key,
         store,
+        seal: folder.seal().clone(),
         first,
         writer: WriterMode::Thread,
         transport,

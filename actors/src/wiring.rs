@@ -28,7 +28,7 @@ use crate::secrets::Prekeys;
 use crate::sessions::SessionsMsg;
 use crate::settings::Settings;
 use crate::storage::{Committer, StorageMsg};
-use crate::store::{Store, Table, Write};
+use crate::store::{Seal, Store, Table, Write};
 
 /// Where an actor is now. A message to an actor that is being restarted is dropped: whoever restarts asks for what it
 /// needs, so nothing rests on such a message.
@@ -118,6 +118,8 @@ pub struct Wiring {
     pen: RwLock<Incarnation>,
     /// Reads, and the writer's target.
     pub store: Arc<dyn Store>,
+    /// What the data folder is sealed with.
+    pub seal: Seal,
     /// Makes and takes links.
     pub transport: Arc<dyn Transport>,
     /// What happened.
@@ -209,6 +211,7 @@ impl Wiring {
             incarnation,
             pen: RwLock::new(incarnation),
             store,
+            seal: Seal::NONE,
             transport,
             events: broadcast::channel(EVENTS).0,
             people,

@@ -34,5 +34,6 @@ pub mod sim;
 pub mod spans;
 pub mod statement;
 pub mod sync;
+pub mod vault;
 pub mod verdict;
 pub mod writer;

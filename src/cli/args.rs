@@ -2,6 +2,7 @@
 
 mod messages;
 mod network_key;
+mod passphrase;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use super::verify::VerifyArgs;
 use crate::local::resolve::ConvRef;
 pub use messages::{MessageArgs, MuteArgs, PinArgs, ReactArgs};
 pub use network_key::{KeySource, KeyVerb};
+pub use passphrase::{PassphraseSource, PassphraseVerb};
 
 /// Talk and write together on networks that come and go: no server, no account, no internet.
 ///
@@ -45,7 +47,7 @@ Examples:
   cairn verify @maya                      the safety number, to be compared in person
   cairn demo                              see four nodes meet and talk on this machine
 
-Environment: CAIRN_DATA names the data folder; CAIRN_LOG is a filter for the log on stderr, such as
+Environment: CAIRN_DATA names the data folder; CAIRN_PASSPHRASE_FILE a file that holds its passphrase; CAIRN_LOG is a filter for the log on stderr, such as
 cairn_actors=debug,warn.
 
 Exit status: 0 done, 1 failed (one sentence on stderr), 2 wrong usage.";
@@ -56,6 +58,9 @@ pub struct Global {
     /// The data folder: identity, history, settings; one node a folder [default: in the user's data]
     #[arg(long, global = true, env = "CAIRN_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// A file, readable by you alone, that holds the passphrase of the data folder [default: asked for at the terminal]
+    #[arg(long, global = true, env = "CAIRN_PASSPHRASE_FILE", value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
     /// One JSON object a line on stdout; everything else on stderr
     #[arg(long, global = true)]
     pub json: bool,
@@ -327,35 +332,32 @@ Examples:
         compact: bool,
     },
     /// Save key, settings and history to one file
-    #[command(after_help = "\
-The file is as the store was at one moment; a node goes on meanwhile. It holds the key: whoever has it can be this device,
-and reads everything in it. It is made for its owner alone, has its name only once it is complete, and never replaces a
-file.
-
-Examples:
-  cairn backup /media/stick/post3.cairn-backup
-  cairn backup \"$HOME/cairn-$(date +%F).cairn-backup\"")]
+    #[command(after_help = passphrase::BACKUP_HELP)]
     Backup {
         /// The file to make
         file: PathBuf,
     },
     /// Bring a backup back
-    #[command(after_help = "\
-The file is read whole and checked before anything changes. In a folder that is in use, --replace is needed; what was
-there is moved to replaced-TIME in the folder and never deleted. A running node starts anew as what the backup holds.
-
-What was written after the backup comes back from other devices. Never run the same backup on two machines at once: both
-say so when they meet, but only one can be this device.
-
-Examples:
-  cairn --data /srv/post3 restore post3.cairn-backup
-  cairn restore --replace yesterday.cairn-backup")]
+    #[command(after_help = passphrase::RESTORE_HELP)]
     Restore {
         /// The file that `cairn backup` made
         file: PathBuf,
         /// Also where this folder is in use: what is there is kept aside
         #[arg(long)]
         replace: bool,
+        /// A file, readable by you alone, that holds the backup's passphrase, where it is another than the folder's
+        #[arg(long, value_name = "FILE")]
+        backup_passphrase_file: Option<PathBuf>,
+    },
+    /// A passphrase over all that is kept here: set, change, remove
+    #[command(subcommand)]
+    Passphrase(PassphraseVerb),
+    /// Destroy all that Cairn keeps here: identity, keys, history. Nothing brings it back
+    #[command(after_help = passphrase::WIPE_HELP)]
+    Wipe {
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
     /// See it work: four real nodes in one process, on this machine alone, with data that goes when it ends
     Demo {

@@ -10,8 +10,10 @@ use cairn_actors::api::{
 };
 use cairn_actors::limits::LOCAL_OPEN_TIMEOUT;
 use cairn_crdt::ids::{DeviceId, DocumentId, MessageId, NetworkId, SpaceId};
+use cairn_crdt::vault::DataKey;
 
 use super::offline::Offline;
+use super::unlock;
 use crate::local::client::Client;
 use crate::local::resolve::{ConvRef, Resolved};
 
@@ -222,9 +224,23 @@ pub async fn retry_in_use<T>(mut attempt: impl AsyncFnMut() -> Result<T, ApiErro
 /// # Errors
 /// `in_use` where the folder stays busy, what connecting or opening answers otherwise.
 pub async fn open(data: &Path) -> Result<Opened, ApiError> {
+    open_with(data, None).await
+}
+
+/// The same with the key of the folder, if it is at hand.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_with(data: &Path, mut key: Option<DataKey>) -> Result<Opened, ApiError> {
     retry_in_use(async || match Client::connect(data).await? {
         Some(client) => Ok(Opened::Node(client)),
-        None => Offline::open(data).map(|store| Opened::Offline(Box::new(store))),
+        None => {
+            // Asked for once, and only where there is something to open with it.
+            if key.is_none() {
+                key = unlock::key(data)?;
+            }
+            Offline::open_with(data, key.clone()).map(|store| Opened::Offline(Box::new(store)))
+        }
     })
     .await
 }

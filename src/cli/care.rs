@@ -4,16 +4,18 @@
 use std::path::Path;
 
 use cairn_actors::api::{ApiError, BackedUp, Checkup, Compacted, Restored};
-use cairn_actors::care;
+use cairn_actors::care::file::BackupReader;
+use cairn_actors::care::{self, BackupError};
 use cairn_actors::data::{DataFolder, key_path, store_path};
 use cairn_actors::store::StoreError;
+use cairn_crdt::vault::DataKey;
 
 use super::backend::retry_in_use;
 use super::config::data_error;
 use super::error::Failure;
 use super::text::{Out, note};
 use super::time::now_ms;
-use super::{human, json};
+use super::{human, json, unlock};
 use crate::local::client::Client;
 
 /// What `doctor` is to do.
@@ -35,9 +37,16 @@ enum Keeper {
 
 /// The node that runs on a data folder, or the folder, taken for this command.
 async fn keeper(data: &Path) -> Result<Keeper, ApiError> {
+    let mut key = None;
     let keeper = retry_in_use(async || match Client::connect(data).await? {
         Some(client) => Ok(Keeper::Node(Box::new(client))),
-        None => DataFolder::open(data).map(Keeper::Command).map_err(|e| data_error(&e)),
+        None => {
+            if key.is_none() {
+                key = unlock::key(data)?;
+            }
+            let folder = DataFolder::open(data).and_then(|mut folder| folder.unlock(key.clone()).map(|()| folder));
+            folder.map(Keeper::Command).map_err(|e| data_error(&e))
+        }
     });
     let keeper = keeper.await?;
     if matches!(keeper, Keeper::Command(_)) {
@@ -55,7 +64,7 @@ async fn directly<T: Send + 'static>(
     done.map_err(|e| ApiError::new("internal", e.to_string()))?
 }
 
-fn store_error(e: &StoreError) -> ApiError {
+pub(super) fn store_error(e: &StoreError) -> ApiError {
     let code = match e {
         StoreError::Full => "disk_full",
         StoreError::InUse => "in_use",
@@ -66,7 +75,7 @@ fn store_error(e: &StoreError) -> ApiError {
 }
 
 /// There must be something to look after: nothing is made by looking.
-fn something(data: &Path) -> Result<(), Failure> {
+pub(super) fn something(data: &Path) -> Result<(), Failure> {
     if key_path(data).exists() || store_path(data).exists() {
         return Ok(());
     }
@@ -126,17 +135,40 @@ pub async fn backup(data: &Path, out: &mut Out, file: &Path) -> Result<(), Failu
     if out.json { out.line(&json::backed_up(&done)) } else { out.lines(human::backed_up(&done)) }
 }
 
+/// The key of a backup that is sealed with another one than the folder.
+fn backup_key(from: &Path, folder: &DataFolder, passphrase: Option<&Path>) -> Result<Option<DataKey>, ApiError> {
+    let Some(lock) = BackupReader::lock(from)? else { return Ok(None) };
+    if folder.seal().key().is_some_and(|key| key.tag() == lock.tag()) {
+        return Ok(None);
+    }
+    let refused = || ApiError::from(BackupError::Sealed(from.to_owned()));
+    unlock::open(&lock, passphrase, "The passphrase of the backup", refused).map(|(key, _)| Some(key))
+}
+
 /// Fills the data folder from a backup.
 ///
 /// # Errors
 /// `folder_in_use` without `replace` where there is something; `in_use`, `busy`, `not_a_backup`, `backup_newer`,
 /// `backup_incomplete`, `backup_damaged`, `disk_full`, `backup_failed`.
-pub async fn restore(data: &Path, out: &mut Out, file: &Path, replace: bool) -> Result<(), Failure> {
+pub async fn restore(
+    data: &Path,
+    out: &mut Out,
+    file: &Path,
+    replace: bool,
+    passphrase: Option<&Path>,
+) -> Result<(), Failure> {
     let from = std::path::absolute(file)?;
     let done: Restored = match keeper(data).await? {
-        Keeper::Node(mut node) => node.restore(&from, replace).await?,
+        Keeper::Node(mut node) => node.restore(&from, replace).await.map_err(|e| match e.code.as_str() {
+            // Its passphrase goes over no socket.
+            "backup_sealed" => {
+                ApiError::new(&e.code, format!("{}: stop the node, and restore it with this command", e.message))
+            }
+            _ => e,
+        })?,
         Keeper::Command(folder) => {
-            directly(folder, move |mut folder| Ok(care::backup::restore(&mut folder, &from, replace, now_ms())?))
+            let key = backup_key(&from, &folder, passphrase)?;
+            directly(folder, move |mut folder| Ok(care::backup::restore(&mut folder, &from, key, replace, now_ms())?))
                 .await?
         }
     };
@@ -187,12 +219,12 @@ mod tests {
         result.unwrap();
         assert!(text.contains(&format!(r#""id":"{id}""#)) && text.contains(r#""created":"20"#), "{text}");
         assert_eq!(code(run(async |out| backup(&data, out, &file).await).await.0), "file_exists");
-        let (result, text) = run(async |out| restore(&other, out, &file, false).await).await;
+        let (result, text) = run(async |out| restore(&other, out, &file, false, None).await).await;
         result.unwrap();
         assert!(text.contains(&format!(r#""id":"{id}""#)) && text.contains(r#""kept":null"#), "{text}");
-        assert_eq!(code(run(async |out| restore(&other, out, &file, false).await).await.0), "folder_in_use");
+        assert_eq!(code(run(async |out| restore(&other, out, &file, false, None).await).await.0), "folder_in_use");
         assert_eq!(
-            code(run(async |out| restore(&other, out, &data.join("device.key"), true).await).await.0),
+            code(run(async |out| restore(&other, out, &data.join("device.key"), true, None).await).await.0),
             "not_a_backup"
         );
         let mut store = Offline::open(&other).unwrap();
@@ -241,11 +273,11 @@ mod tests {
         result.unwrap();
         let whole = std::path::absolute("relative").unwrap();
         assert!(text.contains(&format!(r#"{{"file":"{}","id":""#, whole.display())), "{text}");
-        let (result, text) = run(async |out| restore(dir.path(), out, Path::new("f"), true).await).await;
+        let (result, text) = run(async |out| restore(dir.path(), out, Path::new("f"), true, None).await).await;
         result.unwrap();
         assert!(text.contains(r#""created":"1970-01-01T00:00:00.000Z","entries":3,"kept":"/old""#), "{text}");
         assert_eq!(
-            code(run(async |out| restore(dir.path(), out, Path::new("f"), false).await).await.0),
+            code(run(async |out| restore(dir.path(), out, Path::new("f"), false, None).await).await.0),
             "folder_in_use"
         );
     }

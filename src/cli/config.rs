@@ -106,6 +106,8 @@ pub fn data_error(error: &DataError) -> ApiError {
         DataError::InUse(_) => "in_use",
         DataError::Full(_) => "disk_full",
         DataError::NoHome => "no_data_folder",
+        DataError::Locked(_) => "locked",
+        DataError::DamagedLock { .. } | DataError::NoLock(_) => "bad_lock",
         _ => "data_folder",
     };
     ApiError::new(code, error.to_string())

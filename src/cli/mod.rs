@@ -17,6 +17,7 @@ pub mod network;
 pub mod network_key;
 pub mod node;
 pub mod offline;
+pub mod passphrase;
 pub mod peers;
 pub mod retention;
 pub mod say;
@@ -25,6 +26,7 @@ pub mod start;
 pub mod status;
 pub mod text;
 pub mod time;
+pub mod unlock;
 pub mod verify;
 pub mod window;
 
@@ -80,6 +82,9 @@ fn not_parsed(error: &clap::Error, json: bool) -> ExitCode {
 
 fn run(cli: Cli) -> Result<(), Failure> {
     let data = data_folder(cli.global.data)?;
+    if let Some(file) = cli.global.passphrase_file.filter(|f| !f.as_os_str().is_empty()) {
+        unlock::from_file(file);
+    }
     let mut out = Out::stdout(cli.global.json);
     match cli.verb {
         None => {
@@ -90,7 +95,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
             window::run(options, &threads()?)
         }
         Some(Verb::Node(flags)) => {
-            let options = start::options(&data, &flags)?;
+            let mut options = start::options(&data, &flags)?;
+            options.key = unlock::key(&data)?;
             let runtime = threads()?;
             let result = runtime.block_on(node::run(options, out));
             // What still runs has no business any more.
@@ -129,7 +135,11 @@ async fn one_shot(data: &Path, out: &mut Out, verb: Verb) -> Result<(), Failure>
             return care::doctor(data, out, care::Treatment { all, repair, compact }).await;
         }
         Verb::Backup { file } => return care::backup(data, out, &file).await,
-        Verb::Restore { file, replace } => return care::restore(data, out, &file, replace).await,
+        Verb::Restore { file, replace, backup_passphrase_file } => {
+            return care::restore(data, out, &file, replace, backup_passphrase_file.as_deref()).await;
+        }
+        Verb::Passphrase(verb) => return passphrase::passphrase(data, out, &verb).await,
+        Verb::Wipe { yes } => return passphrase::wipe(data, out, yes).await,
         Verb::Peers { wait: Some(n), timeout } => {
             return peers::wait(data, out, n, Duration::from_secs_f64(timeout)).await;
         }
@@ -196,6 +206,8 @@ async fn perform(backend: &mut impl Backend, out: &mut Out, verb: Verb) -> Resul
         | Verb::Doctor { .. }
         | Verb::Backup { .. }
         | Verb::Restore { .. }
+        | Verb::Passphrase(_)
+        | Verb::Wipe { .. }
         | Verb::Demo { .. } => Ok(()),
     }
 }

@@ -7,6 +7,7 @@ use cairn_actors::api::{ApiError, NetworkKeyState};
 use cairn_actors::data::DataFolder;
 use cairn_actors::limits::NETWORK_KEY_OLD;
 use cairn_actors::netkeys::{self, KeyFileError};
+use cairn_actors::store::Seal;
 use cairn_crdt::netkey::{Invite, NetworkKey, PassphraseError, Ring, RingError};
 
 use super::args::{KeySource, KeyVerb};
@@ -15,6 +16,7 @@ use super::error::Failure;
 use super::secret;
 use super::text::{Out, note};
 use super::time::now_ms;
+use super::unlock;
 use super::{config, human, json};
 use crate::local::client::Client;
 
@@ -24,36 +26,38 @@ use crate::local::client::Client;
 /// `bad_passphrase`, `bad_network_key`, `has_network_key`, `no_network_key`, `same_network_key`, and what reading, writing
 /// and a running node answer.
 pub async fn network_key(data: &Path, out: &mut Out, verb: &KeyVerb) -> Result<(), Failure> {
+    // The file is sealed where the folder has a passphrase.
+    let seal = &unlock::seal(data)?;
     match verb {
         KeyVerb::Status => {
-            let ring = load(data)?;
+            let ring = load(data, seal)?;
             told(out, &ring)
         }
-        KeyVerb::Show => show(data, out).await,
+        KeyVerb::Show => show(data, seal, out).await,
         KeyVerb::Set(source) => {
             // Before anything is asked for.
-            if !load(data)?.is_open() {
+            if !load(data, seal)?.is_open() {
                 return Err(ring_error(RingError::HasKey).into());
             }
             let (key, network) = read(source)?;
-            change(data, out, |ring| ring.set(key, network, now_ms())).await
+            change(data, seal, out, |ring| ring.set(key, network, now_ms())).await
         }
         KeyVerb::Change(source) => {
-            if load(data)?.is_open() {
+            if load(data, seal)?.is_open() {
                 return Err(ring_error(RingError::NoKey).into());
             }
             let (key, _) = read(source)?;
             let now = now_ms();
             let until = now.saturating_add(u64::try_from(NETWORK_KEY_OLD.as_millis()).unwrap_or(u64::MAX));
-            change(data, out, |ring| ring.change(key, now, until)).await
+            change(data, seal, out, |ring| ring.change(key, now, until)).await
         }
-        KeyVerb::DropOld => change(data, out, |ring| ring.drop_old(now_ms()).map(drop)).await,
-        KeyVerb::Remove => change(data, out, Ring::remove).await,
+        KeyVerb::DropOld => change(data, seal, out, |ring| ring.drop_old(now_ms()).map(drop)).await,
+        KeyVerb::Remove => change(data, seal, out, Ring::remove).await,
     }
 }
 
-fn load(data: &Path) -> Result<Ring, ApiError> {
-    netkeys::load(&netkeys::file_in(data)).map_err(|e| key_file_error(&e))
+fn load(data: &Path, seal: &Seal) -> Result<Ring, ApiError> {
+    netkeys::load(&netkeys::file_in(data), seal).map_err(|e| key_file_error(&e))
 }
 
 /// The key that a source holds, and the network that it names or gives.
@@ -75,6 +79,7 @@ fn read(source: &KeySource) -> Result<(NetworkKey, cairn_crdt::ids::NetworkId), 
 /// Changes the file and tells a running node.
 async fn change(
     data: &Path,
+    seal: &Seal,
     out: &mut Out,
     change: impl FnOnce(&mut Ring) -> Result<(), RingError>,
 ) -> Result<(), Failure> {
@@ -84,9 +89,9 @@ async fn change(
         Some(_) => None,
         None => Some(retry_in_use(async || DataFolder::open(data).map_err(|e| config::data_error(&e))).await?),
     };
-    let mut ring = load(data)?;
+    let mut ring = load(data, seal)?;
     change(&mut ring).map_err(ring_error)?;
-    netkeys::save(&ring, &netkeys::file_in(data)).map_err(|e| key_file_error(&e))?;
+    netkeys::save(&ring, &netkeys::file_in(data), seal).map_err(|e| key_file_error(&e))?;
     if let Some(mut node) = node {
         node.settings_changed().await?;
     }
@@ -103,12 +108,12 @@ fn told(out: &mut Out, ring: &Ring) -> Result<(), Failure> {
 
 /// Prints the key for others to join with: with the network that this device is in, which is another than the key gives
 /// where people talked before there was one.
-async fn show(data: &Path, out: &mut Out) -> Result<(), Failure> {
-    let ring = load(data)?;
+async fn show(data: &Path, seal: &Seal, out: &mut Out) -> Result<(), Failure> {
+    let ring = load(data, seal)?;
     let (Some(key), Some(first)) = (ring.key(), ring.network()) else {
         return Err(ring_error(RingError::NoKey).into());
     };
-    let networks = match backend::open(data).await? {
+    let networks = match backend::open_with(data, seal.key().cloned()).await? {
         Opened::Node(mut node) => Backend::networks(&mut node).await?,
         Opened::Offline(mut store) => store.networks().await?,
     };

@@ -12,6 +12,7 @@ use cairn_actors::data::settings_path;
 use cairn_actors::offline::Offline as Store;
 use cairn_actors::settings::{Settings, SettingsError};
 use cairn_crdt::ids::{DeviceId, DocumentId, MessageId, NetworkId, SpaceId};
+use cairn_crdt::vault::DataKey;
 
 use super::backend::{Backend, no_node};
 use super::config::settings_error;
@@ -39,7 +40,15 @@ impl Offline {
     /// # Errors
     /// `in_use` where another process has it open, else what is wrong with it.
     pub fn open(data: &Path) -> Result<Self, ApiError> {
-        let store = Store::open(data).map_err(|e| start_error(&e))?;
+        Self::open_with(data, None)
+    }
+
+    /// The same with the key of a folder that has a passphrase.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; `locked` where it has one and there is no key.
+    pub fn open_with(data: &Path, key: Option<DataKey>) -> Result<Self, ApiError> {
+        let store = Store::open(data, key).map_err(|e| start_error(&e))?;
         Ok(Self { store, data: data.to_owned() })
     }
 

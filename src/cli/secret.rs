@@ -53,16 +53,26 @@ fn whole(input: impl Read, from: &str) -> Result<Zeroizing<String>, ApiError> {
     Ok(Zeroizing::new(text.to_owned()))
 }
 
+/// A secret that is known already, asked for once at the terminal.
+///
+/// # Errors
+/// `io` where the terminal can't be read, `empty`.
+pub fn once(what: &str) -> Result<Zeroizing<String>, ApiError> {
+    let _hidden = Hidden::begin();
+    ask(&format!("{what} (it is not shown):"))
+}
+
+fn ask(prompt: &str) -> Result<Zeroizing<String>, ApiError> {
+    note(prompt);
+    // One line: the rest of the terminal's input is not ours.
+    let mut line = Zeroizing::new(String::with_capacity(MOST + 1));
+    let failed = |e: io::Error| ApiError::new("io", format!("the terminal can't be read: {e}"));
+    io::stdin().lock().take(MOST as u64).read_line(&mut line).map_err(failed)?;
+    if line.trim().is_empty() { Err(ApiError::new("empty", "nothing was typed")) } else { Ok(line) }
+}
+
 fn typed_twice(what: &str) -> Result<Zeroizing<String>, ApiError> {
     let hidden = Hidden::begin();
-    let ask = |prompt: &str| {
-        note(prompt);
-        // One line: the rest of the terminal's input is not ours.
-        let mut line = Zeroizing::new(String::with_capacity(MOST + 1));
-        let failed = |e: io::Error| ApiError::new("io", format!("the terminal can't be read: {e}"));
-        io::stdin().lock().take(MOST as u64).read_line(&mut line).map_err(failed)?;
-        if line.trim().is_empty() { Err(ApiError::new("empty", "nothing was typed")) } else { Ok(line) }
-    };
     let first = ask(&format!("{what} (it is not shown):"))?;
     let second = ask("Once more:")?;
     drop(hidden);

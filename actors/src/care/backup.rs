@@ -1,4 +1,5 @@
-//! Saving a data folder to one file, and filling a data folder from one.
+//! Saving a data folder to one file, and filling a data folder from one. What is saved of a folder with a passphrase is
+//! sealed with the same key, and what is restored into one or from such a file is.
 //!
 //! A backup holds keys, settings and everything in the store as it was at one moment; the node goes on meanwhile. It is
 //! read whole, and everything in it checked, before anything in the data folder changes. Whoever starts on what was
@@ -10,38 +11,46 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cairn_crdt::entry::{Entry, payload_hash};
+use cairn_crdt::vault::DataKey;
+use zeroize::Zeroizing;
 
-use super::file::{BackupError, BackupReader, BackupWriter, Head, Part, Record, Written};
+use super::file::{BackupReader, BackupWriter, Head, Part, Record, Written};
 use crate::api::{BackedUp, Restored};
 use crate::data::{DataFolder, key_path, parse_key, settings_path, store_path, swap, write_atomically};
 use crate::limits::{COMMIT_RECORDS, RESTORE_BATCH};
 use crate::netkeys;
 use crate::settings::{SETTINGS_MAX, Settings};
 use crate::store::tables::SCHEMA;
-use crate::store::{Item, RedbStore, Store, StoreError, Write};
+use crate::store::{Item, RedbStore, Seal, Store, StoreError, Write};
+use crate::vault;
+
+pub use super::file::BackupError;
 
 /// Largest part of a backup that is a small file: key or settings.
 const SMALL_FILE: u64 = 2 * SETTINGS_MAX as u64;
 
-/// Saves the keys and settings in `data` and everything in `store` to a new file at `to`. `now` in milliseconds since
-/// 1970.
+/// Saves the keys and settings in `data` and everything in `store` to a new file at `to`, sealed where the folder is.
+/// `now` in milliseconds since 1970.
 ///
 /// # Errors
 /// [`BackupError`]; no file is left then.
-pub fn save(data: &Path, store: &dyn Store, now: u64, to: &Path) -> Result<BackedUp, BackupError> {
-    let key = small_file(&key_path(data))?;
+pub fn save(data: &Path, seal: &Seal, store: &dyn Store, now: u64, to: &Path) -> Result<BackedUp, BackupError> {
+    let lock = vault::lock_of(data)?;
+    let sealed = match (&lock, seal.key()) {
+        (None, None) => None,
+        (Some(lock), Some(key)) if lock.tag() == key.tag() => Some((lock, key)),
+        _ => return Err(crate::data::DataError::OtherLock(data.to_owned()).into()),
+    };
+    let key = opened_file(seal, &key_path(data))?;
     let id = parse_key(&key, &key_path(data)).map_err(bad_key)?.id();
-    let mut writer = BackupWriter::begin(to)?;
+    let mut writer = BackupWriter::begin(to, sealed)?;
     writer.part(&Part::Head(Head { cairn: env!("CARGO_PKG_VERSION").into(), id, created: now, schema: SCHEMA }))?;
-    writer.part(&Part::Key(key))?;
-    for (path, part) in
-        [(settings_path(data), Part::Settings as fn(Vec<u8>) -> Part), (netkeys::file_in(data), Part::NetworkKey)]
-    {
-        match small_file(&path) {
-            Ok(bytes) => writer.part(&part(bytes))?,
-            Err(BackupError::Io { error, .. }) if error.kind() == ErrorKind::NotFound => {}
-            Err(e) => return Err(e),
-        }
+    writer.part(&Part::Key(key.to_vec()))?;
+    if let Some(bytes) = if_there(small_file(&settings_path(data)))? {
+        writer.part(&Part::Settings(bytes))?;
+    }
+    if let Some(bytes) = if_there(opened_file(seal, &netkeys::file_in(data)))? {
+        writer.part(&Part::NetworkKey(bytes.to_vec()))?;
     }
     let mut failed = None;
     store.snapshot(&mut |item| {
@@ -66,22 +75,43 @@ fn small_file(path: &Path) -> Result<Vec<u8>, BackupError> {
     Ok(bytes)
 }
 
+fn opened_file(seal: &Seal, path: &Path) -> Result<Zeroizing<Vec<u8>>, BackupError> {
+    let bytes = Zeroizing::new(small_file(path)?);
+    Ok(vault::open_file(seal, path, &bytes)?)
+}
+
+fn if_there<T>(read: Result<T, BackupError>) -> Result<Option<T>, BackupError> {
+    match read {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(BackupError::Io { error, .. }) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
 fn bad_key(e: crate::data::DataError) -> BackupError {
     BackupError::Store(StoreError::Io(e.to_string()))
 }
 
 /// Reads a backup whole, checks everything in it and lays it ready in `data`; [`DataFolder::settle`] puts it in place.
 /// `replace`: also where the folder is in use already; what is there is kept aside then. `now` in milliseconds since
-/// 1970.
+/// 1970. `here`: what the folder is sealed with, `key`: what the file is, if that is another key.
 ///
 /// # Errors
 /// [`BackupError`]; nothing has changed then.
-pub fn prepare(data: &Path, from: &Path, replace: bool, now: u64) -> Result<Restored, BackupError> {
+pub fn prepare(
+    data: &Path,
+    here: &Seal,
+    from: &Path,
+    key: Option<DataKey>,
+    replace: bool,
+    now: u64,
+) -> Result<Restored, BackupError> {
     if !replace && !swap::is_empty(data) {
         return Err(BackupError::InUse(data.to_owned()));
     }
     let new = swap::begin(data)?;
-    let restored = fill(&new, from).and_then(|restored| {
+    let keys: Vec<DataKey> = here.key().cloned().into_iter().chain(key).collect();
+    let restored = fill(data, here, &new, from, &keys).and_then(|restored| {
         swap::ready(data, &crate::store::utc(now / 1_000))?;
         Ok(restored)
     });
@@ -92,19 +122,35 @@ pub fn prepare(data: &Path, from: &Path, replace: bool, now: u64) -> Result<Rest
     restored
 }
 
-/// Fills a data folder on which nothing runs from a backup.
+/// Fills a data folder on which nothing runs from a backup; `key`: what the file is sealed with, if it is, and not with the
+/// folder's.
 ///
 /// # Errors
 /// [`BackupError`]; nothing has changed then, unless the last step fails: opening the folder goes on with it.
-pub fn restore(folder: &mut DataFolder, from: &Path, replace: bool, now: u64) -> Result<Restored, BackupError> {
-    let mut restored = prepare(folder.path(), from, replace, now)?;
+pub fn restore(
+    folder: &mut DataFolder,
+    from: &Path,
+    key: Option<DataKey>,
+    replace: bool,
+    now: u64,
+) -> Result<Restored, BackupError> {
+    let mut restored = prepare(folder.path(), folder.seal(), from, key, replace, now)?;
     restored.kept = folder.settle()?;
     Ok(restored)
 }
 
 /// Writes what a backup holds as files into `new`.
-fn fill(new: &Path, from: &Path) -> Result<Restored, BackupError> {
-    let mut reader = BackupReader::open(from)?;
+fn fill(data: &Path, here: &Seal, new: &Path, from: &Path, keys: &[DataKey]) -> Result<Restored, BackupError> {
+    let mut reader = BackupReader::open(from, keys)?;
+    // The passphrase of now goes on to count where the key is the same, and where the file has none.
+    let (lock, seal) = match (reader.sealed(), here.key()) {
+        (None, None) => (None, Seal::NONE),
+        (Some((lock, key)), own) if own != Some(key) => (Some(lock.clone()), Seal::from(key.clone())),
+        (_, _) => (vault::lock_of(data)?, here.clone()),
+    };
+    if let Some(lock) = lock {
+        write_atomically(&vault::lock_path(new), lock.text().as_bytes())?;
+    }
     let at = reader.at();
     let damaged = |at, reason| BackupError::Damaged { path: from.to_owned(), at, reason };
     let Some(Part::Head(head)) = reader.next_part()? else {
@@ -118,9 +164,9 @@ fn fill(new: &Path, from: &Path) -> Result<Restored, BackupError> {
     if parse_key(&key, from).ok().map(|key| key.id()) != Some(head.id) {
         return Err(damaged(at, "its key is not that of its device"));
     }
-    write_atomically(&key_path(new), &key)?;
+    write_atomically(&key_path(new), &vault::seal_file(&seal, &key_path(new), &key))?;
     let (mut settings, mut network_key) = (false, false);
-    let mut filling = Filling::new(&store_path(new))?;
+    let mut filling = Filling::new(&store_path(new), &seal)?;
     loop {
         let at = reader.at();
         let Some(part) = reader.next_part()? else { break };
@@ -134,7 +180,8 @@ fn fill(new: &Path, from: &Path) -> Result<Restored, BackupError> {
             Part::NetworkKey(bytes) if !network_key => {
                 network_key = true;
                 netkeys::parse(&bytes, from).map_err(|_| damaged(at, "its network key is not right"))?;
-                write_atomically(&netkeys::file_in(new), &bytes)?;
+                let path = netkeys::file_in(new);
+                write_atomically(&path, &vault::seal_file(&seal, &path, &bytes))?;
             }
             Part::Records(records) => {
                 for record in records {
@@ -155,6 +202,11 @@ fn fill(new: &Path, from: &Path) -> Result<Restored, BackupError> {
         // So that the settings of before do not stay.
         write_atomically(&settings_path(new), b"{}\n")?;
     }
+    // A restore opens no network: the key of before stays, sealed as the rest is.
+    if !network_key && let Some(bytes) = if_there(opened_file(here, &netkeys::file_in(data)))? {
+        let path = netkeys::file_in(new);
+        write_atomically(&path, &vault::seal_file(&seal, &path, &bytes))?;
+    }
     Ok(Restored { id: head.id, created: head.created, entries, kept: None })
 }
 
@@ -165,6 +217,27 @@ fn refused(error: StoreError, from: &Path, at: u64) -> BackupError {
             BackupError::Damaged { path: from.to_owned(), at, reason: "its entries do not belong together" }
         }
         error => BackupError::Store(error),
+    }
+}
+
+/// Copies all that a store holds into a new one, which is sealed in its own way.
+///
+/// # Errors
+/// [`BackupError`]; the new one is of no use then.
+pub(crate) fn copy(store: &dyn Store, to: &Path, seal: &Seal) -> Result<(), BackupError> {
+    let mut filling = Filling::new(to, seal)?;
+    let mut failed = None;
+    store.snapshot(&mut |item| {
+        let record = match item {
+            Item::Row(table, key, value) => Record::Row(table, key.to_vec(), value.to_vec()),
+            Item::Entry(stored) => Record::Entry(stored),
+        };
+        failed = filling.take(record).err();
+        failed.is_none()
+    })?;
+    match failed {
+        Some(e) => Err(e.into()),
+        None => Ok(filling.finish().map(drop)?),
     }
 }
 
@@ -180,8 +253,8 @@ struct Filling {
 }
 
 impl Filling {
-    fn new(path: &Path) -> Result<Self, BackupError> {
-        let store = RedbStore::open(path)?;
+    fn new(path: &Path, seal: &Seal) -> Result<Self, BackupError> {
+        let store = RedbStore::open_sealed(path, seal)?;
         Ok(Self { store, batch: Vec::new(), bytes: 0, last: None, rows: 0, entries: 0 })
     }
 

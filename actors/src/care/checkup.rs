@@ -10,7 +10,15 @@ use crate::data::{DataFolder, key_path, parse_key, settings_path, store_path};
 use crate::limits::{DISK_LOW, QUIC_PORT_COUNT, QUIC_PORT_FIRST};
 use crate::netkeys;
 use crate::settings::Settings;
-use crate::store::{Examination, RedbStore, StoreError};
+use crate::store::{Examination, RedbStore, Seal, StoreError};
+use crate::vault;
+
+/// What a folder without a passphrase means, in one sentence.
+pub const UNSEALED: &str = "there is no passphrase: other users of this machine are kept out, but whoever gets the disk, or \
+                            a copy of the folder, reads everything in it";
+/// What one with a passphrase means.
+pub const SEALED: &str = "the folder is sealed with a passphrase: whoever gets the disk, or a copy, reads nothing that was \
+                          written or said, and no key";
 
 /// Largest key file that is read.
 const KEY_MAX: u64 = 4096;
@@ -25,7 +33,7 @@ fn finding(check: &str, health: Health, message: impl Into<String>) -> Finding {
 /// [`StoreError`] where the store cannot be read for another reason than damage.
 pub fn check_folder(folder: &DataFolder, all: bool) -> Result<Checkup, StoreError> {
     let data = folder.path();
-    let mut findings = around(data);
+    let mut findings = around(data, folder.seal());
     findings.extend(folder.warnings().iter().map(|w| finding("folder", Health::Warning, w)));
     findings.push(port(data));
     let path = store_path(data);
@@ -33,7 +41,7 @@ pub fn check_folder(folder: &DataFolder, all: bool) -> Result<Checkup, StoreErro
         findings.push(finding("store", Health::Ok, "there is no store yet"));
         return Ok(Checkup { findings, logs: 0, entries: 0, erased: 0, bytes: 0, file_bytes: 0, signatures: 0 });
     }
-    match RedbStore::examine_file(&path, all) {
+    match RedbStore::examine_file(&path, folder.seal(), all) {
         Ok(found) => Ok(told(findings, &found, data)),
         Err(e @ StoreError::Newer { .. }) => {
             findings.push(finding("store", Health::Damaged, e.to_string()));
@@ -83,9 +91,9 @@ pub fn size(bytes: u64) -> String {
 }
 
 /// Everything around the store: folder, key, settings, room on the disk, what was kept aside.
-pub(super) fn around(data: &Path) -> Vec<Finding> {
-    let mut findings = vec![folder(data), key(data), settings(data), disk(data)];
-    findings.extend(network_key(data));
+pub(super) fn around(data: &Path, seal: &Seal) -> Vec<Finding> {
+    let mut findings = vec![folder(data), passphrase(data, seal), key(data, seal), settings(data), disk(data)];
+    findings.extend(network_key(data, seal));
     findings.extend(kept_aside(data));
     findings
 }
@@ -117,7 +125,19 @@ fn others(_found: &std::fs::Metadata) -> Option<u32> {
     None
 }
 
-fn key(data: &Path) -> Finding {
+/// What it means that the folder has a passphrase, or none.
+fn passphrase(data: &Path, seal: &Seal) -> Finding {
+    match (vault::lock_of(data), seal.key()) {
+        (Ok(None), _) => finding("passphrase", Health::Ok, UNSEALED),
+        (Ok(Some(lock)), Some(key)) if lock.tag() == key.tag() => finding("passphrase", Health::Ok, SEALED),
+        (Ok(Some(_)), _) => {
+            finding("passphrase", Health::Damaged, "the file of the passphrase holds another key than the folder's")
+        }
+        (Err(e), _) => finding("passphrase", Health::Damaged, e.to_string()),
+    }
+}
+
+fn key(data: &Path, seal: &Seal) -> Finding {
     use std::io::Read;
     let path = key_path(data);
     let read = || -> std::io::Result<(Option<u32>, Vec<u8>)> {
@@ -133,7 +153,8 @@ fn key(data: &Path) -> Finding {
         }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => finding("key", Health::Ok, "there is no key yet"),
         Err(e) => finding("key", Health::Damaged, format!("{} cannot be read: {e}", path.display())),
-        Ok((mode, bytes)) => match (parse_key(&bytes, &path), mode) {
+        Ok((mode, bytes)) => match (vault::open_file(seal, &path, &bytes).and_then(|key| parse_key(&key, &path)), mode)
+        {
             (Err(e), _) => finding("key", Health::Damaged, e.to_string()),
             (Ok(_), Some(mode)) => {
                 let message = format!("others can read {} (mode {mode:03o}): it may have been copied", path.display());
@@ -152,8 +173,8 @@ fn settings(data: &Path) -> Finding {
 }
 
 /// Nothing where the network is open.
-fn network_key(data: &Path) -> Option<Finding> {
-    let found = netkeys::load(&netkeys::file_in(data));
+fn network_key(data: &Path, seal: &Seal) -> Option<Finding> {
+    let found = netkeys::load(&netkeys::file_in(data), seal);
     match found.map(|ring| ring.key().map(NetworkKey::code)) {
         Ok(code) => Some(finding("network_key", Health::Ok, format!("the network's key is {}", code?))),
         Err(e) => Some(finding("network_key", Health::Damaged, e.to_string())),

@@ -13,6 +13,11 @@
 //! | 4 records | records of the store, as many as fit |
 //! | 5 end | rows u64 · entries u64; nothing follows |
 //! | 6 network key | the file of the network's key, before the records; not there where there was none |
+//! | 7 lock | of a sealed backup, before all else and in the clear: the lock of the folder that it is of (`vault::Lock`) |
+//!
+//! The backup of a folder with a passphrase is sealed: version 02, and the body of every block but the first is sealed with
+//! the folder's data key, for its kind and the check of the block before. So a block opens behind the one that it was
+//! written behind, and the file is read wherever it is brought back with the passphrase of then.
 //!
 //! A record is a row of a small table (tag 1 · name of the table: length u8, text · key: length u32, bytes · value: the
 //! same) or an entry (tag 2 · received u64 · length u32 · entry with its payload as on the wire). Entries of a log come
@@ -27,13 +32,18 @@ use std::sync::Arc;
 use cairn_crdt::codec::{DecodeError, Reader, Writer};
 use cairn_crdt::entry::Entry;
 use cairn_crdt::ids::{DeviceId, domain_hash};
+use cairn_crdt::vault::{DataKey, Lock};
 use serde::{Deserialize, Serialize};
 
 use crate::data::{DataError, owner_only, sync_folder};
 use crate::limits::{BACKUP_BLOCK, BACKUP_BLOCK_MAX};
-use crate::store::{StoreError, Stored, Table, tables};
+use crate::store::{Seal, StoreError, Stored, Table, tables};
 
 const MAGIC: &[u8; 16] = b"cairn backup 01\n";
+/// Of a sealed one.
+const MAGIC_SEALED: &[u8; 16] = b"cairn backup 02\n";
+/// Kind of the block that holds the lock.
+const LOCK: u8 = 7;
 /// What a file of any version starts with.
 const MAGIC_FRONT: &[u8] = b"cairn backup ";
 
@@ -67,6 +77,9 @@ pub enum BackupError {
         /// What was found.
         reason: &'static str,
     },
+    /// The file is sealed, and there is no key for it.
+    #[error("{} is sealed with a passphrase", .0.display())]
+    Sealed(PathBuf),
     /// No space left.
     #[error("the disk is full: {} cannot be written", .0.display())]
     Full(PathBuf),
@@ -243,6 +256,11 @@ fn decode(r: &mut Reader<'_>) -> Result<Record, DecodeError> {
     }
 }
 
+/// Where a block is sealed for.
+fn place<'a>(kind: &'a [u8; 1], before: &'a [u8; 32]) -> [&'a [u8]; 3] {
+    [b"block of a backup", kind, before]
+}
+
 fn check(before: &[u8; 32], kind: u8, body: &[u8]) -> [u8; 32] {
     domain_hash("cairn 2026 backup block", &[before, &[kind], body])
 }
@@ -253,6 +271,7 @@ pub struct BackupWriter {
     path: PathBuf,
     part: PathBuf,
     out: Option<BufWriter<File>>,
+    seal: Seal,
     check: [u8; 32],
     records: Vec<Record>,
     size: usize,
@@ -273,11 +292,11 @@ pub struct Written {
 }
 
 impl BackupWriter {
-    /// Begins a file, owner-only.
+    /// Begins a file, owner-only; `sealed`: with the key that this lock holds.
     ///
     /// # Errors
     /// [`BackupError::Exists`], or what the system refuses.
-    pub fn begin(path: &Path) -> Result<Self, BackupError> {
+    pub fn begin(path: &Path, sealed: Option<(&Lock, &DataKey)>) -> Result<Self, BackupError> {
         if path.symlink_metadata().is_ok() {
             return Err(BackupError::Exists(path.to_owned()));
         }
@@ -296,6 +315,7 @@ impl BackupWriter {
             path: path.to_owned(),
             part,
             out: Some(BufWriter::new(file)),
+            seal: sealed.map_or(Seal::NONE, |(_, key)| key.clone().into()),
             check: [0; 32],
             records: Vec::new(),
             size: 0,
@@ -303,7 +323,13 @@ impl BackupWriter {
             entries: 0,
             bytes: 0,
         };
-        writer.write(MAGIC)?;
+        match sealed {
+            None => writer.write(MAGIC)?,
+            Some((lock, _)) => {
+                writer.write(MAGIC_SEALED)?;
+                writer.block(LOCK, lock.text().as_bytes())?;
+            }
+        }
         Ok(writer)
     }
 
@@ -320,13 +346,20 @@ impl BackupWriter {
     /// # Errors
     /// What the system refuses; a part too large for a block.
     pub fn part(&mut self, part: &Part) -> Result<(), BackupError> {
-        let body = part.body();
+        let (kind, body) = (part.kind(), part.body());
+        match self.seal.key() {
+            Some(key) => self.block(kind, &key.seal(&place(&[kind], &self.check), &body)),
+            None => self.block(kind, &body),
+        }
+    }
+
+    fn block(&mut self, kind: u8, body: &[u8]) -> Result<(), BackupError> {
         let too_large = || StoreError::Io("a record is too large for a backup".into());
         let len = u32::try_from(body.len()).ok().filter(|_| body.len() <= BACKUP_BLOCK_MAX).ok_or_else(too_large)?;
-        self.check = check(&self.check, part.kind(), &body);
-        self.write(&[part.kind()])?;
+        self.check = check(&self.check, kind, body);
+        self.write(&[kind])?;
         self.write(&len.to_be_bytes())?;
-        self.write(&body)?;
+        self.write(body)?;
         self.write(&self.check.clone())
     }
 
@@ -399,6 +432,8 @@ impl Drop for BackupWriter {
 pub struct BackupReader {
     path: PathBuf,
     input: BufReader<File>,
+    /// What it is sealed with, and the lock that it holds.
+    sealed: Option<(Lock, Option<DataKey>)>,
     check: [u8; 32],
     /// Bytes read so far.
     at: u64,
@@ -406,21 +441,61 @@ pub struct BackupReader {
 }
 
 impl BackupReader {
-    /// Opens a file and looks at its front.
+    /// Opens a file and looks at its front; a sealed one with one of `keys`.
     ///
     /// # Errors
-    /// [`BackupError::Foreign`], [`BackupError::Newer`], or what the system refuses.
-    pub fn open(path: &Path) -> Result<Self, BackupError> {
+    /// [`BackupError::Foreign`], [`BackupError::Newer`], [`BackupError::Sealed`] where no key is the right one, or what the
+    /// system refuses.
+    pub fn open(path: &Path, keys: &[DataKey]) -> Result<Self, BackupError> {
+        let mut reader = Self::look(path)?;
+        if let Some((lock, key)) = &mut reader.sealed {
+            *key = keys.iter().find(|key| key.tag() == lock.tag()).cloned();
+            if key.is_none() {
+                return Err(BackupError::Sealed(reader.path));
+            }
+        }
+        Ok(reader)
+    }
+
+    /// The lock of a sealed backup.
+    ///
+    /// # Errors
+    /// As [`Self::open`], but for `Sealed`.
+    pub fn lock(path: &Path) -> Result<Option<Lock>, BackupError> {
+        Ok(Self::look(path)?.sealed.map(|(lock, _)| lock))
+    }
+
+    /// With what the backup is sealed.
+    #[must_use]
+    pub fn sealed(&self) -> Option<(&Lock, &DataKey)> {
+        self.sealed.as_ref().and_then(|(lock, key)| Some((lock, key.as_ref()?)))
+    }
+
+    fn look(path: &Path) -> Result<Self, BackupError> {
         let file = File::open(path).map_err(BackupError::io("open", path))?;
-        let mut reader =
-            Self { path: path.to_owned(), input: BufReader::new(file), check: [0; 32], at: 0, ended: false };
+        let mut reader = Self {
+            path: path.to_owned(),
+            input: BufReader::new(file),
+            sealed: None,
+            check: [0; 32],
+            at: 0,
+            ended: false,
+        };
         let front = reader.read(MAGIC.len())?;
         if front == MAGIC {
             return Ok(reader);
         }
+        if front == MAGIC_SEALED {
+            let at = reader.at;
+            let (kind, body) = reader.block()?;
+            let lock = Lock::parse(&body).ok().filter(|_| kind == LOCK);
+            let damaged = BackupError::Damaged { path: path.to_owned(), at, reason: "it does not hold its lock" };
+            reader.sealed = Some((lock.ok_or(damaged)?, None));
+            return Ok(reader);
+        }
         let digits = front.strip_prefix(MAGIC_FRONT).and_then(|rest| rest.strip_suffix(b"\n"));
         Err(match digits {
-            Some([a, b]) if (*a, *b) > (b'0', b'1') && a.is_ascii_digit() && b.is_ascii_digit() => {
+            Some([a, b]) if (*a, *b) > (b'0', b'2') && a.is_ascii_digit() && b.is_ascii_digit() => {
                 BackupError::Newer(reader.path)
             }
             _ if !front.is_empty() && MAGIC.starts_with(&front) => {
@@ -460,6 +535,21 @@ impl BackupReader {
                 false => Err(damaged(&self.path, "something follows its end")),
             };
         }
+        let before = self.check;
+        let (kind, mut body) = self.block()?;
+        if let Some((_, key)) = &self.sealed {
+            let key = key.as_ref().ok_or_else(|| BackupError::Sealed(self.path.clone()))?;
+            let opened = key.open(&place(&[kind], &before), &body);
+            body = opened.ok_or_else(|| damaged(&self.path, "a block does not open with its key"))?;
+        }
+        let part = Part::decode(kind, body).map_err(|_| damaged(&self.path, "a block holds what no backup holds"))?;
+        self.ended = matches!(part, Part::End { .. });
+        Ok(Some(part))
+    }
+
+    fn block(&mut self) -> Result<(u8, Vec<u8>), BackupError> {
+        let at = self.at;
+        let damaged = |path: &Path, reason| BackupError::Damaged { path: path.to_owned(), at, reason };
         let front = self.exactly(5)?;
         let mut r = Reader::new(&front);
         let (Ok(kind), Ok(len)) = (r.u8(), r.u32()) else { return Err(damaged(&self.path, "a block")) };
@@ -472,9 +562,7 @@ impl BackupReader {
         if self.exactly(32)? != self.check {
             return Err(damaged(&self.path, "a block does not match its check"));
         }
-        let part = Part::decode(kind, body).map_err(|_| damaged(&self.path, "a block holds what no backup holds"))?;
-        self.ended = matches!(part, Part::End { .. });
-        Ok(Some(part))
+        Ok((kind, body))
     }
 
     /// Where the next block begins.

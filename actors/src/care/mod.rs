@@ -21,6 +21,7 @@ use crate::data::DataFolder;
 use crate::handle::{Care, Reply};
 use crate::lives::{Order, Renew, Renewed};
 use crate::store::{RedbStore, Store, StoreError};
+use crate::vault;
 use crate::wiring::Wiring;
 
 impl From<BackupError> for ApiError {
@@ -31,6 +32,7 @@ impl From<BackupError> for ApiError {
             BackupError::Foreign(_) => "not_a_backup",
             BackupError::Newer(_) => "backup_newer",
             BackupError::Truncated { .. } => "backup_incomplete",
+            BackupError::Sealed(_) => "backup_sealed",
             BackupError::Damaged { .. } => "backup_damaged",
             BackupError::Full(_) | BackupError::Store(StoreError::Full) => "disk_full",
             BackupError::Io { .. } | BackupError::Data(_) | BackupError::Store(_) => "backup_failed",
@@ -51,23 +53,25 @@ pub(crate) fn perform(care: Care, wiring: &Arc<Wiring>, turn: impl Sized) -> Opt
             None
         }
         Care::BackUp(to, reply) => {
-            let saved = backup::save(&data, wiring.store.as_ref(), wiring.env.now_ms(), &to);
+            let saved = backup::save(&data, &wiring.seal, wiring.store.as_ref(), wiring.env.now_ms(), &to);
             drop(turn);
             let _ = reply.send(saved.map_err(ApiError::from));
             None
         }
-        Care::Restore(from, replace, reply) => match backup::prepare(&data, &from, replace, wiring.env.now_ms()) {
-            Ok(restored) => Some(order(Renew::default(), reply, move |renewed| {
-                let mut restored = restored;
-                restored.kept = renewed.kept;
-                restored
-            })),
-            Err(e) => {
-                drop(turn);
-                let _ = reply.send(Err(e.into()));
-                None
+        Care::Restore(from, replace, reply) => {
+            match backup::prepare(&data, &wiring.seal, &from, None, replace, wiring.env.now_ms()) {
+                Ok(restored) => Some(order(Renew::default(), reply, move |renewed| {
+                    let mut restored = restored;
+                    restored.kept = renewed.kept;
+                    restored
+                })),
+                Err(e) => {
+                    drop(turn);
+                    let _ = reply.send(Err(e.into()));
+                    None
+                }
             }
-        },
+        }
         Care::Repair(reply) => {
             Some(order(Renew { verify: true, compact: false }, reply, |renewed| renewed.repaired.into_iter().collect()))
         }
@@ -94,21 +98,25 @@ fn order<T: Send + 'static>(
 /// # Errors
 /// [`StoreError`] where it cannot be opened all the same.
 pub fn open_store(folder: &DataFolder, verify: bool) -> Result<(RedbStore, Option<String>), StoreError> {
-    let path = folder.store();
+    let (path, seal) = (folder.store(), folder.seal());
+    if seal.key().is_none() && vault::lock_path(folder.path()).exists() {
+        // So that nothing is taken for damage that only has no key.
+        return Err(StoreError::Sealed);
+    }
     if verify && path.exists() {
         RedbStore::verify_next(&path)?;
     }
     let mut sentences = Vec::new();
     // The store may be damaged and its journal too.
     while sentences.len() < 2 {
-        match RedbStore::open(&path) {
+        match RedbStore::open_sealed(&path, seal) {
             Err(e @ StoreError::Corrupt { .. }) => {
                 sentences.push(format!("{e}. Other devices bring back what they hold."));
             }
             other => return Ok((other?, (!sentences.is_empty()).then(|| sentences.join(" ")))),
         }
     }
-    Ok((RedbStore::open(&path)?, Some(sentences.join(" "))))
+    Ok((RedbStore::open_sealed(&path, seal)?, Some(sentences.join(" "))))
 }
 
 /// Checks everything in a data folder on which no node runs, repairs what is damaged, and checks again.
@@ -153,13 +161,13 @@ pub fn compact(folder: &DataFolder, store: &RedbStore) -> Result<Compacted, Stor
 /// [`BackupError`].
 pub fn back_up_folder(folder: &DataFolder, now: u64, to: &Path) -> Result<crate::api::BackedUp, BackupError> {
     let (store, _) = open_store(folder, false)?;
-    backup::save(folder.path(), &store, now, to)
+    backup::save(folder.path(), folder.seal(), &store, now, to)
 }
 
 fn check(wiring: &Wiring, all: bool) -> Result<Checkup, ApiError> {
     let status = wiring.status();
     let found = wiring.store.examine(all).map_err(|e| ApiError::new("store_failed", e.to_string()))?;
-    let mut findings = checkup::around(&status.data);
+    let mut findings = checkup::around(&status.data, &wiring.seal);
     findings.extend(checkup::running(status.port, status.troubles));
     Ok(checkup::told(findings, &found, &status.data))
 }

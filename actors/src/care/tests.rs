@@ -10,7 +10,9 @@ use crate::data::{DataFolder, key_path, settings_path, store_path};
 use crate::netkeys;
 use crate::settings::Settings;
 use crate::store::conformance::{Author, Dump, dump, put};
-use crate::store::{MemoryStore, RedbStore, Store, Table, Write};
+use crate::store::{MemoryStore, RedbStore, Seal, Store, Table, Write};
+
+mod sealed;
 
 const NOW: u64 = 1_795_224_667_000;
 
@@ -42,14 +44,14 @@ fn saved(dir: &Path) -> (PathBuf, Dump) {
     let (data, file) = (dir.join("data"), dir.join("a.cairn-backup"));
     let held = filled(&data);
     let store = RedbStore::open(&store_path(&data)).unwrap();
-    let backed_up = save(&data, &store, NOW, &file).unwrap();
+    let backed_up = save(&data, &Seal::NONE, &store, NOW, &file).unwrap();
     assert_eq!(backed_up.bytes, std::fs::metadata(&file).unwrap().len());
     assert_eq!((backed_up.entries, backed_up.created), (60, NOW));
     (file, held)
 }
 
 fn restored(file: &Path, data: &Path, replace: bool) -> Result<crate::api::Restored, BackupError> {
-    restore(&mut DataFolder::open(data).unwrap(), file, replace, NOW)
+    restore(&mut DataFolder::open(data).unwrap(), file, None, replace, NOW)
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -100,17 +102,17 @@ fn the_key_of_the_network_goes_along_and_none_removes_no_key() {
     filled(&open);
     let (mut ring, key) = (Ring::default(), NetworkKey::from_secret(&[1; 32]));
     ring.set(key.clone(), key.network(), NOW).unwrap();
-    netkeys::save(&ring, &netkeys::file_in(&data)).unwrap();
+    netkeys::save(&ring, &netkeys::file_in(&data), &Seal::NONE).unwrap();
     let [keyed, keyless] = [(&data, "a"), (&open, "b")].map(|(folder, name)| {
         let file = dir.path().join(name);
-        save(folder, &MemoryStore::new(), NOW, &file).unwrap();
+        save(folder, &Seal::NONE, &MemoryStore::new(), NOW, &file).unwrap();
         file
     });
     restored(&keyed, &new, false).unwrap();
-    assert_eq!(netkeys::load(&netkeys::file_in(&new)).unwrap(), ring);
+    assert_eq!(netkeys::load(&netkeys::file_in(&new), &Seal::NONE).unwrap(), ring);
     restored(&keyless, &new, true).unwrap();
-    assert_eq!(netkeys::load(&netkeys::file_in(&new)).unwrap(), ring, "a restore opens no network");
-    let found = super::checkup::around(&new);
+    assert_eq!(netkeys::load(&netkeys::file_in(&new), &Seal::NONE).unwrap(), ring, "a restore opens no network");
+    let found = super::checkup::around(&new, &Seal::NONE);
     assert!(found.iter().any(|f| f.check == "network_key" && f.health == crate::api::Health::Ok), "{found:?}");
 }
 
@@ -122,7 +124,7 @@ fn settings_that_were_not_there_do_not_stay() {
     filled(&other);
     std::fs::remove_file(settings_path(&data)).unwrap();
     let file = dir.path().join("b");
-    save(&data, &MemoryStore::new(), NOW, &file).unwrap();
+    save(&data, &Seal::NONE, &MemoryStore::new(), NOW, &file).unwrap();
     let kept = restored(&file, &other, true).unwrap().kept.unwrap();
     assert_eq!(Settings::load(&settings_path(&other)).unwrap(), Settings::default());
     assert_eq!(Settings::load(&settings_path(&kept)).unwrap().name.as_deref(), Some("Post 3"));
@@ -136,7 +138,7 @@ fn a_backup_is_one_moment_of_any_store() {
     let memory = MemoryStore::new();
     fill(&memory);
     let from_memory = dir.path().join("b");
-    save(&dir.path().join("data"), &memory, NOW, &from_memory).unwrap();
+    save(&dir.path().join("data"), &Seal::NONE, &memory, NOW, &from_memory).unwrap();
     assert_eq!(std::fs::read(&file).unwrap(), std::fs::read(&from_memory).unwrap());
 
     let store = RedbStore::open(&store_path(&dir.path().join("data"))).unwrap();
@@ -160,7 +162,7 @@ fn no_file_is_replaced_and_none_left_half() {
     let (file, _) = saved(dir.path());
     let before = std::fs::read(&file).unwrap();
     let data = dir.path().join("data");
-    assert!(matches!(save(&data, &MemoryStore::new(), NOW, &file), Err(BackupError::Exists(_))));
+    assert!(matches!(save(&data, &Seal::NONE, &MemoryStore::new(), NOW, &file), Err(BackupError::Exists(_))));
     assert_eq!(std::fs::read(&file).unwrap(), before);
     #[cfg(unix)]
     {
@@ -170,11 +172,11 @@ fn no_file_is_replaced_and_none_left_half() {
     // What a crash has left of an earlier one is in nobody's way.
     let other = dir.path().join("b");
     std::fs::write(dir.path().join("b.part"), "half of").unwrap();
-    save(&data, &MemoryStore::new(), NOW, &other).unwrap();
+    save(&data, &Seal::NONE, &MemoryStore::new(), NOW, &other).unwrap();
     let broken = MemoryStore::new();
     broken.commit(&[put(Table::Peers, b"k", &vec![0; 20 * 1024 * 1024])]).unwrap();
-    assert!(save(&data, &broken, NOW, &dir.path().join("c")).is_err(), "a row larger than any block");
-    assert!(matches!(save(&data, &broken, NOW, &dir.path().join("none/c")), Err(BackupError::Io { .. })));
+    assert!(save(&data, &Seal::NONE, &broken, NOW, &dir.path().join("c")).is_err(), "a row larger than any block");
+    assert!(matches!(save(&data, &Seal::NONE, &broken, NOW, &dir.path().join("none/c")), Err(BackupError::Io { .. })));
     assert_eq!(names(dir.path()), ["a.cairn-backup", "b", "data"]);
 }
 
@@ -202,7 +204,7 @@ fn what_is_no_whole_backup_is_refused() {
     refuse(b"", "empty", foreign);
     refuse(b"PK\x03\x04 some archive of another program", "foreign", foreign);
     refuse(&[0; 100_000], "zeros", foreign);
-    refuse(&[b"cairn backup 02\n", &good[16..]].concat(), "newer", newer);
+    refuse(&[b"cairn backup 03\n", &good[16..]].concat(), "newer", newer);
     refuse(&[b"cairn backup 00\n", &good[16..]].concat(), "older than any", foreign);
     for len in [1, 9, 15, 16, 20, 21, 60, 200, good.len() / 2, good.len() - 1] {
         refuse(&good[..len], &format!("cut to {len}"), truncated);
@@ -225,7 +227,7 @@ fn what_is_no_whole_backup_is_refused() {
 fn parts_that_do_not_belong_together_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let (file, _) = saved(dir.path());
-    let mut reader = BackupReader::open(&file).unwrap();
+    let mut reader = BackupReader::open(&file, &[]).unwrap();
     let parts: Vec<Part> = std::iter::from_fn(|| reader.next_part().unwrap()).collect();
     assert!(parts.len() > 6, "{}", parts.len());
     let records: Vec<_> = parts.iter().filter(|p| matches!(p, Part::Records(_))).collect();
@@ -249,7 +251,7 @@ fn parts_that_do_not_belong_together_are_refused() {
     ];
     for (what, parts) in cases {
         let made = dir.path().join("made");
-        let mut writer = super::file::BackupWriter::begin(&made).unwrap();
+        let mut writer = super::file::BackupWriter::begin(&made, None).unwrap();
         parts.iter().for_each(|part| writer.part(part).unwrap());
         writer.finish().unwrap();
         let bytes = std::fs::read(&made).unwrap();
@@ -264,7 +266,7 @@ fn a_restore_that_was_cut_short_is_gone_on_with() {
     let (file, held) = saved(dir.path());
     let other = dir.path().join("other");
     filled(&other);
-    prepare(&other, &file, true, NOW).unwrap();
+    prepare(&other, &Seal::NONE, &file, None, true, NOW).unwrap();
     // The process ends here; whoever opens the folder next finds the new one.
     let folder = DataFolder::open(&other).unwrap();
     assert!(folder.warnings().iter().any(|w| w.contains("A backup was restored")), "{:?}", folder.warnings());

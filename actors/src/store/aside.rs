@@ -13,10 +13,11 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::StoreError;
 use super::fault::{Fault, guarded, io_error};
 use super::open::{Opener, abandon, create};
 use super::salvage::{Salvaged, salvage};
+use super::sealing::Seal;
+use super::{StoreError, overlay};
 
 /// Ends of the names of what is saved of a damaged file: while it is being made, and when it is whole.
 const SALVAGING: &str = ".salvaging";
@@ -109,14 +110,17 @@ pub(super) fn end_check(path: &Path) -> Result<(), Fault> {
 }
 
 /// Puts what can be saved of a damaged file in its place; the file gets a name of its own, which no file has.
-pub(super) fn exchange(path: &Path, reason: String) -> StoreError {
+pub(super) fn exchange(path: &Path, seal: &Seal, reason: String) -> StoreError {
+    if let Some(refused) = unfit(path, seal) {
+        return refused;
+    }
     let attempts = if let Note::Saving(n) = read(path) { n } else { 0 };
     let mut saved = None;
     if attempts < SAVINGS {
         if let Err(e) = write(path, &Note::Saving(attempts.saturating_add(1))) {
             return io_error(&e);
         }
-        match save(path) {
+        match save(path, seal) {
             Ok(all) => saved = Some(all),
             Err(fault) if fault.damage().is_some() => tracing::error!(?fault, "nothing can be saved of the store"),
             Err(fault) => {
@@ -142,9 +146,20 @@ pub(super) fn exchange(path: &Path, reason: String) -> StoreError {
     }
 }
 
+/// Why nothing can be said of a damaged file, where its key is not at hand: nothing would be saved of it then.
+fn unfit(path: &Path, seal: &Seal) -> Option<StoreError> {
+    let db = overlay::open(path).ok()?;
+    let outcome = guarded(|| seal.fits(&db));
+    abandon(Some(db));
+    match outcome {
+        Err(Fault::Refused(error)) => Some(error),
+        _ => None,
+    }
+}
+
 /// Makes a new file, whole before it has its name, of what can be read of the damaged one; answers too whether the journal
 /// goes on with it.
-fn save(path: &Path) -> Result<(Salvaged, bool), Fault> {
+fn save(path: &Path, seal: &Seal) -> Result<(Salvaged, bool), Fault> {
     let new = beside(path, SALVAGING);
     let saved = guarded(|| {
         match std::fs::remove_file(&new) {
@@ -152,9 +167,9 @@ fn save(path: &Path) -> Result<(Salvaged, bool), Fault> {
             _ => {}
         }
         let opener = Opener::file();
-        create(&new)?;
+        create(&new, seal)?;
         let db = opener.open(&new)?;
-        let saved = salvage(path, &db);
+        let saved = salvage(path, &db, seal);
         if saved.is_err() {
             abandon(Some(db));
         }

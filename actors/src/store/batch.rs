@@ -9,18 +9,18 @@ use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableTable, Table as Ope
 use super::fault::Fault;
 use super::journal::EMPTIED_KEY;
 use super::migrations::begin;
+use super::sealing::Seal;
 use super::tables::{self, ENTRIES, EntryKey, JOURNAL, LOG_NUMBERS, LOGS, LogKey, LogRow, PAYLOADS, small};
-use super::walk::row_of;
 use super::{Table, Write};
 
 /// One durable transaction. `mark`: the generation of the journal that is in redb with it.
-pub(super) fn apply(db: &Database, batch: &[Write], mark: Option<u64>) -> Result<(), Fault> {
+pub(super) fn apply(db: &Database, seal: &Seal, batch: &[Write], mark: Option<u64>) -> Result<(), Fault> {
     let txn = begin(db)?;
     if let Some(mark) = mark {
         txn.open_table(JOURNAL)?.insert(EMPTIED_KEY, mark.to_be_bytes().as_slice())?;
     }
     if batch.iter().any(|write| !matches!(write, Write::Put(..) | Write::Delete(..))) {
-        change_logs(&txn, batch)?;
+        change_logs(&txn, seal, batch)?;
     }
     for table in tables::SMALL {
         let mut open = None;
@@ -35,7 +35,7 @@ pub(super) fn apply(db: &Database, batch: &[Write], mark: Option<u64>) -> Result
                 none => none.insert(txn.open_table(small(table))?),
             };
             match value {
-                Some(value) => drop(rows.insert(key.as_slice(), value.as_slice())?),
+                Some(value) => drop(rows.insert(key.as_slice(), &*seal.small(table, key, value))?),
                 None => drop(rows.remove(key.as_slice())?),
             }
         }
@@ -44,8 +44,9 @@ pub(super) fn apply(db: &Database, batch: &[Write], mark: Option<u64>) -> Result
 }
 
 /// What a batch does to logs, in its order. Each log's row is read and written once.
-fn change_logs(txn: &WriteTransaction, batch: &[Write]) -> Result<(), Fault> {
+fn change_logs(txn: &WriteTransaction, seal: &Seal, batch: &[Write]) -> Result<(), Fault> {
     let mut logs = Logs {
+        seal,
         rows: txn.open_table(LOGS)?,
         numbers: txn.open_table(LOG_NUMBERS)?,
         entries: txn.open_table(ENTRIES)?,
@@ -64,6 +65,7 @@ fn change_logs(txn: &WriteTransaction, batch: &[Write]) -> Result<(), Fault> {
 }
 
 struct Logs<'t> {
+    seal: &'t Seal,
     rows: Open<'t, &'static LogKey, &'static [u8; tables::LOG_ROW]>,
     numbers: Open<'t, &'static [u8; 8], &'static LogKey>,
     entries: Open<'t, &'static EntryKey, &'static [u8]>,
@@ -78,7 +80,7 @@ impl Logs<'_> {
             return Ok(*row);
         }
         let key = tables::log_key(&id.0, &id.1);
-        self.rows.get(&key)?.map(|value| row_of(&key, value.value())).transpose()
+        self.rows.get(&key)?.map(|value| self.seal.open_row(&key, value.value())).transpose()
     }
 
     fn append(&mut self, entry: &Entry, received: u64) -> Result<(), Fault> {
@@ -96,10 +98,10 @@ impl Logs<'_> {
         };
         let key = tables::entry_key(number, tip.seq);
         let value = tables::encode_entry(received, entry.payload.is_some(), &entry.signed);
-        self.entries.insert(&key, value.as_slice())?;
+        self.entries.insert(&key, &*self.seal.entry(&key, &value))?;
         let mut bytes = row.map_or(0, |row| row.bytes).saturating_add(value.len() as u64);
         if let Some(payload) = &entry.payload {
-            self.payloads.insert(&key, payload.as_slice())?;
+            self.payloads.insert(&key, &*self.seal.payload(&key, payload))?;
             bytes = bytes.saturating_add(payload.len() as u64);
         }
         self.touched.insert(id, Some(LogRow { number, tip, bytes }));
@@ -116,7 +118,7 @@ impl Logs<'_> {
             (tables::entry_key(row.number, keep.saturating_add(1)), tables::entry_key(row.number, u64::MAX));
         let mut gone = 0u64;
         let mut drop_it = |_: &EntryKey, value: &[u8]| {
-            gone = gone.saturating_add(value.len() as u64);
+            gone = gone.saturating_add(self.seal.plain_len(value.len()));
             false
         };
         self.entries.retain_in::<&EntryKey, _>(&first..=&last, &mut drop_it)?;
@@ -127,9 +129,10 @@ impl Logs<'_> {
                 None
             }
             _ => {
-                let value = self.entries.get(&tables::entry_key(row.number, keep))?;
+                let key = tables::entry_key(row.number, keep);
+                let value = self.entries.get(&key)?;
                 let value = value.ok_or_else(|| Fault::Damaged("entries are missing".into()))?;
-                let signed = tables::decode_entry(value.value()).map_err(Fault::undecodable("an entry"))?.signed;
+                let signed = self.seal.open_entry(&key, value.value())?.signed;
                 let tip = super::Tip { seq: keep, hash: signed.hash, hlc: signed.header.hlc };
                 Some(LogRow { number: row.number, tip, bytes: row.bytes.saturating_sub(gone) })
             }
@@ -148,16 +151,16 @@ impl Logs<'_> {
         let (mut held, mut gone) = (Vec::new(), 0u64);
         self.payloads.retain_in::<&EntryKey, _>(&first..=&last, |key, value| {
             held.push(*key);
-            gone = gone.saturating_add(value.len() as u64);
+            gone = gone.saturating_add(self.seal.plain_len(value.len()));
             false
         })?;
         for key in held {
             let value = {
                 let value = self.entries.get(&key)?.ok_or_else(|| Fault::Damaged("entries are missing".into()))?;
-                let row = tables::decode_entry(value.value()).map_err(Fault::undecodable("an entry"))?;
+                let row = self.seal.open_entry(&key, value.value())?;
                 tables::encode_entry(row.received, false, &row.signed)
             };
-            self.entries.insert(&key, value.as_slice())?;
+            self.entries.insert(&key, &*self.seal.entry(&key, &value))?;
         }
         self.touched.insert(id, Some(LogRow { bytes: row.bytes.saturating_sub(gone), ..row }));
         Ok(())
@@ -167,7 +170,7 @@ impl Logs<'_> {
         for ((space, log), row) in self.touched {
             let key = tables::log_key(&space, &log);
             match row {
-                Some(row) => drop(self.rows.insert(&key, &row.encode(&key))?),
+                Some(row) => drop(self.rows.insert(&key, &self.seal.row(&key, &row))?),
                 None => drop(self.rows.remove(&key)?),
             }
         }
@@ -212,7 +215,7 @@ impl Expected {
 
 /// Whether the store is as this batch leaves it. Everything but an append may be repeated without harm, so that it
 /// does not matter who left it so.
-pub(super) fn kept(txn: &ReadTransaction, batch: &[Write]) -> Result<bool, Fault> {
+pub(super) fn kept(txn: &ReadTransaction, seal: &Seal, batch: &[Write]) -> Result<bool, Fault> {
     let mut logs: BTreeMap<(SpaceId, LogId), Expected> = BTreeMap::new();
     let mut last: BTreeMap<(Table, &[u8]), Option<&[u8]>> = BTreeMap::new();
     for write in batch {
@@ -231,13 +234,14 @@ pub(super) fn kept(txn: &ReadTransaction, batch: &[Write]) -> Result<bool, Fault
     let (rows, entries, payloads) = (txn.open_table(LOGS)?, txn.open_table(ENTRIES)?, txn.open_table(PAYLOADS)?);
     for ((space, log), expected) in logs {
         let key = tables::log_key(&space, &log);
-        let row = rows.get(&key)?.map(|value| row_of(&key, value.value())).transpose()?;
-        if !as_expected(row, &expected, &entries, &payloads)? {
+        let row = rows.get(&key)?.map(|value| seal.open_row(&key, value.value())).transpose()?;
+        if !as_expected(row, seal, &expected, &entries, &payloads)? {
             return Ok(false);
         }
     }
     for ((table, key), value) in last {
-        if txn.open_table(small(table))?.get(key)?.as_ref().map(|found| found.value()) != value {
+        let value = value.map(|value| seal.small(table, key, value));
+        if txn.open_table(small(table))?.get(key)?.as_ref().map(|found| found.value()) != value.as_deref() {
             return Ok(false);
         }
     }
@@ -246,15 +250,22 @@ pub(super) fn kept(txn: &ReadTransaction, batch: &[Write]) -> Result<bool, Fault
 
 type Rows = ReadOnlyTable<&'static EntryKey, &'static [u8]>;
 
-fn as_expected(row: Option<LogRow>, expected: &Expected, entries: &Rows, payloads: &Rows) -> Result<bool, Fault> {
+fn as_expected(
+    row: Option<LogRow>,
+    seal: &Seal,
+    expected: &Expected,
+    entries: &Rows,
+    payloads: &Rows,
+) -> Result<bool, Fault> {
     let Some(row) = row else { return Ok(expected.appended.is_empty()) };
     if expected.at_most.is_some_and(|most| row.tip.seq > most) {
         return Ok(false);
     }
     // Of a chain the last link tells of all before it.
     if let Some((seq, hash)) = expected.appended.last() {
-        let Some(value) = entries.get(&tables::entry_key(row.number, *seq))? else { return Ok(false) };
-        if tables::decode_entry(value.value()).map_err(Fault::undecodable("an entry"))?.signed.hash != *hash {
+        let key = tables::entry_key(row.number, *seq);
+        let Some(value) = entries.get(&key)? else { return Ok(false) };
+        if seal.open_entry(&key, value.value())?.signed.hash != *hash {
             return Ok(false);
         }
     }

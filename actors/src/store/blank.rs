@@ -7,6 +7,8 @@ use redb::{Builder, StorageBackend};
 
 use super::fault::{Fault, guarded};
 use super::migrations;
+use super::sealing::{SEALED_KEY, Seal};
+use super::tables::JOURNAL;
 
 /// A file in memory that outlives the database on it.
 #[derive(Debug, Clone, Default)]
@@ -56,8 +58,17 @@ impl StorageBackend for Bytes {
 }
 
 /// The bytes of a store of the newest schema with nothing in it, closed in good order.
-pub(super) fn image() -> Result<Vec<u8>, Fault> {
+pub(super) fn image(seal: &Seal) -> Result<Vec<u8>, Fault> {
     let bytes = Bytes::default();
-    guarded(|| migrations::migrate(&Builder::new().create_with_backend(bytes.clone())?))?;
+    guarded(|| {
+        let db = Builder::new().create_with_backend(bytes.clone())?;
+        migrations::migrate(&db, seal)?;
+        if let Some(key) = seal.key() {
+            let txn = migrations::begin(&db)?;
+            txn.open_table(JOURNAL)?.insert(SEALED_KEY, key.tag().0.as_slice())?;
+            txn.commit()?;
+        }
+        Ok(())
+    })?;
     Ok(bytes.with(std::mem::take))
 }

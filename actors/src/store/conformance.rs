@@ -1,4 +1,5 @@
-//! What every store must do, run against each of them (`both` at the end).
+//! What every store must do, run against each of them (`both`): in memory, and on disk with and without the journal, sealed
+//! and not.
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use cairn_crdt::identity::DeviceKey;
 use cairn_crdt::ids::{DocumentId, EntryHash, EpochId, Incarnation, LogId, SpaceId};
 
 use super::tables::{SCHEMA, SCHEMA_KEY};
-use super::{MemoryStore, RedbStore, Store, StoreError, Table, Tip, Write};
+use super::{MemoryStore, RedbStore, Seal, Store, StoreError, Table, Tip, Write};
 
 /// Everything the tests read as bytes.
 pub(crate) const ALL: usize = usize::MAX;
@@ -112,11 +113,12 @@ struct OnDisk {
     store: Option<RedbStore>,
     /// Whether small batches go into its journal.
     journal: bool,
+    seal: Seal,
 }
 
 impl OnDisk {
-    fn new(journal: bool) -> Self {
-        let mut disk = Self { dir: tempfile::tempdir().unwrap(), store: None, journal };
+    fn new(journal: bool, seal: Seal) -> Self {
+        let mut disk = Self { dir: tempfile::tempdir().unwrap(), store: None, journal, seal };
         disk.restart();
         disk
     }
@@ -128,7 +130,7 @@ impl Subject for OnDisk {
     }
     fn restart(&mut self) {
         self.store = None;
-        let store = RedbStore::open(&self.dir.path().join("cairn.redb")).unwrap();
+        let store = RedbStore::open_sealed(&self.dir.path().join("cairn.redb"), &self.seal).unwrap();
         if self.journal {
             store.rest().unwrap();
         }
@@ -137,10 +139,15 @@ impl Subject for OnDisk {
     }
 }
 
+/// What sealed stores of the tests are sealed with.
+pub(crate) fn sealed() -> Seal {
+    cairn_crdt::vault::DataKey::new(&[5; 32]).into()
+}
+
 fn both(check: impl Fn(&mut dyn Subject)) {
     check(&mut Memory(MemoryStore::new()));
-    for journal in [false, true] {
-        let mut disk = OnDisk::new(journal);
+    for (journal, seal) in [(false, Seal::NONE), (true, Seal::NONE), (false, sealed()), (true, sealed())] {
+        let mut disk = OnDisk::new(journal, seal);
         check(&mut disk);
         disk.store.unwrap().verify().unwrap();
     }
@@ -391,13 +398,14 @@ fn erased_payloads_leave_the_chain() {
 
 #[test]
 fn random_batches_leave_both_stores_alike() {
-    random_batches(false);
-    random_batches(true);
+    random_batches(false, Seal::NONE);
+    random_batches(true, Seal::NONE);
+    random_batches(true, sealed());
 }
 
-fn random_batches(journal: bool) {
+fn random_batches(journal: bool, seal: Seal) {
     use rand::{RngExt, SeedableRng};
-    let mut disk = OnDisk::new(journal);
+    let mut disk = OnDisk::new(journal, seal);
     let memory = MemoryStore::new();
     for seed in 0..20 {
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);

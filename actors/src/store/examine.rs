@@ -9,8 +9,9 @@ use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableT
 
 use super::fault::{Fault, guarded};
 use super::open::abandon;
+use super::sealing::Seal;
 use super::tables::{self, ENTRIES, LOG_NUMBERS, LOGS, PAYLOADS, small};
-use super::walk::{ascending, row_of, walk};
+use super::walk::{ascending, walk};
 use super::{StoreError, Table, batch, journal, migrations, overlay};
 
 /// Of the signatures of a log, every so many and the last are checked where not all are.
@@ -81,16 +82,17 @@ impl Examination {
 }
 
 /// Examines a file on which no store is open. The file is not changed in any way.
-pub(super) fn examine_file(path: &Path, all: bool) -> Result<Examination, StoreError> {
+pub(super) fn examine_file(path: &Path, seal: &Seal, all: bool) -> Result<Examination, StoreError> {
     let outcome = guarded(|| {
         let mut db = overlay::open(path)?;
         let outcome = guarded(|| {
             // Pages carry checks of their own, which only this looks at.
+            seal.fits(&db)?;
             db.check_integrity()?;
-            migrations::migrate(&db)?;
+            migrations::migrate(&db, seal)?;
             // What the overlay is told stays in memory.
-            let journal = guarded(|| replay(path, &db));
-            let mut found = examine(&db.begin_read()?, all)?;
+            let journal = guarded(|| replay(path, &db, seal));
+            let mut found = examine(&db.begin_read()?, seal, all)?;
             found.tolerate(journal, "the journal")?;
             Ok(found)
         });
@@ -108,15 +110,15 @@ pub(super) fn examine_file(path: &Path, all: bool) -> Result<Examination, StoreE
 }
 
 /// Lays what the journal beside a file holds over the file.
-fn replay(path: &Path, db: &Database) -> Result<(), Fault> {
+fn replay(path: &Path, db: &Database, seal: &Seal) -> Result<(), Fault> {
     let mark = journal::mark(&db.begin_read()?)?;
     let bytes = match journal::read(path) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
         bytes => bytes.map_err(redb::Error::Io)?,
     };
-    let scan = journal::scan(&bytes, mark);
+    let scan = journal::scan(&bytes, mark, seal);
     for batch in &scan.batches {
-        match batch::apply(db, batch, None) {
+        match batch::apply(db, seal, batch, None) {
             Err(Fault::Refused(_)) => {
                 return Err(Fault::Damaged("entries in it do not follow those of the store".into()));
             }
@@ -127,10 +129,10 @@ fn replay(path: &Path, db: &Database) -> Result<(), Fault> {
 }
 
 /// Examines a store as it is at one moment. `all`: every signature.
-pub(super) fn examine(txn: &ReadTransaction, all: bool) -> Result<Examination, Fault> {
+pub(super) fn examine(txn: &ReadTransaction, seal: &Seal, all: bool) -> Result<Examination, Fault> {
     let mut found = Examination::default();
     let mut claimed = 0u64;
-    let outcome = guarded(|| logs(txn, all, &mut found, &mut claimed));
+    let outcome = guarded(|| logs(txn, seal, all, &mut found, &mut claimed));
     found.tolerate(outcome, "the list of logs")?;
     if found.damage.is_empty() {
         let outcome = guarded(|| {
@@ -143,13 +145,19 @@ pub(super) fn examine(txn: &ReadTransaction, all: bool) -> Result<Examination, F
         found.tolerate(outcome, "entries")?;
     }
     for table in tables::SMALL {
-        let outcome = guarded(|| rows(txn, table, &mut found.rows));
+        let outcome = guarded(|| rows(txn, seal, table, &mut found.rows));
         found.tolerate(outcome, tables::name(table))?;
     }
     Ok(found)
 }
 
-fn logs(txn: &ReadTransaction, all: bool, found: &mut Examination, claimed: &mut u64) -> Result<(), Fault> {
+fn logs(
+    txn: &ReadTransaction,
+    seal: &Seal,
+    all: bool,
+    found: &mut Examination,
+    claimed: &mut u64,
+) -> Result<(), Fault> {
     let numbers = txn.open_table(LOG_NUMBERS)?;
     let mut before = None;
     for row in txn.open_table(LOGS)?.iter()? {
@@ -159,13 +167,13 @@ fn logs(txn: &ReadTransaction, all: bool, found: &mut Examination, claimed: &mut
         found.logs = found.logs.saturating_add(1);
         let (mut tip, mut bytes) = (None, 0u64);
         let outcome = guarded(|| {
-            let row = row_of(key.value(), value.value())?;
+            let row = seal.open_row(key.value(), value.value())?;
             *claimed = claimed.saturating_add(row.tip.seq);
             let known = numbers.get(&row.number.to_be_bytes())?.is_some_and(|of| of.value() == key.value());
             if !known {
                 return Err(Fault::Damaged("its number is that of another".into()));
             }
-            walk(txn, &row, 1, |stored| {
+            walk(txn, seal, &row, 1, |stored| {
                 let header = stored.entry.header();
                 if (header.space, header.log) != id {
                     return Err(Fault::Damaged("an entry stands in another log".into()));
@@ -198,10 +206,12 @@ fn logs(txn: &ReadTransaction, all: bool, found: &mut Examination, claimed: &mut
     Ok(())
 }
 
-fn rows(txn: &ReadTransaction, table: Table, count: &mut u64) -> Result<(), Fault> {
+fn rows(txn: &ReadTransaction, seal: &Seal, table: Table, count: &mut u64) -> Result<(), Fault> {
     let mut before = None;
     for row in txn.open_table(small(table))?.iter()? {
-        ascending(&mut before, row?.0.value().to_vec())?;
+        let (key, value) = row?;
+        ascending(&mut before, key.value().to_vec())?;
+        seal.open_small(table, key.value(), value.value())?;
         *count = count.saturating_add(1);
     }
     Ok(())

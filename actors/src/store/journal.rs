@@ -20,6 +20,7 @@ use super::aside::beside;
 use super::fault::Fault;
 use super::open::Opener;
 use super::record::{self, PAGE, Place, Scan};
+use super::sealing::Seal;
 use super::tables::JOURNAL;
 use crate::limits::JOURNAL_SIZE;
 
@@ -74,8 +75,8 @@ pub(super) fn read(store: &Path) -> Result<Vec<u8>, Error> {
 }
 
 /// What a journal holds that is not in redb yet.
-pub(super) fn scan(bytes: &[u8], mark: Mark) -> Scan {
-    record::scan(bytes, first_place(mark))
+pub(super) fn scan(bytes: &[u8], mark: Mark, seal: &Seal) -> Scan {
+    record::scan(bytes, first_place(mark), seal)
 }
 
 fn first_place(mark: Mark) -> Place {
@@ -124,7 +125,7 @@ impl Journal {
         let len = file.len()?;
         let mut bytes = vec![0; usize::try_from(len.min(READ_MAX)).unwrap_or(0)];
         file.read(0, &mut bytes)?;
-        let scan = scan(&bytes, mark);
+        let scan = scan(&bytes, mark, opener.seal());
         journal.at = scan.end;
         journal.place.number = scan.next;
         journal.used = journal.at > 0;
@@ -136,12 +137,13 @@ impl Journal {
 
     /// Whether a record with so long a body may be appended now.
     pub(super) fn takes(&self, body: usize) -> bool {
+        let body = body.saturating_add(self.opener.seal().overhead());
         self.trusted && self.at.saturating_add(record::space(body)) <= JOURNAL_SIZE
     }
 
     /// Appends a record, durable when this returns. After an error the journal is not trusted any more.
     pub(super) fn append(&mut self, body: &[u8]) -> Result<(), Error> {
-        let record = record::build(self.place, body)?;
+        let record = record::build(self.place, &self.opener.seal().record(self.place, body))?;
         let file = self.file.as_ref().ok_or(ErrorKind::NotConnected)?;
         self.used = true;
         self.trusted = false;

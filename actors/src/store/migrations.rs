@@ -7,6 +7,7 @@ use super::StoreError;
 use super::Table;
 use super::fault::Fault;
 use super::journal::ID_KEY;
+use super::sealing::{SEALED, Seal};
 use super::tables::{self, EntryKey, LogRow, SCHEMA, SCHEMA_KEY, small};
 
 /// A step; the one at index `n` leads from schema `n` to `n + 1`.
@@ -81,11 +82,12 @@ pub(super) fn schema(db: &Database) -> Result<u32, Fault> {
         return Err(Fault::Damaged("it does not say its schema".into()));
     };
     let bytes = value.value().try_into().map_err(|_| Fault::Damaged("its schema is not a number".into()))?;
-    Ok(u32::from_be_bytes(bytes))
+    Ok(u32::from_be_bytes(bytes) & !SEALED)
 }
 
-/// Takes every step that is missing.
-pub(super) fn migrate(db: &Database) -> Result<(), Fault> {
+/// Takes every step that is missing. A step that reads or writes values must do so through the seal; no sealed store is
+/// older than schema 4.
+pub(super) fn migrate(db: &Database, seal: &Seal) -> Result<(), Fault> {
     let found = schema(db)?;
     if found > SCHEMA {
         return Err(Fault::Refused(StoreError::Newer { found, known: SCHEMA }));
@@ -93,7 +95,8 @@ pub(super) fn migrate(db: &Database) -> Result<(), Fault> {
     for (to, step) in (1u32..).zip(STEPS).filter(|(to, _)| *to > found) {
         let txn = begin(db)?;
         step(&txn)?;
-        txn.open_table(small(Table::Meta))?.insert(SCHEMA_KEY, to.to_be_bytes().as_slice())?;
+        let marked = if seal.key().is_some() { to | SEALED } else { to };
+        txn.open_table(small(Table::Meta))?.insert(SCHEMA_KEY, marked.to_be_bytes().as_slice())?;
         txn.commit()?;
     }
     Ok(())

@@ -20,6 +20,7 @@ mod overlay;
 mod pending;
 mod record;
 mod salvage;
+mod sealing;
 mod walk;
 
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub use self::examine::{Damage, Examination};
 pub use self::memory::MemoryStore;
 pub use self::redb::RedbStore;
 pub use self::salvage::Salvaged;
+pub use self::sealing::Seal;
 
 use cairn_crdt::entry::Entry;
 use cairn_crdt::hlc::Hlc;
@@ -160,6 +162,15 @@ pub enum StoreError {
         /// The newest schema known.
         known: u32,
     },
+    /// The store is sealed, and there is no key. It is as it was, here and below.
+    #[error("the store is sealed with a passphrase")]
+    Sealed,
+    /// The key is not that of the store.
+    #[error("the store is sealed with another key: it does not belong to this folder's passphrase")]
+    OtherKey,
+    /// There is a key, and the store is not sealed: somebody has put another one in its place.
+    #[error("the store is not sealed, though this folder has a passphrase: it was exchanged")]
+    NotSealed,
     /// An append that does not follow the log's tip: a bug, refused whole.
     #[error("an entry does not follow its log")]
     Gap,

@@ -18,6 +18,7 @@ use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, 
 
 use super::aside::{self, Note, SALVAGED, beside};
 use super::fault::{Fault, guarded, watched};
+use super::sealing::Seal;
 use super::{StoreError, blank, migrations, walk as reads};
 use crate::limits::STORE_CACHE;
 
@@ -27,6 +28,7 @@ use crate::limits::STORE_CACHE;
 pub(super) struct Opener {
     db: Arc<dyn Fn(File) -> Result<Database, DatabaseError> + Send + Sync>,
     journal: Arc<dyn Fn(File) -> std::io::Result<Box<dyn StorageBackend>> + Send + Sync>,
+    seal: Seal,
 }
 
 impl fmt::Debug for Opener {
@@ -47,7 +49,17 @@ impl Opener {
         db: impl Fn(File) -> Result<Database, DatabaseError> + Send + Sync + 'static,
         journal: impl Fn(File) -> std::io::Result<Box<dyn StorageBackend>> + Send + Sync + 'static,
     ) -> Self {
-        Self { db: Arc::new(db), journal: Arc::new(journal) }
+        Self { db: Arc::new(db), journal: Arc::new(journal), seal: Seal::NONE }
+    }
+
+    /// The same for a store that is sealed.
+    pub(super) fn sealed(self, seal: &Seal) -> Self {
+        Self { seal: seal.clone(), ..self }
+    }
+
+    /// What the store is sealed with.
+    pub(super) fn seal(&self) -> &Seal {
+        &self.seal
     }
 
     pub(super) fn open_journal(&self, file: File) -> std::io::Result<Box<dyn StorageBackend>> {
@@ -64,8 +76,8 @@ impl Opener {
 }
 
 /// Makes a store that is whole before it has its name.
-pub(super) fn create(path: &Path) -> Result<(), Fault> {
-    let image = blank::image()?;
+pub(super) fn create(path: &Path, seal: &Seal) -> Result<(), Fault> {
+    let image = blank::image(seal)?;
     let new = beside(path, ".new");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
@@ -117,7 +129,7 @@ impl Medium {
                 Ok(Self { path, opener, slot, damaged: AtomicBool::new(false) })
             }
             Err(fault) => Err(match fault.damage() {
-                Some(reason) => watched(&path, || aside::exchange(&path, reason)),
+                Some(reason) => watched(&path, || aside::exchange(&path, opener.seal(), reason)),
                 None => fault.into_error(),
             }),
         }
@@ -126,6 +138,11 @@ impl Medium {
     /// The file.
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What it is sealed with.
+    pub(super) fn seal(&self) -> &Seal {
+        self.opener.seal()
     }
 
     /// Runs `f` on the open database; tells which opening it was.
@@ -172,7 +189,7 @@ impl Medium {
             // After a failure there is nothing to write back.
             abandon(old);
             let db = self.opener.open(&self.path)?;
-            match guarded(|| reads::glance(&db)) {
+            match guarded(|| reads::glance(&db, self.seal())) {
                 Ok(()) => Ok(db),
                 Err(fault) => {
                     abandon(Some(db));
@@ -266,18 +283,20 @@ fn first_open(path: &Path, opener: &Opener) -> Result<Database, Fault> {
             let named = std::fs::rename(beside(path, SALVAGED), path).and_then(|()| crate::data::sync_folder(path));
             named.map_err(redb::Error::Io)?;
         }
-        Err(e) if e.kind() == ErrorKind::NotFound => create(path)?,
+        Err(e) if e.kind() == ErrorKind::NotFound => create(path, opener.seal())?,
         Err(e) => return Err(redb::Error::Io(e).into()),
         Ok(_) => {}
     }
     let check = aside::begin_check(path)?;
     let mut db = opener.open(path)?;
     let outcome = guarded(|| {
-        migrations::migrate(&db)?;
-        reads::glance(&db)?;
+        let seal = opener.seal();
+        seal.fits(&db)?;
+        migrations::migrate(&db, seal)?;
+        reads::glance(&db, seal)?;
         if check {
             db.check_integrity()?;
-            reads::verify(&db.begin_read()?)?;
+            reads::verify(&db.begin_read()?, seal)?;
         }
         Ok(())
     });
@@ -290,6 +309,10 @@ fn first_open(path: &Path, opener: &Opener) -> Result<Database, Fault> {
         }
         Err(fault) => {
             put_down(Some(db));
+            // Nothing was checked, and that says nothing about the file.
+            if check && matches!(fault, Fault::Refused(_)) {
+                aside::write(path, &Note::Check("a check was begun".into())).map_err(redb::Error::Io)?;
+            }
             Err(fault)
         }
     }

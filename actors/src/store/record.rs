@@ -10,7 +10,7 @@
 //! | 16 | front of a hash over all of the above and the body |
 //! | | the body, then zeros up to a whole page |
 //!
-//! The body is a list of writes: an append is 1, received u64, length u32 and the entry; a put is 2, the table's name
+//! The body, in a sealed store sealed as `sealing` has it, is a list of writes: an append is 1, received u64, length u32 and the entry; a put is 2, the table's name
 //! (length u8), key and value (length u32 each); a delete is 3, the table's name and the key. Integers are big endian.
 //!
 //! A record that does not check ends the journal: it was being written when the power failed. Only the last one can be
@@ -24,6 +24,7 @@ use cairn_crdt::codec::{DecodeError, Reader, Writer};
 use cairn_crdt::entry::Entry;
 use cairn_crdt::ids::Domain;
 
+use super::sealing::Seal;
 use super::{Table, Write, encoded_len, tables};
 use crate::limits::JOURNAL_BATCH;
 
@@ -165,7 +166,7 @@ fn read(bytes: &[u8]) -> Option<(Place, &[u8])> {
 }
 
 /// Reads a journal; `from`: the store's id and the generation that is not in redb yet.
-pub(super) fn scan(bytes: &[u8], from: Place) -> Scan {
+pub(super) fn scan(bytes: &[u8], from: Place, seal: &Seal) -> Scan {
     let mut found = Scan::default();
     if read(bytes).is_some_and(|(place, _)| place.id != from.id) {
         found.damage = Some("it belongs to another store".into());
@@ -183,9 +184,10 @@ pub(super) fn scan(bytes: &[u8], from: Place) -> Scan {
                 found.damage = Some("records are missing from it".into());
             }
             if place.generation == from.generation {
-                match decode(body) {
-                    Ok(batch) => found.batches.push(batch),
-                    Err(e) => found.damage = Some(format!("a record: {e}")),
+                match seal.open_record(place, body).map(|body| decode(&body)) {
+                    Some(Ok(batch)) => found.batches.push(batch),
+                    Some(Err(e)) => found.damage = Some(format!("a record: {e}")),
+                    None => found.damage = Some("a record does not open with the key of this store".into()),
                 }
             }
             found.next = place.number.saturating_add(1);
@@ -196,6 +198,16 @@ pub(super) fn scan(bytes: &[u8], from: Place) -> Scan {
         at = at.saturating_add(length);
     }
     found
+}
+
+/// Exchanges the bodies of two records of one page, with checks that fit then.
+#[cfg(test)]
+pub(super) fn exchange(journal: &mut [u8], first: usize, second: usize) {
+    let taken = |n: usize| read(&journal[n * PAGE..]).map(|(place, body)| (place, body.to_vec())).unwrap();
+    let ((a, a_body), (b, b_body)) = (taken(first), taken(second));
+    for (n, place, body) in [(first, a, b_body), (second, b, a_body)] {
+        journal[n * PAGE..][..PAGE].copy_from_slice(&build(place, &body).unwrap());
+    }
 }
 
 #[cfg(test)]
@@ -235,11 +247,11 @@ mod tests {
         assert_eq!(bytes.len(), 6 * PAGE);
         // Behind it stands what is left of an older, longer generation.
         bytes.extend(written(&all, 4));
-        let found = scan(&bytes, PLACE);
+        let found = scan(&bytes, PLACE, &Seal::NONE);
         assert_eq!((text(&found.batches), found.damage), (text(&all), None));
         assert_eq!((found.end, found.next), (6 * PAGE as u64, 4));
         for (bytes, generation) in [(written(&all, 4), 5), (vec![0; 9 * PAGE], 5), (vec![], 5), (vec![9; 100], 1)] {
-            let found = scan(&bytes, Place { generation, ..PLACE });
+            let found = scan(&bytes, Place { generation, ..PLACE }, &Seal::NONE);
             assert_eq!((found.batches.len(), found.damage, found.end), (0, None, 0));
         }
     }
@@ -257,10 +269,10 @@ mod tests {
                 let end = starts.get(n + 1).copied().unwrap_or(whole.len());
                 let mut last = bytes[..end].to_vec();
                 last.resize(9 * PAGE, 0);
-                let found = scan(&last, PLACE);
+                let found = scan(&last, PLACE, &Seal::NONE);
                 assert_eq!((text(&found.batches), found.end), (text(&all[..n]), start as u64), "{n} {at}");
                 assert_eq!(found.damage, None, "{n} {at}");
-                let found = scan(&bytes, PLACE);
+                let found = scan(&bytes, PLACE, &Seal::NONE);
                 if n < 3 {
                     assert_eq!(found.batches.len(), 3, "what follows is read all the same");
                     assert!(found.damage.is_some(), "{n} {at}");
@@ -272,9 +284,9 @@ mod tests {
     #[test]
     fn another_stores_journal_and_a_later_generation_are_damage() {
         let all = batches();
-        let found = scan(&written(&all, 5), Place { id: [8; 16], ..PLACE });
+        let found = scan(&written(&all, 5), Place { id: [8; 16], ..PLACE }, &Seal::NONE);
         assert_eq!((found.batches.len(), found.damage.as_deref()), (0, Some("it belongs to another store")));
-        let found = scan(&written(&all, 6), PLACE);
+        let found = scan(&written(&all, 6), PLACE, &Seal::NONE);
         assert_eq!((found.batches.len(), found.damage.is_some()), (0, true));
     }
 
@@ -301,12 +313,12 @@ mod tests {
                 bytes[at] = rng.random();
             }
             bytes.truncate(rng.random_range(0..=bytes.len()));
-            let _ = scan(&bytes, PLACE);
+            let _ = scan(&bytes, PLACE, &Seal::NONE);
             let _ = decode(&bytes);
             // Bodies that check but say something else.
             let len = rng.random_range(0..300);
             let body: Vec<u8> = (0..len).map(|_| rng.random_range(0..5)).collect();
-            let _ = scan(&build(PLACE, &body).unwrap(), PLACE);
+            let _ = scan(&build(PLACE, &body).unwrap(), PLACE, &Seal::NONE);
         }
     }
 }

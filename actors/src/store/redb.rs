@@ -27,8 +27,9 @@ use super::open::{Medium, Opener};
 use super::pending::{Pending, merge, merge_tips};
 use super::record;
 use super::salvage::Salvaged;
+use super::sealing::Seal;
 use super::tables::{self, LOGS, small};
-use super::walk::{ascending, out_of_order, room, row_of, snapshot, verify, walk};
+use super::walk::{ascending, out_of_order, room, snapshot, verify, walk};
 use super::{Examination, Item, Room, Row, Store, StoreError, Stored, Table, Tip, Write};
 
 /// A store in a redb file.
@@ -49,7 +50,16 @@ impl RedbStore {
     /// with what could be saved. [`StoreError::InUse`], [`StoreError::Newer`], [`StoreError::Full`],
     /// [`StoreError::Io`]: the file is as it was.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::open_with(path, Opener::file())
+        Self::open_sealed(path, &Seal::NONE)
+    }
+
+    /// Opens a store that is sealed, or makes a new one that is.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; [`StoreError::Sealed`], [`StoreError::OtherKey`] and [`StoreError::NotSealed`] with the file as it
+    /// was.
+    pub fn open_sealed(path: &Path, seal: &Seal) -> Result<Self, StoreError> {
+        Self::open_with(path, Opener::file().sealed(seal))
     }
 
     pub(super) fn open_with(path: &Path, opener: Opener) -> Result<Self, StoreError> {
@@ -80,8 +90,8 @@ impl RedbStore {
     ///
     /// # Errors
     /// [`StoreError`] where reading fails for another reason than damage.
-    pub fn examine_file(path: &Path, all: bool) -> Result<Examination, StoreError> {
-        examine_file(path, all)
+    pub fn examine_file(path: &Path, seal: &Seal, all: bool) -> Result<Examination, StoreError> {
+        examine_file(path, seal, all)
     }
 
     /// Makes the next opening read and check everything, and save what can be saved where it finds damage.
@@ -98,20 +108,24 @@ impl RedbStore {
     /// [`StoreError::Damaged`] with what was found first; the next start then sets the file aside.
     pub fn verify(&self) -> Result<(), StoreError> {
         self.empty_if_possible();
-        self.medium.read(verify)
+        self.medium.read(|txn| verify(txn, self.seal()))
     }
 
     /// Whether the store is as a batch leaves it.
     #[cfg(test)]
     pub(super) fn holds(&self, batch: &[Write]) -> Result<bool, StoreError> {
         self.empty(&mut self.writing())?;
-        self.medium.read(|txn| kept(txn, batch))
+        self.medium.read(|txn| kept(txn, self.seal(), batch))
     }
 
     /// Whether small batches go into the journal.
     #[cfg(test)]
     pub(super) fn journals(&self) -> bool {
         self.writing().trusted()
+    }
+
+    fn seal(&self) -> &Seal {
+        self.medium.seal()
     }
 
     fn writing(&self) -> MutexGuard<'_, Journal> {
@@ -179,7 +193,11 @@ impl RedbStore {
                     none => none.insert(db.begin_read()?.open_table(LOGS)?),
                 };
                 let key = tables::log_key(space, log);
-                Ok(logs.get(&key)?.map(|value| row_of(&key, value.value())).transpose()?.map(|row| row.tip))
+                Ok(logs
+                    .get(&key)?
+                    .map(|value| self.seal().open_row(&key, value.value()))
+                    .transpose()?
+                    .map(|row| row.tip))
             })
         };
         self.medium.with(in_redb).1
@@ -229,7 +247,7 @@ impl RedbStore {
     fn transact(&self, batch: &[Write], mark: Option<u64>) -> Result<(), StoreError> {
         let mut second = false;
         loop {
-            let (generation, outcome) = self.medium.with(|db| apply(db, batch, mark));
+            let (generation, outcome) = self.medium.with(|db| apply(db, self.seal(), batch, mark));
             let fault = match outcome {
                 Ok(()) => return Ok(()),
                 Err(Fault::Refused(error)) => return Err(error),
@@ -240,7 +258,7 @@ impl RedbStore {
             self.medium.reopen(generation).map_err(|e| if error == StoreError::Full { StoreError::Full } else { e })?;
             let is_kept = self.medium.read(|txn| match mark {
                 Some(mark) => Ok(journal::mark(txn)?.emptied >= mark),
-                None => kept(txn, batch),
+                None => kept(txn, self.seal(), batch),
             })?;
             if is_kept {
                 // The failure came after the root was written: one more durable commit settles it.
@@ -337,14 +355,14 @@ impl Store for RedbStore {
                 Some(over) if journal::mark(&txn)?.emptied < generation => Some(over),
                 _ => None,
             };
-            snapshot(&txn, over, each)
+            snapshot(&txn, self.seal(), over, each)
         });
         outcome.map_err(|fault| self.medium.report(fault))
     }
 
     fn examine(&self, all: bool) -> Result<Examination, StoreError> {
         self.empty_if_possible();
-        let found = self.medium.read(|txn| examine(txn, all))?;
+        let found = self.medium.read(|txn| examine(txn, self.seal(), all))?;
         if let Some(damage) = found.damage.first() {
             // So that the next start repairs it.
             self.medium.report(Fault::Damaged(damage.to_string()));
@@ -374,7 +392,7 @@ impl Store for RedbStore {
                     let (key, value) = row?;
                     ascending(&mut before, *key.value())?;
                     let (_, log) = tables::log_of(key.value()).map_err(Fault::undecodable("a log"))?;
-                    sizes.insert(log, row_of(key.value(), value.value())?.bytes);
+                    sizes.insert(log, self.seal().open_row(key.value(), value.value())?.bytes);
                 }
                 for (log, bytes) in over.into_iter().flatten() {
                     let size = sizes.entry(*log).or_default();
@@ -391,7 +409,7 @@ impl Store for RedbStore {
 
     fn room(&self) -> Result<Room, StoreError> {
         let file = std::fs::metadata(self.medium.path()).map_err(|e| io_error(&e))?.len();
-        self.medium.read(|txn| room(txn, file))
+        self.medium.read(|txn| room(txn, self.seal(), file))
     }
 
     fn close(&self) {
@@ -444,7 +462,7 @@ impl Store for RedbStore {
                     let (key, value) = row?;
                     ascending(&mut before, *key.value())?;
                     let (_, log) = tables::log_of(key.value()).map_err(Fault::undecodable("a log"))?;
-                    tips.push((log, row_of(key.value(), value.value())?.tip));
+                    tips.push((log, self.seal().open_row(key.value(), value.value())?.tip));
                 }
                 Ok(match over {
                     Some(newer) => merge_tips(tips, newer),
@@ -461,7 +479,7 @@ impl Store for RedbStore {
                 let row = {
                     let logs = txn.open_table(LOGS)?;
                     let key = tables::log_key(space, log);
-                    logs.get(&key)?.map(|value| row_of(&key, value.value())).transpose()?
+                    logs.get(&key)?.map(|value| self.seal().open_row(&key, value.value())).transpose()?
                 };
                 let mut entries = Vec::new();
                 let mut total = 0usize;
@@ -476,7 +494,7 @@ impl Store for RedbStore {
                 };
                 let mut more = true;
                 if let Some(row) = row {
-                    walk(txn, &row, from, |stored| {
+                    walk(txn, self.seal(), &row, from, |stored| {
                         if stored.entry.header().log != *log || stored.entry.header().space != *space {
                             return Err(Fault::Damaged("an entry stands in another log".into()));
                         }
@@ -498,9 +516,13 @@ impl Store for RedbStore {
         drop(pending);
         match held {
             Some(value) => Ok(value),
-            None => {
-                self.medium.read(|txn| Ok(txn.open_table(small(table))?.get(key)?.map(|value| value.value().to_vec())))
-            }
+            None => self.medium.read(|txn| {
+                let value = txn.open_table(small(table))?.get(key)?;
+                let open = |value: redb::AccessGuard<'_, &[u8]>| {
+                    Ok(self.seal().open_small(table, key, value.value())?.into_owned())
+                };
+                value.map(open).transpose()
+            }),
         }
     }
 
@@ -508,9 +530,9 @@ impl Store for RedbStore {
         self.read(
             |pending| pending.rows(table, prefix),
             |txn, over| {
-                let table = txn.open_table(small(table))?;
+                let open = txn.open_table(small(table))?;
                 let mut rows: Vec<Row> = Vec::new();
-                for row in table.range::<&[u8]>(prefix..)? {
+                for row in open.range::<&[u8]>(prefix..)? {
                     let (key, value) = row?;
                     if !key.value().starts_with(prefix) {
                         break;
@@ -518,7 +540,8 @@ impl Store for RedbStore {
                     if rows.last().is_some_and(|(before, _)| before.as_slice() >= key.value()) {
                         return Err(out_of_order());
                     }
-                    rows.push((key.value().to_vec(), value.value().to_vec()));
+                    let value = self.seal().open_small(table, key.value(), value.value())?;
+                    rows.push((key.value().to_vec(), value.into_owned()));
                 }
                 Ok(match over {
                     Some(changes) => merge(rows, changes),

@@ -14,8 +14,8 @@ use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 use super::fault::{Fault, guarded};
 use super::migrations::begin;
 use super::open::abandon;
+use super::sealing::Seal;
 use super::tables::{self, ENTRIES, JOURNAL, LOG_NUMBERS, LOGS, LOGS_1, LogKey, PAYLOADS, SCHEMA_KEY, small};
-use super::walk::row_of;
 use super::{Table, Tip, Write, batch, journal, overlay};
 use crate::limits::{COMMIT_RECORDS, RESTORE_BATCH};
 
@@ -44,20 +44,20 @@ impl fmt::Display for Salvaged {
 
 /// Saves what can be read of the file at `from` into an empty database; answers too whether the journal of the one goes
 /// on to be that of the other. Fails only where writing does.
-pub(super) fn salvage(from: &Path, into: &Database) -> Result<(Salvaged, bool), Fault> {
+pub(super) fn salvage(from: &Path, into: &Database, seal: &Seal) -> Result<(Salvaged, bool), Fault> {
     let Ok(db) = overlay::open(from) else { return Ok((Salvaged::default(), false)) };
     let outcome = match guarded(|| Ok(db.begin_read()?)) {
-        Ok(txn) => save(&txn, into).and_then(|saved| Ok((saved, keep_mark(&txn, into)?))),
+        Ok(txn) => save(&txn, into, seal).and_then(|saved| Ok((saved, keep_mark(&txn, into)?))),
         Err(_) => Ok((Salvaged::default(), false)),
     };
     abandon(Some(db));
     outcome
 }
 
-fn save(txn: &ReadTransaction, into: &Database) -> Result<Salvaged, Fault> {
-    let mut saving = Saving { into, batch: Vec::new(), bytes: 0, saved: Salvaged::default() };
+fn save(txn: &ReadTransaction, into: &Database, seal: &Seal) -> Result<Salvaged, Fault> {
+    let mut saving = Saving { into, seal, batch: Vec::new(), bytes: 0, saved: Salvaged::default() };
     for table in tables::SMALL {
-        for (key, mut value) in rows(txn, table) {
+        for (key, mut value) in rows(txn, seal, table) {
             // What was lost may come back below a floor: nothing may be called final, or late, because of it.
             if table == Table::Statements
                 && key.len() == SpaceId::LEN + DeviceId::LEN
@@ -72,7 +72,7 @@ fn save(txn: &ReadTransaction, into: &Database) -> Result<Salvaged, Fault> {
             }
         }
     }
-    for (number, (key, claimed)) in logs(txn) {
+    for (number, (key, claimed)) in logs(txn, seal) {
         let good = log(txn, number, &key, &mut saving)?;
         saving.saved.logs = saving.saved.logs.saturating_add(u64::from(good > 0));
         saving.saved.entries = saving.saved.entries.saturating_add(good);
@@ -97,6 +97,7 @@ fn keep_mark(txn: &ReadTransaction, into: &Database) -> Result<bool, Fault> {
 
 struct Saving<'d> {
     into: &'d Database,
+    seal: &'d Seal,
     batch: Vec<Write>,
     bytes: usize,
     saved: Salvaged,
@@ -112,19 +113,24 @@ impl Saving<'_> {
     fn flush(&mut self) -> Result<(), Fault> {
         self.bytes = 0;
         let batch = std::mem::take(&mut self.batch);
-        guarded(|| batch::apply(self.into, &batch, None))
+        guarded(|| batch::apply(self.into, self.seal, &batch, None))
     }
 }
 
 /// The rows of a small table that can be read, from either end.
-fn rows(txn: &ReadTransaction, table: Table) -> BTreeMap<Vec<u8>, Vec<u8>> {
+fn rows(txn: &ReadTransaction, seal: &Seal, of: Table) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let mut rows = BTreeMap::new();
     let _ = guarded(|| {
-        let table = txn.open_table(small(table))?;
+        let table = txn.open_table(small(of))?;
         let _ = guarded(|| from_the_front(table.iter()?, &mut rows, |key, value| Ok((key.to_vec(), value.to_vec()))));
         guarded(|| from_the_front(table.iter()?.rev(), &mut rows, |key, value| Ok((key.to_vec(), value.to_vec()))))
     });
-    rows
+    // One that does not open hides no other.
+    let open = |(key, value): (Vec<u8>, Vec<u8>)| {
+        let value = seal.open_small(of, &key, &value).ok()?.into_owned();
+        Some((key, value))
+    };
+    rows.into_iter().filter_map(open).collect()
 }
 
 /// Takes rows until one cannot be read or is there already: then the other end has been here, or keys lead in a circle.
@@ -144,7 +150,7 @@ fn from_the_front<'a, K: redb::Key + 'static, V: redb::Value + 'static, A: Ord, 
 }
 
 /// Every log that is heard of, by number, with the length that it should have, 0 where that is not known.
-fn logs(txn: &ReadTransaction) -> BTreeMap<u64, (LogKey, u64)> {
+fn logs(txn: &ReadTransaction, seal: &Seal) -> BTreeMap<u64, (LogKey, u64)> {
     let mut logs: BTreeMap<u64, (LogKey, u64)> = BTreeMap::new();
     let mut numbers: BTreeMap<u64, LogKey> = BTreeMap::new();
     let _ = guarded(|| {
@@ -158,7 +164,7 @@ fn logs(txn: &ReadTransaction) -> BTreeMap<u64, (LogKey, u64)> {
     let _ = guarded(|| {
         let table = txn.open_table(LOGS)?;
         let take = |key: &LogKey, row: &[u8; tables::LOG_ROW]| {
-            let row = row_of(key, row)?;
+            let row = seal.open_row(key, row)?;
             Ok((*key, (row.number, row.tip.seq)))
         };
         let _ = guarded(|| from_the_front(table.iter()?, &mut heard, take));
@@ -187,9 +193,12 @@ fn log(txn: &ReadTransaction, number: u64, key: &LogKey, saving: &mut Saving<'_>
         let found = guarded(|| {
             let key = tables::entry_key(number, seq);
             let Some(value) = txn.open_table(ENTRIES)?.get(&key)? else { return Ok(None) };
-            let row = tables::decode_entry(value.value()).map_err(Fault::undecodable("an entry"))?;
+            let row = saving.seal.open_entry(&key, value.value())?;
             let payload = match row.has_payload {
-                true => txn.open_table(PAYLOADS)?.get(&key)?.map(|payload| payload.value().to_vec()),
+                true => {
+                    let payload = txn.open_table(PAYLOADS)?.get(&key)?;
+                    payload.map(|payload| saving.seal.open_payload(&key, payload.value())).transpose()?
+                }
                 false => None,
             };
             let header = &row.signed.header;

@@ -18,7 +18,9 @@
 //! | `keys` | space 32 · epoch 32 | the secret of the epoch, 32; empty: nothing needs it any more, and it is not opened again |
 //! | `prekeys` | device 32 | this device's prekeys with their private halves, as `PrekeyRing::encode` writes them |
 //! | `prekeys` | device 32 · `damaged` | what stood there and could not be read |
-//! | `journal` | text | `id`: 16 random bytes by which a journal belongs to this store; `emptied`: u64, the generation of the journal up to which all is in this file, 0 where it is absent |
+//! | `journal` | text | `id`: 16 random bytes by which a journal belongs to this store; `emptied`: u64, the generation of the journal up to which all is in this file, 0 where it is absent; `sealed`: the tag of the key that values are sealed with |
+//!
+//! In a sealed store these are the values before they are sealed; see `sealing`.
 //!
 //! A log is written about by number, which saves 90 bytes an entry and keeps the entries of a log together. A new log
 //! gets the greatest number plus one, from 1 on. The payload stands apart, so that erasing it rewrites no chain: only
@@ -146,14 +148,23 @@ impl LogRow {
     }
 
     pub(super) fn decode(key: &[u8; LOG_KEY], row: &[u8; LOG_ROW]) -> Result<Self, DecodeError> {
-        let mut r = Reader::new(row);
+        let (body, check) = row.split_last_chunk::<8>().ok_or(DecodeError::Invalid("row of a log"))?;
+        if *check != log_check(key, body) {
+            return Err(DecodeError::Invalid("row of a log"));
+        }
+        Self::read(body)
+    }
+
+    /// What a row says, its check apart.
+    pub(super) fn read(body: &[u8]) -> Result<Self, DecodeError> {
+        let mut r = Reader::new(body);
         let number = r.u64()?;
         let tip = Tip { seq: r.u64()?, hash: EntryHash(r.array()?), hlc: Hlc(r.u64()?) };
         let bytes = r.u64()?;
-        if r.array::<8>()? != log_check(key, &row[..64]) || number == 0 || tip.seq == 0 {
+        r.finish()?;
+        if number == 0 || tip.seq == 0 {
             return Err(DecodeError::Invalid("row of a log"));
         }
-        r.finish()?;
         Ok(Self { number, tip, bytes })
     }
 

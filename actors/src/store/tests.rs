@@ -5,6 +5,7 @@ mod faults;
 mod full;
 mod journal;
 mod schema;
+mod sealed;
 
 use std::path::{Path, PathBuf};
 

@@ -8,6 +8,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableT
 
 use super::fault::{Fault, guarded};
 use super::pending::Pending;
+use super::sealing::Seal;
 use super::tables::{self, ENTRIES, EntryRow, LOG_NUMBERS, LOGS, LogRow, PAYLOADS, SCHEMA_KEY, small};
 use super::{Item, Room, Stored, Table};
 
@@ -26,14 +27,11 @@ pub(super) fn out_of_order() -> Fault {
     Fault::Damaged("its keys are out of order".into())
 }
 
-pub(super) fn row_of(key: &[u8; tables::LOG_KEY], value: &[u8; tables::LOG_ROW]) -> Result<LogRow, Fault> {
-    LogRow::decode(key, value).map_err(Fault::undecodable("a log"))
-}
-
 /// Hands the entries of a log from `from` on to `each` until it answers false. Entries and payloads are walked side by
 /// side, since looking up each payload would cost more than reading it.
 pub(super) fn walk(
     txn: &ReadTransaction,
+    seal: &Seal,
     log: &LogRow,
     from: u64,
     mut each: impl FnMut(Stored) -> Result<bool, Fault>,
@@ -46,11 +44,10 @@ pub(super) fn walk(
     let mut expected = from.max(1);
     for row in entries.range::<&[u8; 16]>(&first..=&last)? {
         let (key, value) = row?;
-        let EntryRow { received, has_payload, signed } =
-            tables::decode_entry(value.value()).map_err(Fault::undecodable("an entry"))?;
+        let EntryRow { received, has_payload, signed } = seal.open_entry(key.value(), value.value())?;
         let payload = match &ahead {
             Some((of, bytes)) if of.value() == key.value() => {
-                let bytes = bytes.value().to_vec();
+                let bytes = seal.open_payload(key.value(), bytes.value())?;
                 ahead = payloads.next().transpose()?;
                 Some(bytes)
             }
@@ -75,14 +72,14 @@ pub(super) fn walk(
 }
 
 /// Reads the row of every log: little, but enough to know that the file is ours and in order.
-pub(super) fn glance(db: &Database) -> Result<(), Fault> {
+pub(super) fn glance(db: &Database, seal: &Seal) -> Result<(), Fault> {
     guarded(|| {
         let txn = db.begin_read()?;
         let mut before = None;
         for row in txn.open_table(LOGS)?.iter()? {
             let (key, value) = row?;
             ascending(&mut before, *key.value())?;
-            row_of(key.value(), value.value())?;
+            seal.open_row(key.value(), value.value())?;
         }
         txn.open_table(ENTRIES)?;
         txn.open_table(PAYLOADS)?;
@@ -99,6 +96,7 @@ pub(super) fn glance(db: &Database) -> Result<(), Fault> {
 /// Hands everything to `each`, until it answers false; `over`: what is not in redb yet.
 pub(super) fn snapshot(
     txn: &ReadTransaction,
+    seal: &Seal,
     over: Option<&Pending>,
     each: &mut dyn FnMut(Item<'_>) -> bool,
 ) -> Result<(), Fault> {
@@ -110,7 +108,7 @@ pub(super) fn snapshot(
             ascending(&mut before, key.value().to_vec())?;
             let own = table == Table::Meta && key.value() == SCHEMA_KEY;
             let changed = own || changes.contains_key(key.value());
-            if !changed && !each(Item::Row(table, key.value(), value.value())) {
+            if !changed && !each(Item::Row(table, key.value(), &seal.open_small(table, key.value(), value.value())?)) {
                 return Ok(());
             }
         }
@@ -126,8 +124,8 @@ pub(super) fn snapshot(
         let (key, value) = row?;
         ascending(&mut before, *key.value())?;
         let (mut go_on, mut last) = (true, None);
-        let row = row_of(key.value(), value.value())?;
-        walk(txn, &row, 1, |stored| {
+        let row = seal.open_row(key.value(), value.value())?;
+        walk(txn, seal, &row, 1, |stored| {
             last = Some(super::tip_after(&stored.entry));
             go_on = each(Item::Entry(stored));
             Ok(go_on)
@@ -146,15 +144,15 @@ pub(super) fn snapshot(
 }
 
 /// Reads and checks everything.
-pub(super) fn verify(txn: &ReadTransaction) -> Result<(), Fault> {
+pub(super) fn verify(txn: &ReadTransaction, seal: &Seal) -> Result<(), Fault> {
     let mut before = None;
     for row in txn.open_table(LOGS)?.iter()? {
         let (key, value) = row?;
         ascending(&mut before, *key.value())?;
         let (space, log) = tables::log_of(key.value()).map_err(Fault::undecodable("a log"))?;
-        let row = row_of(key.value(), value.value())?;
+        let row = seal.open_row(key.value(), value.value())?;
         let (mut tip, mut bytes) = (None, 0u64);
-        walk(txn, &row, 1, |stored| {
+        walk(txn, seal, &row, 1, |stored| {
             let header = stored.entry.header();
             if (header.space, header.log) != (space, log) {
                 return Err(Fault::Damaged("an entry stands in another log".into()));
@@ -171,20 +169,22 @@ pub(super) fn verify(txn: &ReadTransaction) -> Result<(), Fault> {
     for table in tables::SMALL {
         let mut before = None;
         for row in txn.open_table(small(table))?.iter()? {
-            ascending(&mut before, row?.0.value().to_vec())?;
+            let (key, value) = row?;
+            ascending(&mut before, key.value().to_vec())?;
+            seal.open_small(table, key.value(), value.value())?;
         }
     }
     Ok(())
 }
 
 /// What a file of so many bytes uses: by what its logs say where that is half of it or more, else as redb counts it.
-pub(super) fn room(txn: &ReadTransaction, file: u64) -> Result<Room, Fault> {
+pub(super) fn room(txn: &ReadTransaction, seal: &Seal, file: u64) -> Result<Room, Fault> {
     let (mut before, mut used) = (None, 0u64);
     let logs = txn.open_table(LOGS)?;
     for row in logs.iter()? {
         let (key, value) = row?;
         ascending(&mut before, *key.value())?;
-        used = used.saturating_add(row_of(key.value(), value.value())?.bytes);
+        used = used.saturating_add(seal.open_row(key.value(), value.value())?.bytes);
     }
     if used >= file / 2 {
         return Ok(Room { file, used });

@@ -8,6 +8,7 @@ use cairn_actors::api::{Event, PeerState};
 use cairn_actors::limits::NETWORK_KEY_OLD;
 use cairn_actors::link::memory::Switch;
 use cairn_actors::netkeys;
+use cairn_actors::store::Seal;
 use cairn_crdt::netkey::{NetworkKey, Ring};
 
 use crate::world::{EPOCH_MS, Sim, all_equal, all_online, until};
@@ -31,9 +32,9 @@ impl Files {
     }
 
     fn change(&self, seed: u16, change: impl FnOnce(&mut Ring)) {
-        let mut ring = netkeys::load(&self.of(seed)).unwrap();
+        let mut ring = netkeys::load(&self.of(seed), &Seal::NONE).unwrap();
         change(&mut ring);
-        netkeys::save(&ring, &self.of(seed)).unwrap();
+        netkeys::save(&ring, &self.of(seed), &Seal::NONE).unwrap();
     }
 
     /// A node that begins with a key, or without one.

@@ -13,7 +13,7 @@ use cairn_actors::node::{Node, Parts};
 use cairn_actors::settings::Settings;
 use cairn_actors::start::discovery_args;
 use cairn_actors::storage::WriterMode;
-use cairn_actors::store::MemoryStore;
+use cairn_actors::store::{MemoryStore, Seal};
 use cairn_crdt::identity::DeviceKey;
 use cairn_crdt::ids::{DeviceId, Incarnation, SpaceId};
 use cairn_crdt::known::Known;
@@ -124,11 +124,15 @@ impl Sim {
             key: key.clone(),
             resumed,
             store: Arc::new(store.clone()),
+            seal: Seal::NONE,
             first: Vec::new(),
             writer,
             transport: at.transport.clone(),
             settings: (settings, None),
-            keys: (keys.as_deref().map(|file| netkeys::load(file).unwrap()).unwrap_or_default(), keys.clone()),
+            keys: (
+                keys.as_deref().map(|file| netkeys::load(file, &Seal::NONE).unwrap()).unwrap_or_default(),
+                keys.clone(),
+            ),
             name: format!("node {seed}"),
             data: "memory".into(),
             discovery: Box::new(move |w| discovery_args(w, io.clone(), epoch, vec![], true)),

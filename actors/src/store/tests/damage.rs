@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::super::conformance::{ALL, Author, put};
-use super::super::{RedbStore, Store, StoreError, Stored, Table};
+use super::super::{RedbStore, Seal, Store, StoreError, Stored, Table};
 use super::{filled, names};
 
 /// Opens a damaged file: it must be kept under another name, byte for byte, and then a store opens with what could be
@@ -91,7 +91,7 @@ fn what_is_in_order_is_saved() {
         bytes[at + 7] ^= 1;
     }
     std::fs::write(&path, &bytes).unwrap();
-    let found = RedbStore::examine_file(&path, true).unwrap();
+    let found = RedbStore::examine_file(&path, &Seal::NONE, true).unwrap();
     assert!(!found.damage.is_empty() && std::fs::read(&path).unwrap() == bytes, "looking changes nothing");
 
     RedbStore::verify_next(&path).unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::conformance::{ALL, Author, dump, put};
-use super::super::{Item, MemoryStore, RedbStore, Store, StoreError, Table, Write, record};
+use super::super::{Item, MemoryStore, RedbStore, Seal, Store, StoreError, Table, Write, record};
 use super::faults::{Plan, batches, failing, sample, states};
 use super::names;
 use crate::limits::JOURNAL_SIZE;
@@ -299,8 +299,8 @@ fn change(path: &Path, at: usize, change: impl Fn(&mut u8)) {
 fn a_torn_tail_is_dropped_and_written_over() {
     let (dir, path, author, _) = three();
     change(&path, 2 * record::PAGE + 300, |b| *b ^= 1);
-    assert_eq!(RedbStore::examine_file(&path, true).unwrap().damage, []);
-    assert_eq!(RedbStore::examine_file(&path, true).unwrap().entries, 2);
+    assert_eq!(RedbStore::examine_file(&path, &Seal::NONE, true).unwrap().damage, []);
+    assert_eq!(RedbStore::examine_file(&path, &Seal::NONE, true).unwrap().entries, 2);
     let store = RedbStore::open(&path).unwrap();
     assert!(store.journals());
     assert_eq!(store.tips(&author.space).unwrap()[0].1.seq, 2);
@@ -312,7 +312,7 @@ fn a_damaged_journal_is_reported_and_kept() {
     let (dir, path, mut author, _) = three();
     change(&path, record::PAGE + 300, |b| *b ^= 1);
     let damaged = std::fs::read(dir.path().join(JOURNAL)).unwrap();
-    let found = RedbStore::examine_file(&path, true).unwrap();
+    let found = RedbStore::examine_file(&path, &Seal::NONE, true).unwrap();
     assert!(found.damage.iter().any(|d| d.reason.contains("journal")), "{found:?}");
     let error = RedbStore::open(&path).unwrap_err();
     let StoreError::Corrupt { kept, saved, reason } = &error else { panic!("{error}") };
