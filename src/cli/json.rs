@@ -5,7 +5,7 @@ mod about;
 mod briefing;
 mod catch_up;
 mod network_key;
-mod passphrase;
+pub mod passphrase;
 mod people;
 mod room;
 
@@ -24,7 +24,6 @@ use super::time::rfc3339;
 use crate::local::resolve::Resolved;
 pub use briefing::briefing;
 pub use network_key::{network_key, network_key_text};
-pub use passphrase::{passphrase, wiped};
 pub use people::{peer, safety};
 
 #[derive(Serialize)]

@@ -71,7 +71,7 @@ async fn take(data: &Path, key: Option<DataKey>) -> Result<DataFolder, ApiError>
 fn told(data: &Path, out: &mut Out) -> Result<(), Failure> {
     let sealed = vault::lock_of(data).map_err(|e| data_error(&e))?.is_some();
     let meaning = if sealed { SEALED } else { UNSEALED };
-    out.line(&if out.json { json::passphrase(sealed, meaning) } else { meaning.to_owned() })
+    out.line(&if out.json { json::passphrase::passphrase(sealed, meaning) } else { meaning.to_owned() })
 }
 
 /// Destroys all that Cairn keeps in a folder.
@@ -89,7 +89,7 @@ pub async fn wipe(data: &Path, out: &mut Out, yes: bool) -> Result<(), Failure> 
     let folder = retry_in_use(async || DataFolder::open(data).map_err(|e| data_error(&e))).await?;
     vault::wipe(folder).map_err(|e| vault_error(&e))?;
     let shown = data.display().to_string();
-    out.line(&if out.json { json::wiped(&shown) } else { format!("nothing of Cairn is left in {shown}") })
+    out.line(&if out.json { json::passphrase::wiped(&shown) } else { format!("nothing of Cairn is left in {shown}") })
 }
 
 fn confirm(data: &Path) -> Result<(), Failure> {
