@@ -22,7 +22,7 @@ pub use briefing::{Absent, Briefing, Cause, Line, MetAt, Missing, Side, SideMemb
 pub use care::{BackedUp, Checkup, Compacted, Compaction, Finding, Health, Restored};
 pub use catch_up::{Bringer, CatchUp};
 pub use custody::{Custody, DocumentCustody, Holder};
-pub use network_key::{NetworkKeyState, OldKey};
+pub use network_key::{KeyChange, NetworkKeyState, OldKey};
 pub use quota::{HeldBack, WhyHeld};
 pub use trust::{Badge, Safety, Warning, told_apart};
 

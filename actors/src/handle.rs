@@ -5,13 +5,15 @@
 use std::path::{Path, PathBuf};
 
 use cairn_crdt::ids::{DeviceId, DocumentId, MessageId, NetworkId, SpaceId};
+use cairn_crdt::netkey::{Invite, NetworkKey, RingError};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::api::{
-    ApiError, BackedUp, Briefing, Checkup, Compacted, Conversation, Custody, Event, Member, Message, Network, OrderKey,
-    Page, PageAt, Peer, Receipt, Restored, Retention, Safety, Said, Status, Version,
+    ApiError, BackedUp, Briefing, Checkup, Compacted, Conversation, Custody, Event, KeyChange, Member, Message,
+    Network, OrderKey, Page, PageAt, Peer, Receipt, Restored, Retention, Safety, Said, Status, Version,
 };
 use crate::documents::Amendment;
+use crate::netkeys;
 
 /// The answer to a request.
 pub type Reply<T> = oneshot::Sender<Result<T, ApiError>>;
@@ -110,6 +112,10 @@ pub enum Request {
     SetReadReceipts(bool, Reply<Status>),
     /// See [`Handle::settings_changed`].
     SettingsChanged(Reply<()>),
+    /// See [`Handle::change_network_key`].
+    ChangeKey(KeyChange, Reply<()>),
+    /// See [`Handle::network_key`].
+    Key(Reply<Option<(NetworkKey, NetworkId)>>),
     /// See [`Handle::kill`].
     Kill(String, Reply<()>),
     /// See the methods named in it.
@@ -483,6 +489,27 @@ impl Handle {
     /// `bad_settings`, `stopped`.
     pub async fn settings_changed(&self) -> Result<(), ApiError> {
         self.ask(Request::SettingsChanged).await
+    }
+
+    /// Sets, changes or removes the key of the network; told by `status` events. In this process alone: the local socket has
+    /// no such request, so that the key goes over none.
+    ///
+    /// # Errors
+    /// `same_network_key`, `no_network_key`, `bad_network_key`, `stopped`.
+    pub async fn change_network_key(&self, change: KeyChange) -> Result<(), ApiError> {
+        self.ask(|r| Request::ChangeKey(change, r)).await
+    }
+
+    /// The key of the network for others to join with, likewise in this process alone.
+    ///
+    /// # Errors
+    /// `no_network_key`, `stopped`.
+    pub async fn network_key(&self) -> Result<Invite, ApiError> {
+        let (key, first) = self.ask(Request::Key).await?.ok_or_else(|| netkeys::ring_error(RingError::NoKey))?;
+        // Another than the key gives, where people talked before there was one.
+        let primary = self.networks().await?.into_iter().find(|n| n.primary);
+        let (network, name) = primary.map_or((first, String::new()), |n| (n.id, n.name));
+        Ok(Invite { key, network, name })
     }
 
     /// Kills an actor by its name in `tree`, as if it had panicked: the hook of the supervision tests.

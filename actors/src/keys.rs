@@ -8,10 +8,10 @@ use cairn_crdt::netkey::KeyTag;
 use ractor::{ActorRef, MessagingErr};
 use tokio::task::JoinHandle;
 
-use crate::api::{ApiError, Event};
+use crate::api::{ApiError, Event, KeyChange};
 use crate::discovery::DiscoveryMsg;
 use crate::documents::DocumentsMsg;
-use crate::limits::NETWORK_KEY_LOOK;
+use crate::limits::{NETWORK_KEY_LOOK, NETWORK_KEY_OLD};
 use crate::netkeys;
 use crate::node::RootMsg;
 use crate::sessions::SessionsMsg;
@@ -41,6 +41,35 @@ impl Keys {
     pub fn reload(&mut self, wiring: &Wiring, root: &ActorRef<RootMsg>) -> Result<(), ApiError> {
         let Some(file) = &self.file else { return Ok(()) };
         let ring = netkeys::load(file, &wiring.seal).map_err(|e| ApiError::new("bad_network_key", e.to_string()))?;
+        if wiring.set_keys(ring) {
+            self.look(wiring, root);
+        }
+        Ok(())
+    }
+
+    /// Changes the keys, on the disk first.
+    ///
+    /// # Errors
+    /// `same_network_key`, `no_network_key`, `bad_network_key` where the file could not be read or written; the keys are as
+    /// they were.
+    pub fn change(&mut self, change: KeyChange, wiring: &Wiring, root: &ActorRef<RootMsg>) -> Result<(), ApiError> {
+        let bad = |e: netkeys::KeyFileError| ApiError::new("bad_network_key", e.to_string());
+        let mut ring = match &self.file {
+            Some(file) => netkeys::load(file, &wiring.seal).map_err(bad)?,
+            None => wiring.keys(),
+        };
+        let now = wiring.env.now_ms();
+        let until = now.saturating_add(u64::try_from(NETWORK_KEY_OLD.as_millis()).unwrap_or(u64::MAX));
+        let done = match change {
+            KeyChange::Use(key, network) if ring.is_open() => ring.set(key, network, now),
+            KeyChange::Use(key, _) => ring.change(key, now, until),
+            KeyChange::DropOld => ring.drop_old(now).map(drop),
+            KeyChange::Remove => ring.remove(),
+        };
+        done.map_err(netkeys::ring_error)?;
+        if let Some(file) = &self.file {
+            netkeys::save(&ring, file, &wiring.seal).map_err(bad)?;
+        }
         if wiring.set_keys(ring) {
             self.look(wiring, root);
         }

@@ -14,9 +14,10 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use cairn_crdt::ids::{NetworkId, base32, domain_hash, from_base32};
-use cairn_crdt::netkey::{MAX_OLD, NetworkKey, Old, Ring};
+use cairn_crdt::netkey::{MAX_OLD, NetworkKey, Old, Ring, RingError};
 use zeroize::Zeroizing;
 
+use crate::api::ApiError;
 use crate::data::{DataError, sync_folder, write_atomically};
 use crate::store::Seal;
 use crate::vault;
@@ -163,6 +164,17 @@ fn entry(text: &str) -> Option<(NetworkKey, u64)> {
     let (secret, time) = text.split_once(' ')?;
     let secret = Zeroizing::new(from_base32::<32>(secret)?);
     Some((NetworkKey::from_secret(&secret), time.parse().ok()?))
+}
+
+/// What keeps keys as they are, in the node's terms.
+#[must_use]
+pub fn ring_error(e: RingError) -> ApiError {
+    let code = match e {
+        RingError::HasKey => "has_network_key",
+        RingError::NoKey => "no_network_key",
+        RingError::Same => "same_network_key",
+    };
+    ApiError::new(code, e.to_string())
 }
 
 #[cfg(test)]

@@ -315,6 +315,11 @@ impl RootState {
                 let read = self.keys.reload(&wiring, me).and_then(|()| self.reload());
                 let _ = reply.send(read);
             }
+            Request::ChangeKey(change, reply) => drop(reply.send(self.keys.change(change, &wiring, me))),
+            Request::Key(reply) => {
+                let ring = wiring.keys();
+                let _ = reply.send(Ok(ring.key().cloned().zip(ring.network())));
+            }
             Request::Kill(name, reply) => drop(reply.send(self.kill(&name))),
             Request::Care(care) => self.care(me, care, place),
             Request::Stop(reply) => {

@@ -142,11 +142,14 @@ pub enum CodeError {
     /// Something else.
     #[error("this is no code of Cairn")]
     Foreign,
+    /// One of ours that is not for this.
+    #[error("this code of Cairn is for something else")]
+    Other,
     /// One of a Cairn to come.
     #[error("this code needs a newer Cairn than this one")]
     Newer,
     /// It begins as ours do and goes on otherwise.
-    #[error("this code is damaged: it does not name two devices")]
+    #[error("this code is damaged")]
     Damaged,
 }
 

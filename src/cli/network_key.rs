@@ -8,7 +8,8 @@ use cairn_actors::data::DataFolder;
 use cairn_actors::limits::NETWORK_KEY_OLD;
 use cairn_actors::netkeys::{self, KeyFileError};
 use cairn_actors::store::Seal;
-use cairn_crdt::netkey::{Invite, NetworkKey, PassphraseError, Ring, RingError};
+use cairn_crdt::netkey::{Invite, NetworkKey, Ring, RingError};
+use zeroize::Zeroizing;
 
 use super::args::{KeySource, KeyVerb};
 use super::backend::{self, Backend, Opened, retry_in_use};
@@ -19,6 +20,7 @@ use super::time::now_ms;
 use super::unlock;
 use super::{config, human, json};
 use crate::local::client::Client;
+use crate::{netkey, qr};
 
 /// Does what `network key` was asked.
 ///
@@ -33,18 +35,18 @@ pub async fn network_key(data: &Path, out: &mut Out, verb: &KeyVerb) -> Result<(
             let ring = load(data, seal)?;
             told(out, &ring)
         }
-        KeyVerb::Show => show(data, seal, out).await,
+        KeyVerb::Show { qr } => show(data, seal, out, qr.as_deref()).await,
         KeyVerb::Set(source) => {
             // Before anything is asked for.
             if !load(data, seal)?.is_open() {
-                return Err(ring_error(RingError::HasKey).into());
+                return Err(netkeys::ring_error(RingError::HasKey).into());
             }
             let (key, network) = read(source)?;
             change(data, seal, out, |ring| ring.set(key, network, now_ms())).await
         }
         KeyVerb::Change(source) => {
             if load(data, seal)?.is_open() {
-                return Err(ring_error(RingError::NoKey).into());
+                return Err(netkeys::ring_error(RingError::NoKey).into());
             }
             let (key, _) = read(source)?;
             let now = now_ms();
@@ -61,19 +63,14 @@ fn load(data: &Path, seal: &Seal) -> Result<Ring, ApiError> {
 }
 
 /// The key that a source holds, and the network that it names or gives.
-fn read(source: &KeySource) -> Result<(NetworkKey, cairn_crdt::ids::NetworkId), ApiError> {
+fn read(source: &KeySource) -> Result<(NetworkKey, cairn_crdt::ids::NetworkId), Failure> {
+    if let Some(picture) = &source.scan {
+        return Ok(netkey::of_invite(qr::code_in_file(picture)?));
+    }
     if source.random {
-        let random = secret::random()?;
-        let key = NetworkKey::from_secret(&random);
-        return Ok((key.clone(), key.network()));
+        return Ok(netkey::random()?);
     }
-    let text = secret::read(source.file.as_deref(), "The network's passphrase")?;
-    if Invite::is_meant(&text) {
-        let invite: Invite = text.parse().map_err(|e| ApiError::new("bad_network_key", format!("{e}")))?;
-        return Ok((invite.key, invite.network));
-    }
-    let key = NetworkKey::from_passphrase(&text).map_err(passphrase_error)?;
-    Ok((key.clone(), key.network()))
+    Ok(netkey::of_text(&secret::read(source.file.as_deref(), "The network's passphrase")?)?)
 }
 
 /// Changes the file and tells a running node.
@@ -90,7 +87,7 @@ async fn change(
         None => Some(retry_in_use(async || DataFolder::open(data).map_err(|e| config::data_error(&e))).await?),
     };
     let mut ring = load(data, seal)?;
-    change(&mut ring).map_err(ring_error)?;
+    change(&mut ring).map_err(netkeys::ring_error)?;
     netkeys::save(&ring, &netkeys::file_in(data), seal).map_err(|e| key_file_error(&e))?;
     if let Some(mut node) = node {
         node.settings_changed().await?;
@@ -108,10 +105,10 @@ fn told(out: &mut Out, ring: &Ring) -> Result<(), Failure> {
 
 /// Prints the key for others to join with: with the network that this device is in, which is another than the key gives
 /// where people talked before there was one.
-async fn show(data: &Path, seal: &Seal, out: &mut Out) -> Result<(), Failure> {
+async fn show(data: &Path, seal: &Seal, out: &mut Out, picture: Option<&Path>) -> Result<(), Failure> {
     let ring = load(data, seal)?;
     let (Some(key), Some(first)) = (ring.key(), ring.network()) else {
-        return Err(ring_error(RingError::NoKey).into());
+        return Err(netkeys::ring_error(RingError::NoKey).into());
     };
     let networks = match backend::open_with(data, seal.key().cloned()).await? {
         Opened::Node(mut node) => Backend::networks(&mut node).await?,
@@ -119,26 +116,20 @@ async fn show(data: &Path, seal: &Seal, out: &mut Out) -> Result<(), Failure> {
     };
     let primary = networks.into_iter().find(|n| n.primary);
     let (network, name) = primary.map_or((first, String::new()), |n| (n.id, n.name));
-    let text = Invite { key: key.clone(), network, name: name.clone() }.to_string();
+    let text = Zeroizing::new(Invite { key: key.clone(), network, name: name.clone() }.to_string());
+    let code = netkey::code(&text)?;
+    if let Some(file) = picture {
+        code.save(file)?;
+        note(&format!("cairn: the key is in {}; delete it when the others have read it", file.display()));
+    }
     if out.json {
         return out.line(&json::network_key_text(&text, &key.code(), network, &name));
     }
-    note("cairn: whoever sees this is in; in capitals it fits a QR code");
-    out.line(&text)
-}
-
-fn passphrase_error(e: PassphraseError) -> ApiError {
-    let code = if e == PassphraseError::Memory { "system" } else { "bad_passphrase" };
-    ApiError::new(code, e.to_string())
-}
-
-fn ring_error(e: RingError) -> ApiError {
-    let code = match e {
-        RingError::HasKey => "has_network_key",
-        RingError::NoKey => "no_network_key",
-        RingError::Same => "same_network_key",
-    };
-    ApiError::new(code, e.to_string())
+    note("cairn: whoever sees this is in");
+    if out.style.0 {
+        out.lines(code.lines(true))?;
+    }
+    out.line(text.as_str())
 }
 
 /// An error of the key file in the node's terms.
@@ -167,7 +158,7 @@ mod tests {
     fn from(dir: &Path, text: &str) -> KeySource {
         let file = dir.join("given");
         std::fs::write(&file, text).unwrap();
-        KeySource { file: Some(file), random: false }
+        KeySource { file: Some(file), random: false, scan: None }
     }
 
     #[tokio::test]
@@ -180,7 +171,9 @@ mod tests {
         let none = r#"{"code":null,"since":null,"old":[]}"#;
         assert_eq!(run(&data, true, KeyVerb::Status).await.unwrap().trim_end(), none);
         assert_eq!(run(&data, false, KeyVerb::Status).await.unwrap(), "no key: the network is open\n");
-        for verb in [KeyVerb::Show, KeyVerb::Remove, KeyVerb::DropOld, KeyVerb::Change(source("never mind this"))] {
+        for verb in
+            [KeyVerb::Show { qr: None }, KeyVerb::Remove, KeyVerb::DropOld, KeyVerb::Change(source("never mind this"))]
+        {
             assert_eq!(run(&data, true, verb).await.unwrap_err(), "no_network_key");
         }
         assert_eq!(run(&data, true, KeyVerb::Set(source("too short"))).await.unwrap_err(), "bad_passphrase");
@@ -193,16 +186,34 @@ mod tests {
         assert_eq!(run(&data, true, KeyVerb::Set(source("another passphrase"))).await.unwrap_err(), "has_network_key");
         assert_eq!(run(&data, true, KeyVerb::Change(source(passphrase))).await.unwrap_err(), "same_network_key");
 
-        let shown = run(&data, false, KeyVerb::Show).await.unwrap();
+        let shown = run(&data, false, KeyVerb::Show { qr: None }).await.unwrap();
         let invite: Invite = shown.trim().parse().unwrap();
         assert_eq!((invite.key.code(), invite.network), (code.clone(), invite.key.network()));
         // Carried to another laptop, it is the same key.
         run(&other, true, KeyVerb::Set(source(&shown))).await.unwrap();
-        assert_eq!(run(&other, false, KeyVerb::Show).await.unwrap(), shown);
+        assert_eq!(run(&other, false, KeyVerb::Show { qr: None }).await.unwrap(), shown);
 
-        let changed = run(&data, true, KeyVerb::Change(KeySource { file: None, random: true })).await.unwrap();
+        // Or as a picture.
+        let picture = dir.path().join("key.png");
+        let qr = Some(picture.clone());
+        assert_eq!(run(&data, false, KeyVerb::Show { qr: qr.clone() }).await.unwrap(), shown);
+        assert_eq!(run(&data, false, KeyVerb::Show { qr }).await.unwrap_err(), "file_exists");
+        #[cfg(unix)]
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&picture.metadata().unwrap().permissions()) & 0o777, 0o600);
+        let third = dir.path().join("three");
+        std::fs::create_dir(&third).unwrap();
+        let scan = |picture| KeySource { file: None, random: false, scan: Some(picture) };
+        run(&third, true, KeyVerb::Set(scan(picture))).await.unwrap();
+        assert_eq!(run(&third, false, KeyVerb::Show { qr: None }).await.unwrap(), shown);
+        assert_eq!(
+            run(&third, true, KeyVerb::Change(scan("none.png".into()))).await.unwrap_err(),
+            "picture_unreadable"
+        );
+
+        let changed =
+            run(&data, true, KeyVerb::Change(KeySource { file: None, random: true, scan: None })).await.unwrap();
         assert!(changed.contains(&format!(r#""old":[{{"code":"{code}","until":"20"#)), "{changed}");
-        let again: Invite = run(&data, false, KeyVerb::Show).await.unwrap().trim().parse().unwrap();
+        let again: Invite = run(&data, false, KeyVerb::Show { qr: None }).await.unwrap().trim().parse().unwrap();
         assert!(again.network == invite.network && again.key != invite.key, "the network stays");
         let human = run(&data, false, KeyVerb::Status).await.unwrap();
         assert!(human.lines().nth(1).is_some_and(|l| l.starts_with(&format!("the old one, {code}, is accepted"))));
@@ -214,14 +225,14 @@ mod tests {
     #[tokio::test]
     async fn nothing_but_show_prints_a_key_and_a_damaged_file_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
-        run(dir.path(), true, KeyVerb::Set(KeySource { file: None, random: true })).await.unwrap();
+        run(dir.path(), true, KeyVerb::Set(KeySource { file: None, random: true, scan: None })).await.unwrap();
         let kept = std::fs::read_to_string(netkeys::file_in(dir.path())).unwrap();
         let secret = kept.lines().find_map(|l| l.strip_prefix("key ")).unwrap().split(' ').next().unwrap();
         for json in [true, false] {
             assert!(!run(dir.path(), json, KeyVerb::Status).await.unwrap().contains(&secret[..16]));
         }
         std::fs::write(netkeys::file_in(dir.path()), &kept[..40]).unwrap();
-        for verb in [KeyVerb::Status, KeyVerb::Show, KeyVerb::Remove, KeyVerb::DropOld] {
+        for verb in [KeyVerb::Status, KeyVerb::Show { qr: None }, KeyVerb::Remove, KeyVerb::DropOld] {
             assert_eq!(run(dir.path(), true, verb).await.unwrap_err(), "bad_network_key");
         }
         assert_eq!(std::fs::read_to_string(netkeys::file_in(dir.path())).unwrap(), kept[..40]);

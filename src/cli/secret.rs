@@ -29,15 +29,6 @@ pub fn read(file: Option<&Path>, what: &str) -> Result<Zeroizing<String>, ApiErr
     }
 }
 
-/// 32 bytes of the system's randomness.
-///
-/// # Errors
-/// `system` where it has none to give.
-pub fn random() -> Result<Zeroizing<[u8; 32]>, ApiError> {
-    let env = cairn_actors::env::Env::system().map_err(|e| ApiError::new("system", e))?;
-    Ok(Zeroizing::new(env.random()))
-}
-
 fn whole(input: impl Read, from: &str) -> Result<Zeroizing<String>, ApiError> {
     // As much as it may become, so that no copy is left behind by growing.
     let mut bytes = Zeroizing::new(Vec::with_capacity(MOST + 1));

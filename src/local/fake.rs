@@ -446,6 +446,9 @@ fn answer(state: &mut State, request: Request) {
             let found = peer.map(|p| Safety::between(&state.status.id, p));
             drop(r.send(found.ok_or_else(|| none("no_such_peer"))));
         }
+        // The window's alone: nothing on the socket asks for them.
+        Request::ChangeKey(_, r) => drop(r.send(Err(none("no_network_key")))),
+        Request::Key(r) => drop(r.send(Ok(None))),
         Request::SetVerified(device, verified, r) => drop(r.send(verify(state, device, verified))),
         Request::Scan { code, meant, reply } => {
             let me = state.status.id;

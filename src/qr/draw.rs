@@ -92,13 +92,17 @@ impl Qr {
         Ok(out)
     }
 
-    /// Writes a PNG file; never over one.
+    /// Writes a PNG file; never over one. It is the owner's alone where the system has file modes: it may hold a key.
     ///
     /// # Errors
     /// [`QrError`].
     pub fn save(&self, file: &Path) -> Result<(), QrError> {
         let png = self.png()?;
-        let mut out = OpenOptions::new().write(true).create_new(true).open(file).map_err(|e| match e.kind() {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut out = options.open(file).map_err(|e| match e.kind() {
             io::ErrorKind::AlreadyExists => QrError::Exists(file.display().to_string()),
             _ => QrError::Io(e),
         })?;

@@ -7,4 +7,4 @@ mod read;
 mod tests;
 
 pub use draw::{Qr, QrError};
-pub use read::{FILE_MAX, PictureError, code_in, code_in_file, code_in_pixels};
+pub use read::{FILE_MAX, Meaning, PictureError, code_in, code_in_file, code_in_pixels};

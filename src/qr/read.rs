@@ -5,7 +5,8 @@ use std::io::{Cursor, Read};
 use std::path::Path;
 
 use cairn_crdt::contained::contained;
-use cairn_crdt::safety::{CODE_MAX, Code, CodeError};
+use cairn_crdt::netkey::{self, Invite, InviteError};
+use cairn_crdt::safety::{self, Code, CodeError};
 use image::imageops::{FilterType, resize, thumbnail};
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
@@ -62,11 +63,49 @@ impl PictureError {
     }
 }
 
+/// What a code may be of.
+pub trait Meaning: Sized {
+    /// Its longest text, in bytes.
+    const MAX: usize;
+
+    /// Reads a text.
+    ///
+    /// # Errors
+    /// [`CodeError`]: `Foreign` for everything that does not begin as its text does.
+    fn of(text: &str) -> Result<Self, CodeError>;
+}
+
+impl Meaning for Code {
+    const MAX: usize = safety::CODE_MAX;
+
+    fn of(text: &str) -> Result<Self, CodeError> {
+        match text.parse() {
+            Err(CodeError::Foreign) if Invite::is_meant(text) => Err(CodeError::Other),
+            read => read,
+        }
+    }
+}
+
+impl Meaning for Invite {
+    const MAX: usize = netkey::MAX_TEXT;
+
+    fn of(text: &str) -> Result<Self, CodeError> {
+        text.parse().map_err(|e| match e {
+            InviteError::Foreign => match text.parse::<Code>() {
+                Err(e @ (CodeError::Foreign | CodeError::TooLong(_))) => e,
+                _ => CodeError::Other,
+            },
+            InviteError::Newer => CodeError::Newer,
+            InviteError::Broken => CodeError::Damaged,
+        })
+    }
+}
+
 /// Our code in a file: a picture, or the text of a code by itself.
 ///
 /// # Errors
 /// [`PictureError`].
-pub fn code_in_file(file: &Path) -> Result<Code, PictureError> {
+pub fn code_in_file<T: Meaning>(file: &Path) -> Result<T, PictureError> {
     let io = |e: std::io::Error| PictureError::Io(e.to_string());
     let opened = std::fs::File::open(file).map_err(io)?;
     if opened.metadata().map_err(io)?.is_dir() {
@@ -79,15 +118,15 @@ pub fn code_in_file(file: &Path) -> Result<Code, PictureError> {
 ///
 /// # Errors
 /// [`PictureError`].
-pub fn code_in(from: impl Read) -> Result<Code, PictureError> {
+pub fn code_in<T: Meaning>(from: impl Read) -> Result<T, PictureError> {
     let mut bytes = Vec::new();
     let read = from.take(FILE_MAX + 1).read_to_end(&mut bytes);
     read.map_err(|e| PictureError::Io(e.to_string()))?;
     if bytes.len() as u64 > FILE_MAX {
         return Err(PictureError::TooLarge);
     }
-    let text = std::str::from_utf8(&bytes).ok().filter(|t| t.len() <= CODE_MAX);
-    match text.map(str::parse::<Code>) {
+    let text = std::str::from_utf8(&bytes).ok().map(str::trim).filter(|t| t.len() <= T::MAX);
+    match text.map(T::of) {
         Some(Ok(code)) => Ok(code),
         // Text of ours that is broken is told as such; any other may be a picture.
         Some(Err(e)) if e != CodeError::Foreign => Err(e.into()),
@@ -99,7 +138,7 @@ pub fn code_in(from: impl Read) -> Result<Code, PictureError> {
 ///
 /// # Errors
 /// [`PictureError`].
-pub fn code_in_pixels(width: u32, height: u32, rgba: Vec<u8>) -> Result<Code, PictureError> {
+pub fn code_in_pixels<T: Meaning>(width: u32, height: u32, rgba: Vec<u8>) -> Result<T, PictureError> {
     if u64::from(width) * u64::from(height) > PIXELS_MAX {
         return Err(PictureError::TooLarge);
     }
@@ -143,13 +182,12 @@ fn grey(picture: DynamicImage) -> GrayImage {
 }
 
 /// Looks for our code at several sizes. Of several codes in a picture ours is taken.
-fn search(picture: GrayImage) -> Result<Code, PictureError> {
+fn search<T: Meaning>(picture: GrayImage) -> Result<T, PictureError> {
     let (width, height) = picture.dimensions();
     let longest = width.max(height);
     let mut worst = PictureError::NoCode;
-    let mut look = |at: &GrayImage| {
-        texts(at).iter().find_map(|text| text.parse::<Code>().map_err(|e| worst = PictureError::Code(e)).ok())
-    };
+    let mut look =
+        |at: &GrayImage| texts(at).iter().find_map(|text| T::of(text).map_err(|e| worst = PictureError::Code(e)).ok());
     let scaled = |v: u32, side: u32| {
         u32::try_from(u64::from(v) * u64::from(side) / u64::from(longest.max(1))).unwrap_or(1).max(1)
     };

@@ -1,13 +1,18 @@
 //! Codes drawn, photographed badly, and read again; and pictures that mean no good.
 
-use std::io::Cursor;
+use std::io::{Cursor, Read};
 
 use cairn_crdt::ids::DeviceId;
+use cairn_crdt::netkey::{Invite, NetworkKey};
 use cairn_crdt::safety::{Code, CodeError};
 use image::codecs::jpeg::JpegEncoder;
 use image::{GrayImage, ImageFormat, Luma};
 
 use super::*;
+
+fn code_in(from: impl Read) -> Result<Code, PictureError> {
+    super::code_in(from)
+}
 
 fn code() -> Code {
     Code::new(DeviceId([0xa7; 32]), DeviceId([0x3c; 32]))
@@ -87,8 +92,8 @@ fn a_code_goes_through_a_file() {
     assert!(matches!(qr.save(&file), Err(QrError::Exists(_))));
     assert!(matches!(qr.save(&dir.path().join("no/such/folder.png")), Err(QrError::Io(_))));
     assert!(matches!(Qr::of(&"x".repeat(5_000)), Err(QrError::TooLong)));
-    assert!(matches!(code_in_file(dir.path()), Err(PictureError::Io(_))));
-    assert!(matches!(code_in_file(&dir.path().join("none")), Err(PictureError::Io(_))));
+    assert!(matches!(code_in_file::<Code>(dir.path()), Err(PictureError::Io(_))));
+    assert!(matches!(code_in_file::<Code>(&dir.path().join("none")), Err(PictureError::Io(_))));
 }
 
 #[test]
@@ -198,8 +203,8 @@ fn bombs_are_refused_before_they_are_opened() {
     assert_eq!(code_in(&jpeg[..]), Err(PictureError::TooLarge));
     // Longer than any photo.
     assert_eq!(code_in(std::io::repeat(0)), Err(PictureError::TooLarge));
-    assert_eq!(code_in_pixels(10_000, 10_000, Vec::new()), Err(PictureError::TooLarge));
-    assert_eq!(code_in_pixels(10, 10, vec![0; 399]), Err(PictureError::Damaged));
+    assert_eq!(code_in_pixels::<Code>(10_000, 10_000, Vec::new()), Err(PictureError::TooLarge));
+    assert_eq!(code_in_pixels::<Code>(10, 10, vec![0; 399]), Err(PictureError::Damaged));
 }
 
 #[test]
@@ -221,4 +226,21 @@ fn broken_pictures_are_errors_and_never_more() {
             assert_eq!(read, code(), "byte {at}: another code is never read");
         }
     }
+}
+
+#[test]
+fn a_code_is_read_for_what_it_is_of() {
+    let key = NetworkKey::from_secret(&[9; 32]);
+    let name = "n".repeat(64);
+    for name in [String::new(), name] {
+        let invite = Invite { network: key.network(), key: key.clone(), name };
+        let picture = crate::netkey::code(&invite.to_string()).unwrap().png().unwrap();
+        assert_eq!(super::code_in(&picture[..]), Ok(invite.clone()));
+        assert_eq!(super::code_in(format!(" {invite}\n").as_bytes()), Ok(invite));
+        assert_eq!(super::code_in::<Code>(&picture[..]), Err(PictureError::Code(CodeError::Other)));
+    }
+    let picture = Qr::of(&code().to_string()).unwrap().png().unwrap();
+    assert_eq!(super::code_in::<Invite>(&picture[..]), Err(PictureError::Code(CodeError::Other)));
+    let foreign = Qr::of("https://example.org/menu").unwrap().png().unwrap();
+    assert_eq!(super::code_in::<Invite>(&foreign[..]), Err(PictureError::Code(CodeError::Foreign)));
 }

@@ -4,16 +4,20 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use cairn_actors::api::{ApiError, Event, Message};
+use cairn_actors::api::{ApiError, Event, KeyChange, Message};
 use cairn_actors::handle::Handle;
 use cairn_crdt::ids::DeviceId;
+use cairn_crdt::safety::Code;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
+use zeroize::Zeroizing;
 
 use super::intent::Command;
+use super::model::key::{KeyFrom, Secret};
 use super::model::verify::CodeFrom;
 use super::model::{Preferences, Update};
-use crate::qr::{self, PictureError};
+use crate::netkey;
+use crate::qr::{self, Meaning};
 
 /// Keeps the window's preferences; called off the thread that paints.
 pub type SavePreferences = Arc<dyn Fn(Preferences) + Send + Sync>;
@@ -159,6 +163,22 @@ impl Link {
                 let result = self.read_code(device, from).await;
                 return self.tell(Update::ReadCode(device, result));
             }
+            Command::UseKey(from) => {
+                let result = self.use_key(from).await;
+                return self.tell(Update::KeyChanged(result));
+            }
+            Command::DropOldKeys => {
+                let result = h.change_network_key(KeyChange::DropOld).await;
+                return self.tell(Update::KeyChanged(result));
+            }
+            Command::RemoveKey => {
+                let result = h.change_network_key(KeyChange::Remove).await;
+                return self.tell(Update::KeyChanged(result));
+            }
+            Command::Key => {
+                let text = h.network_key().await.map(|key| Secret(Zeroizing::new(key.to_string())));
+                return self.tell(Update::Key(text));
+            }
             Command::JoinNetwork(id) => match h.join_network(id).await {
                 Ok(n) => return self.tell(Update::Event(Box::new(Event::Network(Box::new(n))))),
                 Err(e) => Some(e),
@@ -198,16 +218,21 @@ impl Link {
 
     /// Reads the code that a device shows, beside the tasks that talk to the node: a large photo takes a second or two.
     async fn read_code(&self, device: DeviceId, from: CodeFrom) -> Result<(), ApiError> {
-        let read = tokio::task::spawn_blocking(move || match from {
-            CodeFrom::File(path) => qr::code_in_file(&path),
-            CodeFrom::Text(text) => qr::code_in(text.as_bytes()),
-            CodeFrom::Pixels(width, height, rgba) => qr::code_in_pixels(width, height, rgba),
-        });
-        let code = read.await.unwrap_or(Err(PictureError::Damaged));
-        let code = code.map_err(|e| ApiError::new(e.name(), e.to_string()))?;
+        let code: Code = aside(move || read(from)).await?;
         let peer = self.handle.scan(&code.to_string(), Some(device)).await?;
         self.tell(Update::Event(Box::new(Event::Peer(Box::new(peer)))));
         Ok(())
+    }
+
+    /// Sets or changes the network's key.
+    async fn use_key(&self, from: KeyFrom) -> Result<(), ApiError> {
+        let (key, network) = aside(move || match from {
+            KeyFrom::Typed(text) => netkey::of_text(&text.0),
+            KeyFrom::Random => netkey::random(),
+            KeyFrom::Code(from) => read(from).map(netkey::of_invite),
+        })
+        .await?;
+        self.handle.change_network_key(KeyChange::Use(key, network)).await
     }
 
     async fn everything(&self) {
@@ -238,6 +263,22 @@ impl Link {
             Err(e) => self.tell(Update::Failed(e)),
         }
     }
+}
+
+/// Does what takes long beside the tasks that talk to the node.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, ApiError> + Send + 'static) -> Result<T, ApiError> {
+    let failed = |_| Err(ApiError::new("system", "this could not be finished"));
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(failed)
+}
+
+/// What a code says.
+fn read<T: Meaning>(from: CodeFrom) -> Result<T, ApiError> {
+    let code = match from {
+        CodeFrom::File(path) => qr::code_in_file(&path),
+        CodeFrom::Text(text) => qr::code_in(text.as_bytes()),
+        CodeFrom::Pixels(width, height, rgba) => qr::code_in_pixels(width, height, rgba),
+    };
+    code.map_err(|e| ApiError::new(e.name(), e.to_string()))
 }
 
 /// Runs commands one after another, so that what was typed first is said first.

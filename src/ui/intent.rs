@@ -4,6 +4,7 @@
 use cairn_actors::api::{OrderKey, PageAt};
 use cairn_crdt::ids::{DeviceId, MessageId, NetworkId, SpaceId};
 
+use super::model::key::{KeyFrom, Secret};
 use super::model::verify::CodeFrom;
 use super::model::{Preferences, ThemeChoice, View};
 
@@ -81,6 +82,24 @@ pub enum Intent {
     ReadCode(DeviceId, CodeFrom),
     /// Ask for what is on the clipboard.
     Paste,
+    /// Open the sheet about the network's key, or close it.
+    KeySheet(bool),
+    /// The text in its field for a passphrase changed.
+    EditPassphrase(Secret),
+    /// Whether what is typed there can be read.
+    ShowPassphrase(bool),
+    /// The text in its field for a picture's place changed.
+    EditKeyPicture(String),
+    /// Set the network's key, or change it for this one.
+    UseKey(KeyFrom),
+    /// Show the key to others, or hide it again.
+    ShowKey(bool),
+    /// Accept old keys no longer.
+    DropOldKeys,
+    /// Ask whether the key should go, or ask no more.
+    AskToRemoveKey(bool),
+    /// Have no key.
+    RemoveKey,
     /// Keep the messages of a conversation for so many seconds, or for ever.
     SetRetention(SpaceId, Option<u64>),
     /// Pin a conversation to the top of the list, or take it from there.
@@ -230,6 +249,14 @@ pub enum Command {
     SetReadReceipts(bool),
     /// Keep the window's preferences.
     Save(Preferences),
+    /// Set or change the network's key.
+    UseKey(KeyFrom),
+    /// Ask for the network's key as text.
+    Key,
+    /// Accept old keys no longer.
+    DropOldKeys,
+    /// Have no key.
+    RemoveKey,
     /// Put text on the clipboard (done by the window, not by the node).
     Copy(String),
     /// Ask for what is on the clipboard (done by the window, not by the node).

@@ -4,10 +4,14 @@
 use egui_kittest::Harness;
 
 use super::intent::Intent;
+use super::model::key::Secret;
 use super::model::{Model, Preferences, ThemeChoice, Update, View};
 use super::sample;
 use super::window::Window;
-use cairn_actors::api::{ApiError, Badge, Event, LinkState, NetworkState, Page, PageAt, PeerState, Safety, Warning};
+use cairn_actors::api::{
+    ApiError, Badge, Event, LinkState, NetworkKeyState, NetworkState, OldKey, Page, PageAt, PeerState, Safety, Warning,
+};
+use cairn_crdt::netkey::{Invite, NetworkKey};
 
 fn draw(dir: &std::path::Path, name: &str, size: [f32; 2], scale: f32, model: Model, after: impl Fn(&mut Model)) {
     let mut window: Option<Window> = None;
@@ -98,6 +102,21 @@ fn pictures() {
     sheet(ThemeChoice::Sunlight, 1, full, "verify-sun");
     sheet(ThemeChoice::Night, 6, full, "verify-night");
     sheet(ThemeChoice::Light, 6, [420.0, 720.0], "verify-narrow");
+    let key = |theme, name: &str, shown: bool| {
+        let mut m = with(themed(theme), vec![Intent::Show(View::Network), Intent::KeySheet(true)]);
+        if shown {
+            let mut status = sample::status();
+            let key = NetworkKey::from_secret(&[7; 32]);
+            let old = vec![OldKey { code: "kq2t-9f0m".into(), until: 1_795_800_000_000 }];
+            status.network_key = Some(NetworkKeyState { code: key.code(), since: 1_795_200_000_000, old });
+            m.apply(Update::Status(Box::new(status)));
+            let invite = Invite { network: key.network(), key, name: "North Ridge".into() };
+            m.apply(Update::Key(Ok(Secret(invite.to_string().into()))));
+        }
+        shoot(name, [1280.0, 900.0], m);
+    };
+    key(ThemeChoice::Light, "key-none-light", false);
+    key(ThemeChoice::Dark, "key-shown-dark", true);
     let taken = |theme| {
         let mut m = with(themed(theme), vec![Intent::Open(sample::direct(5))]);
         let (mut liar, mut maya) = (sample::peer(5), sample::peer(1));

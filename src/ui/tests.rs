@@ -3,6 +3,7 @@
 mod catch_up;
 mod fate;
 mod kept;
+mod key;
 mod messages;
 mod verify;
 
@@ -75,9 +76,13 @@ impl Screen {
     }
 
     fn type_into(&mut self, label: &str, text: &str) {
-        self.harness.get_by_role_and_label(Role::TextInput, label).focus();
+        self.type_as(Role::TextInput, label, text);
+    }
+
+    fn type_as(&mut self, role: Role, label: &str, text: &str) {
+        self.harness.get_by_role_and_label(role, label).focus();
         self.run();
-        self.harness.get_by_role_and_label(Role::TextInput, label).type_text(text);
+        self.harness.get_by_role_and_label(role, label).type_text(text);
         self.run();
     }
 }

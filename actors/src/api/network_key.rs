@@ -1,6 +1,7 @@
-//! What is told of the network's key. Never the key itself.
+//! What is told of the network's key, never the key itself; and what may be done with it.
 
-use cairn_crdt::netkey::Ring;
+use cairn_crdt::ids::NetworkId;
+use cairn_crdt::netkey::{NetworkKey, Ring};
 use serde::{Deserialize, Serialize};
 
 /// The key of the network that this device is in.
@@ -31,4 +32,15 @@ impl NetworkKeyState {
         let old = old.map(|o| OldKey { code: o.key.code(), until: o.until }).collect();
         Some(Self { code: ring.key()?.code(), since: ring.since()?, old })
     }
+}
+
+/// What is to become of the key of this device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyChange {
+    /// Have this one, of this network. Where there is another, that one is accepted for a time, and the network stays.
+    Use(NetworkKey, NetworkId),
+    /// Accept old ones no longer.
+    DropOld,
+    /// Have none: the network of this device is open.
+    Remove,
 }

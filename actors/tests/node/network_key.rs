@@ -4,12 +4,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cairn_actors::api::{Event, PeerState};
+use cairn_actors::api::{Event, KeyChange, PeerState};
 use cairn_actors::limits::NETWORK_KEY_OLD;
 use cairn_actors::link::memory::Switch;
 use cairn_actors::netkeys;
 use cairn_actors::store::Seal;
-use cairn_crdt::netkey::{NetworkKey, Ring};
+use cairn_crdt::netkey::{Invite, NetworkKey, Ring};
 
 use crate::world::{EPOCH_MS, Sim, all_equal, all_online, until};
 
@@ -242,4 +242,45 @@ async fn a_damaged_key_file_changes_nothing_in_a_running_node() {
     std::fs::remove_file(files.of(1)).unwrap();
     nodes[0].handle().settings_changed().await.unwrap();
     until(SOON, "parted", async || nodes[0].online().await == 0 && nodes[1].online().await == 0).await;
+}
+
+/// As the window does it: the node itself writes the file, and tells the key in this process alone.
+#[tokio::test(start_paused = true)]
+async fn the_node_changes_its_key_and_tells_it_for_others_to_join_with() {
+    let (lan, files) = (Switch::new(649), Files::new());
+    let nodes = [files.start(&lan, 1, None).await, files.start(&lan, 2, None).await];
+    all_online(&nodes, 1).await;
+    let room = nodes[0].everyone().await;
+    nodes[0].say("before").await;
+    all_equal(&nodes, 1, SOON).await;
+    let none = nodes[0].handle().network_key().await.unwrap_err();
+    assert_eq!(none.code, "no_network_key");
+    let mut events = nodes[0].handle().subscribe();
+    let using = |n: u8| KeyChange::Use(key(n), key(n).network());
+    nodes[0].handle().change_network_key(using(5)).await.unwrap();
+    until(SOON, "they part", async || nodes[0].online().await == 0 && nodes[1].online().await == 0).await;
+    let status = nodes[0].handle().status().await.unwrap().network_key.unwrap();
+    assert_eq!((status.code, status.old.len()), (key(5).code(), 0));
+    let told = std::iter::from_fn(|| events.try_recv().ok());
+    assert!(told.into_iter().any(|e| matches!(e, Event::Status(s) if s.network_key.is_some())));
+    assert_eq!(netkeys::load(&files.of(1), &Seal::NONE).unwrap().key(), Some(&key(5)));
+    // The other one joins with what is shown.
+    let shown = nodes[0].handle().network_key().await.unwrap().to_string();
+    let invite: Invite = shown.parse().unwrap();
+    assert_eq!(invite.key, key(5));
+    nodes[1].handle().change_network_key(KeyChange::Use(invite.key, invite.network)).await.unwrap();
+    all_online(&nodes, 1).await;
+    assert_eq!(nodes[0].everyone().await, room, "where people talked before, they go on");
+    // Changed, the old one is accepted for a time; not set twice, nor dropped where there is none.
+    let same = nodes[0].handle().change_network_key(using(5)).await.unwrap_err();
+    assert_eq!(same.code, "same_network_key");
+    nodes[0].handle().change_network_key(using(6)).await.unwrap();
+    let old = nodes[0].handle().status().await.unwrap().network_key.unwrap().old;
+    assert_eq!(old.first().map(|o| o.code.clone()), Some(key(5).code()));
+    all_online(&nodes, 1).await;
+    nodes[0].handle().change_network_key(KeyChange::DropOld).await.unwrap();
+    until(SOON, "who has only the old one is out", async || nodes[0].online().await == 0).await;
+    nodes[0].handle().change_network_key(KeyChange::Remove).await.unwrap();
+    assert!(!files.of(1).exists() && nodes[0].handle().status().await.unwrap().network_key.is_none());
+    assert_eq!(nodes[0].handle().change_network_key(KeyChange::Remove).await.unwrap_err().code, "no_network_key");
 }

@@ -24,6 +24,7 @@ there too.
 Examples:
   cairn network key set                           asks for the passphrase
   cairn network key set --file /media/stick/key   reads it, or the text of a key
+  cairn network key set --scan photo.jpg          reads the QR code that `show` made, from a picture (PNG, JPEG)
   cairn network key set --random                  a key that nobody can guess: `show` prints it for the others")]
     Set(KeySource),
     /// Change the key: the new one counts at once, the old one is accepted for seven days more
@@ -43,10 +44,15 @@ Examples:
     /// Print the key as text, to be typed or carried to another laptop. Whoever sees it is in
     #[command(after_help = "\
 Examples:
-  cairn network key show
+  cairn network key show                  the text; at a terminal the QR code too
+  cairn network key show --qr key.png     as a picture too, to be printed or shown: delete it afterwards
   cairn network key show > /media/stick/key && cairn --data /srv/post4 network key set --file /media/stick/key
   cairn --json network key show | jq -r .key")]
-    Show,
+    Show {
+        /// Write the QR code to this new PNG file too
+        #[arg(long, value_name = "FILE")]
+        qr: Option<PathBuf>,
+    },
     /// Remove the key: the network of this device is open from now on
     Remove,
 }
@@ -57,6 +63,9 @@ pub struct KeySource {
     /// The file to read it from [default: standard input]
     #[arg(long, value_name = "FILE", conflicts_with = "random")]
     pub file: Option<PathBuf>,
+    /// Read it from the QR code in this picture (PNG or JPEG)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["random", "file"])]
+    pub scan: Option<PathBuf>,
     /// Make one of random bytes instead of reading one
     #[arg(long)]
     pub random: bool,

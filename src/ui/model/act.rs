@@ -13,7 +13,7 @@ impl Model {
         match intent {
             Intent::Show(view) => {
                 self.view = view;
-                self.verifying = None;
+                (self.verifying, self.key_sheet) = (None, None);
                 self.list_on_top = matches!(view, View::Chat | View::People);
                 self.palette = None;
                 self.names.clear();
@@ -80,6 +80,15 @@ impl Model {
             | Intent::Unverify(_)
             | Intent::EditPicturePath(_)
             | Intent::ReadCode(..) => return self.verify(intent),
+            Intent::KeySheet(_)
+            | Intent::EditPassphrase(_)
+            | Intent::ShowPassphrase(_)
+            | Intent::EditKeyPicture(_)
+            | Intent::UseKey(_)
+            | Intent::ShowKey(_)
+            | Intent::DropOldKeys
+            | Intent::AskToRemoveKey(_)
+            | Intent::RemoveKey => return self.key(intent),
             Intent::SetRetention(id, keep) => return vec![Command::SetRetention(id, keep)],
             Intent::SetPinned(id, pinned) => return vec![Command::SetPinned(id, pinned)],
             Intent::SetMuted(id, until) => return vec![Command::SetMuted(id, until)],
@@ -147,7 +156,7 @@ impl Model {
 
     pub(super) fn open(&mut self, id: SpaceId) -> Vec<Command> {
         self.palette = None;
-        self.verifying = None;
+        (self.verifying, self.key_sheet) = (None, None);
         if !matches!(self.view, View::Chat | View::People) {
             self.view = View::Chat;
         }
@@ -219,7 +228,7 @@ impl Model {
     }
 
     fn escape(&mut self) {
-        if self.verifying.take().is_some() {
+        if self.verifying.take().is_some() || self.key_sheet.take().is_some() {
             return;
         }
         if self.palette.take().is_some() {

@@ -7,6 +7,7 @@ pub mod briefing;
 pub mod catch_up;
 pub mod format;
 pub mod history;
+pub mod key;
 pub mod list;
 pub mod palette;
 pub mod verify;
@@ -92,6 +93,10 @@ pub enum Update {
     Safety(Box<Safety>),
     /// The code that somebody shows was read, or was not.
     ReadCode(DeviceId, Result<(), ApiError>),
+    /// The network's key was set, changed or removed, or was not.
+    KeyChanged(Result<(), ApiError>),
+    /// The network's key as text.
+    Key(Result<key::Secret, ApiError>),
     /// A message is durable.
     Said(Said),
     /// All that a message said; `None`: that could not be read.
@@ -188,6 +193,8 @@ pub struct Model {
     pub asks_to_forget: bool,
     /// The sheet for comparing safety numbers, while it is open.
     pub verifying: Option<verify::Verifying>,
+    /// The sheet about the network's key, while it is open.
+    pub key_sheet: Option<key::KeySheet>,
     retention: Option<Retention>,
     histories: BTreeMap<SpaceId, History>,
     drafts: BTreeMap<SpaceId, String>,
@@ -397,6 +404,8 @@ impl Model {
             }
             Update::Safety(safety) => self.safety(safety),
             Update::ReadCode(device, result) => self.read_code(device, result),
+            Update::KeyChanged(result) => self.key_changed(result),
+            Update::Key(result) => self.key_told(result),
             Update::Said(said) => {
                 self.saving = self.saving.saturating_sub(1);
                 for name in said.ambiguous {

@@ -136,15 +136,7 @@ pub fn pair_of(ui: &mut Ui, theme: &Theme, name: &str, badge: Option<Badge>, val
 
 /// A field of one line with a frame; answers whether it changed and whether Enter was pressed in it.
 pub fn field(ui: &mut Ui, theme: &Theme, id: Id, label: &str, hint: &str, value: &mut String) -> (Response, bool) {
-    let height = (theme.size(Size::Body).1 + 14.0).max(34.0);
-    let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), height), Sense::hover());
-    let focused = ui.memory(|m| m.has_focus(id));
-    let line = if focused { Stroke::new(1.5, theme.accent) } else { theme.hairline() };
-    ui.painter().rect(rect, 9.0, theme.panel, line, StrokeKind::Inside);
-    let inner = rect.shrink2(vec2(11.0, 0.0));
-    let response = bare_field(ui, theme, inner, id, label, hint, value, Size::Body);
-    let entered = response.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
-    (response, entered)
+    framed(ui, theme, id, |ui, rect| bare_field(ui, theme, rect, id, label, hint, value, Size::Body))
 }
 
 /// The inside of a field: the text alone, vertically in the middle of a rectangle.
@@ -159,13 +151,55 @@ pub fn bare_field(
     value: &mut String,
     size: Size,
 ) -> Response {
+    line_field(ui, theme, rect, id, (label, hint), value, size, false)
+}
+
+/// A field for a secret; what is typed is read only where it is `legible`. Answers as [`field`] does.
+pub fn secret_field(
+    ui: &mut Ui,
+    theme: &Theme,
+    id: Id,
+    label: &str,
+    hint: &str,
+    value: &mut String,
+    legible: bool,
+) -> (Response, bool) {
+    framed(ui, theme, id, |ui, rect| line_field(ui, theme, rect, id, (label, hint), value, Size::Body, !legible))
+}
+
+fn framed(ui: &mut Ui, theme: &Theme, id: Id, edit: impl FnOnce(&mut Ui, Rect) -> Response) -> (Response, bool) {
+    let height = (theme.size(Size::Body).1 + 14.0).max(34.0);
+    let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), height), Sense::hover());
+    let focused = ui.memory(|m| m.has_focus(id));
+    let line = if focused { Stroke::new(1.5, theme.accent) } else { theme.hairline() };
+    ui.painter().rect(rect, 9.0, theme.panel, line, StrokeKind::Inside);
+    let response = edit(ui, rect.shrink2(vec2(11.0, 0.0)));
+    let entered = response.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
+    (response, entered)
+}
+
+#[expect(clippy::too_many_arguments, reason = "as above")]
+fn line_field(
+    ui: &mut Ui,
+    theme: &Theme,
+    rect: Rect,
+    id: Id,
+    (label, hint): (&str, &str),
+    value: &mut String,
+    size: Size,
+    hidden: bool,
+) -> Response {
     let height = theme.size(size).1;
     let top = (rect.center().y - height / 2.0).round();
     let line = Rect::from_min_size(pos2(rect.left(), top), vec2(rect.width(), height));
     let mut child = ui.new_child(UiBuilder::new().id_salt(id).max_rect(line));
     let ink = Ink::new(size, theme.text);
     let mut layouter = |ui: &Ui, buffer: &dyn egui::TextBuffer, _width: f32| {
-        let mut job = ink.job(theme, buffer.as_str(), f32::INFINITY);
+        let mut job = if hidden {
+            ink.job(theme, &"•".repeat(buffer.as_str().chars().count()), f32::INFINITY)
+        } else {
+            ink.job(theme, buffer.as_str(), f32::INFINITY)
+        };
         job.keep_trailing_whitespace = true;
         job.break_on_newline = false;
         ui.fonts_mut(|f| f.layout_job(job))
@@ -176,6 +210,7 @@ pub fn bare_field(
     }
     let edit = TextEdit::singleline(value)
         .id(id)
+        .password(hidden)
         .layouter(&mut layouter)
         .text_color(theme.text)
         .frame(Frame::NONE)

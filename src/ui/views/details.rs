@@ -5,7 +5,7 @@ use egui::{Color32, Id, Rect, Role, ScrollArea, Sense, Ui, WidgetInfo, pos2, vec
 
 use cairn_actors::proto::clock as skew;
 
-use super::{Intents, Scene, briefing, verify};
+use super::{Intents, Scene, briefing, sheet};
 use crate::ui::intent::{Intent, NameField};
 use crate::ui::model::format;
 use crate::ui::paint::avatar;
@@ -77,7 +77,7 @@ fn person(ui: &mut Ui, scene: &Scene<'_>, p: &Peer, out: &mut Intents) {
             paragraph(ui, theme, &format!("Calls itself {own}"), Ink::new(Size::Small, theme.muted));
         }
         match &p.warning {
-            Some(w) => verify::said(ui, scene, &w.sentence, theme.alert_weak, theme.alert, Icon::Warning),
+            Some(w) => sheet::said(ui, theme, &w.sentence, theme.alert_weak, theme.alert, Icon::Warning),
             None => {
                 let color = if p.badge == Badge::Unknown { theme.warning } else { theme.muted };
                 paragraph(ui, theme, format::badge_sentence(p.badge), Ink::new(Size::Small, color));

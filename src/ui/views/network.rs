@@ -30,6 +30,7 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
         column(ui, "network aside", right.shrink2(vec2(20.0, 0.0)), |ui| {
             networks(ui, scene, out);
             names(ui, scene, out);
+            key(ui, scene, out);
             interfaces(ui, scene);
         });
     } else {
@@ -51,6 +52,7 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
         if !two {
             networks(ui, scene, out);
             names(ui, scene, out);
+            key(ui, scene, out);
             interfaces(ui, scene);
         }
         people(ui, scene, out);
@@ -175,6 +177,26 @@ fn names(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
     }
 }
 
+/// The network's key at a glance.
+fn key(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
+    let theme = scene.theme;
+    let Some(status) = &scene.model.status else { return };
+    card(ui, theme, "Network key", |ui| {
+        let (words, what) = match &status.network_key {
+            None => ("None: everybody on this LAN finds you.", "Set a key…"),
+            Some(_) => ("Only laptops that have it find you.", "Show or change it…"),
+        };
+        if let Some(key) = &status.network_key {
+            pair(ui, theme, "Code", &key.code, theme.text);
+        }
+        paragraph(ui, theme, words, Ink::new(Size::Small, theme.muted));
+        ui.add_space(2.0);
+        if button(ui, theme, what, Kind::Plain).clicked() {
+            out.push(Intent::KeySheet(true));
+        }
+    });
+}
+
 fn interfaces(ui: &mut Ui, scene: &Scene<'_>) {
     let theme = scene.theme;
     card(ui, theme, "This laptop", |ui| {
@@ -194,8 +216,6 @@ fn interfaces(ui: &mut Ui, scene: &Scene<'_>) {
             theme.text,
         );
         pair(ui, theme, "Your code", &status.code, theme.text);
-        let key = status.network_key.as_ref().map_or("none, the network is open", |k| k.code.as_str());
-        pair(ui, theme, "Network key", key, theme.text);
     });
 }
 

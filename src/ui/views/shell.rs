@@ -4,7 +4,8 @@
 use egui::{Rect, Ui, pos2};
 
 use super::{
-    Intents, Scene, conversation, details, first_start, list, network, notice, palette, rail, settings, status, verify,
+    Intents, Scene, conversation, details, first_start, key, list, network, notice, palette, rail, settings, status,
+    verify,
 };
 use crate::ui::model::View;
 use crate::ui::paint::widgets::within;
@@ -71,5 +72,6 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
     within(ui, "status", status_rect, |ui| status::show(ui, scene, out));
     notice::show(ui, scene, body, has_details, out);
     verify::show(ui, scene, all, out);
+    key::show(ui, scene, all, out);
     palette::show(ui, scene, all, out);
 }

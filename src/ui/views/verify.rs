@@ -2,21 +2,18 @@
 //! read the other side's.
 
 use cairn_actors::api::{Badge, Peer, Safety};
-use egui::{
-    Area, Color32, Event, Frame, Id, Margin, Order, Rect, Role, ScrollArea, Sense, Shadow, StrokeKind, Ui, WidgetInfo,
-    pos2, vec2,
-};
+use egui::{Id, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
-use super::{Intents, Scene};
+use super::{Intents, Scene, sheet};
 use crate::qr::Qr;
 use crate::ui::intent::Intent;
 use crate::ui::model::format;
 use crate::ui::model::verify::{CodeFrom, Verifying};
 use crate::ui::paint::avatar;
-use crate::ui::paint::icons::{self, Icon};
+use crate::ui::paint::icons::Icon;
 use crate::ui::paint::text::{self, Ink};
-use crate::ui::paint::widgets::{Kind, button, button_enabled, field, icon_button, paragraph};
-use crate::ui::theme::{Scheme, Size};
+use crate::ui::paint::widgets::{Kind, button, button_enabled, field, paragraph};
+use crate::ui::theme::Size;
 
 /// Width of the sheet where there is room.
 const WIDTH: f32 = 640.0;
@@ -29,56 +26,24 @@ const GROUPS: usize = 4;
 pub fn show(ui: &mut Ui, scene: &Scene<'_>, all: Rect, out: &mut Intents) {
     let Some((sheet, peer)) = scene.model.verifying() else { return };
     let theme = scene.theme;
-    let veil = Area::new(Id::unique("verify veil")).order(Order::Foreground).fixed_pos(all.min).fade_in(false);
-    let behind = veil.show(ui.ctx(), |ui| {
-        let (rect, response) = ui.allocate_exact_size(all.size(), Sense::click() - Sense::FOCUSABLE);
-        ui.painter().rect_filled(rect, 0.0, Color32::from_black_alpha(90));
-        response.clicked()
-    });
-    if behind.inner {
-        out.push(Intent::CloseVerify);
-    }
-    let width = WIDTH.min(all.width() - 24.0);
-    let top = (all.height() * 0.06).clamp(12.0, 60.0);
-    let at = pos2(all.center().x - width / 2.0, all.top() + top);
-    Area::new(Id::unique("verify")).order(Order::Tooltip).fixed_pos(at).fade_in(false).show(ui.ctx(), |ui| {
-        Frame::new()
-            .fill(theme.panel)
-            .stroke(theme.hairline())
-            .corner_radius(14)
-            .shadow(Shadow { offset: [0, 12], blur: 40, spread: 0, color: Color32::from_black_alpha(70) })
-            .inner_margin(Margin::symmetric(20, 16))
-            .show(ui, |ui| {
-                ui.set_width(width - 40.0);
-                head(ui, scene, peer, out);
-                // As high as its content at once, though the sheet was lower in the frame before.
-                let height = all.height() - 2.0 * top - 90.0;
-                ScrollArea::vertical().max_height(height).min_scrolled_height(height).show(ui, |ui| {
-                    ui.spacing_mut().item_spacing.y = 6.0;
-                    both(ui, scene, peer);
-                    match &sheet.safety {
-                        Some(safety) => compare(ui, scene, safety),
-                        None => drop(paragraph(ui, theme, "One moment", Ink::new(Size::Body, theme.muted))),
-                    }
-                    verdict(ui, scene, sheet, peer, out);
-                    read(ui, scene, sheet, out);
-                });
-            });
-    });
-    brought(ui, sheet, out);
-}
-
-fn head(ui: &mut Ui, scene: &Scene<'_>, peer: &Peer, out: &mut Intents) {
-    let theme = scene.theme;
-    let (row, response) = ui.allocate_exact_size(vec2(ui.available_width(), 34.0), Sense::hover());
     let title = format!("Is this {}?", peer.name);
-    response.widget_info(|| WidgetInfo::labeled(Role::Heading, true, &title));
-    let galley = Ink::new(Size::Large, theme.text).bold().line(ui, theme, &title, row.width() - 44.0);
-    text::left(ui.painter(), row.left_center(), &galley);
-    let at = Rect::from_min_size(pos2(row.right() - 34.0, row.top()), vec2(34.0, 34.0));
-    if icon_button(ui, theme, at, Icon::Close, "Close", theme.muted).clicked() {
+    let closed = sheet::show(ui, theme, all, ("verify", WIDTH, &title), |ui| {
+        both(ui, scene, peer);
+        match &sheet.safety {
+            Some(safety) => compare(ui, scene, safety),
+            None => drop(paragraph(ui, theme, "One moment", Ink::new(Size::Body, theme.muted))),
+        }
+        verdict(ui, scene, sheet, peer, out);
+        read(ui, scene, sheet, out);
+    });
+    if closed {
         out.push(Intent::CloseVerify);
     }
+    // Text in the field is the field's.
+    let typing = ui.memory(|m| m.has_focus(Id::unique("verify path")));
+    let (text, rest) = sheet::brought(ui);
+    let text = text.filter(|_| !typing).map(CodeFrom::Text);
+    out.extend(text.into_iter().chain(rest).map(|from| Intent::ReadCode(sheet.device, from)));
 }
 
 /// Both keys, ours at the left.
@@ -128,7 +93,7 @@ fn compare(ui: &mut Ui, scene: &Scene<'_>, safety: &Safety) {
             numbers(ui, scene, safety);
         });
         if let Some(code) = &code {
-            qr(ui, scene, code);
+            sheet::qr(ui, theme, code, "QR code for the other side to read");
         }
     };
     if beside {
@@ -155,38 +120,15 @@ fn numbers(ui: &mut Ui, scene: &Scene<'_>, safety: &Safety) {
     paragraph(ui, theme, &safety.words.join(" "), Ink::new(Size::Body, theme.text).medium());
 }
 
-/// Dark on light in every scheme, since readers need it so; at night in its red.
-fn qr(ui: &mut Ui, scene: &Scene<'_>, code: &Qr) {
-    let theme = scene.theme;
-    let side = 190.0_f32;
-    let (rect, response) = ui.allocate_exact_size(vec2(side, side), Sense::hover());
-    response.widget_info(|| WidgetInfo::labeled(Role::Image, true, "QR code for the other side to read"));
-    let (light, dark) = match theme.scheme {
-        Scheme::Night => (theme.text, theme.panel),
-        _ => (Color32::WHITE, Color32::BLACK),
-    };
-    ui.painter().rect_filled(rect, 6.0, light);
-    let cell = side / code.side() as f32;
-    let edge = |v: u32, from: f32| from + (v as f32 * cell).round();
-    for y in 0..code.side() {
-        for x in (0..code.side()).filter(|x| code.is_dark(*x, y)) {
-            let min = pos2(edge(x, rect.left()), edge(y, rect.top()));
-            let max = pos2(edge(x + 1, rect.left()), edge(y + 1, rect.top()));
-            ui.painter().rect_filled(Rect::from_min_max(min, max), 0.0, dark);
-        }
-    }
-    ui.painter().rect_stroke(rect, 6.0, theme.hairline(), StrokeKind::Inside);
-}
-
 fn verdict(ui: &mut Ui, scene: &Scene<'_>, sheet: &Verifying, peer: &Peer, out: &mut Intents) {
     let theme = scene.theme;
     ui.add_space(4.0);
     if let Some(refused) = &sheet.refused {
         let (fill, ink) =
             if refused.alarming { (theme.alert_weak, theme.alert) } else { (theme.warning_weak, theme.warning) };
-        said(ui, scene, &refused.sentence, fill, ink, Icon::Warning);
+        sheet::said(ui, theme, &refused.sentence, fill, ink, Icon::Warning);
     } else if let Some(warning) = &peer.warning {
-        said(ui, scene, &warning.sentence, theme.alert_weak, theme.alert, Icon::Warning);
+        sheet::said(ui, theme, &warning.sentence, theme.alert_weak, theme.alert, Icon::Warning);
     }
     let verified = peer.badge == Badge::Verified;
     if verified {
@@ -204,20 +146,6 @@ fn verdict(ui: &mut Ui, scene: &Scene<'_>, sheet: &Verifying, peer: &Peer, out: 
         if button(ui, theme, "They don't match", Kind::Plain).clicked() {
             out.push(Intent::TheyDiffer(peer.id));
         }
-    });
-}
-
-/// A sentence on a ground of its own.
-pub fn said(ui: &mut Ui, scene: &Scene<'_>, sentence: &str, fill: Color32, ink: Color32, icon: Icon) {
-    let theme = scene.theme;
-    Frame::new().fill(fill).corner_radius(10).inner_margin(Margin::symmetric(12, 9)).show(ui, |ui| {
-        let width = ui.available_width();
-        let galley = Ink::new(Size::Small, ink).medium().wrapped(ui, theme, sentence, width - 28.0);
-        let (rect, response) = ui.allocate_exact_size(vec2(width, galley.size().y.max(18.0)), Sense::hover());
-        response.widget_info(|| WidgetInfo::labeled(Role::Label, true, sentence));
-        let at = Rect::from_center_size(pos2(rect.left() + 9.0, rect.top() + 9.0), vec2(17.0, 17.0));
-        icons::icon(ui.painter(), at, icon, ink);
-        text::put(ui.painter(), rect.min + vec2(28.0, 0.0), &galley);
     });
 }
 
@@ -242,30 +170,6 @@ fn read(ui: &mut Ui, scene: &Scene<'_>, sheet: &Verifying, out: &mut Intents) {
         }
         if button_enabled(ui, theme, "Paste", Kind::Plain, !sheet.reading).clicked() {
             out.push(Intent::Paste);
-        }
-    });
-}
-
-/// What was pasted or dropped onto the sheet. Text in the field is the field's.
-fn brought(ui: &Ui, sheet: &Verifying, out: &mut Intents) {
-    let typing = ui.memory(|m| m.has_focus(Id::unique("verify path")));
-    ui.input(|input| {
-        for event in &input.events {
-            match event {
-                Event::Paste(text) if !typing => {
-                    out.push(Intent::ReadCode(sheet.device, CodeFrom::Text(text.clone())));
-                }
-                Event::PasteImage(image) => {
-                    let side = |v: usize| u32::try_from(v).unwrap_or(u32::MAX);
-                    let [width, height] = image.size.map(side);
-                    let pixels = image.pixels.iter().flat_map(|p| p.to_srgba_unmultiplied()).collect();
-                    out.push(Intent::ReadCode(sheet.device, CodeFrom::Pixels(width, height, pixels)));
-                }
-                _ => {}
-            }
-        }
-        for file in &input.raw.dropped_files {
-            out.push(Intent::ReadCode(sheet.device, CodeFrom::File(file.path().to_owned())));
         }
     });
 }
