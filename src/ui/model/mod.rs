@@ -9,6 +9,7 @@ pub mod format;
 pub mod history;
 pub mod key;
 pub mod list;
+mod notice;
 pub mod palette;
 pub mod verify;
 
@@ -26,12 +27,9 @@ use super::intent::{Command, NameField};
 pub use format::Clock;
 pub use history::History;
 pub use list::{Row, Section};
+pub use notice::Notice;
 pub use palette::Palette;
 
-/// How long a notice stays, in milliseconds.
-const NOTICE_FOR: u64 = 8_000;
-/// Notices shown at once.
-const NOTICES: usize = 4;
 /// Smallest and largest scale in percent.
 pub const SCALES: (u16, u16) = (75, 250);
 
@@ -116,21 +114,6 @@ pub enum Update {
     Failed(ApiError),
     /// The node has stopped.
     Stopped,
-}
-
-/// A sentence for a person, shown for a while.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notice {
-    /// Counts up.
-    pub id: u64,
-    /// Stable name of what happened.
-    pub code: String,
-    /// The sentence.
-    pub text: String,
-    /// Whether something went wrong.
-    pub bad: bool,
-    /// When it appeared, once a frame has seen it.
-    since: Option<u64>,
 }
 
 /// What became of our newest message in the open conversation.
@@ -280,11 +263,6 @@ impl Model {
         }
     }
 
-    /// Sentences to show, oldest first.
-    pub fn notices(&self) -> impl Iterator<Item = &Notice> {
-        self.notices.iter()
-    }
-
     /// Whether to ask for a name instead of showing conversations.
     #[must_use]
     pub fn first_start(&self) -> bool {
@@ -328,25 +306,6 @@ impl Model {
         let mut all: Vec<&Peer> = members.iter().filter_map(|m| self.peers.get(&m.id)).collect();
         all.sort_by_cached_key(|p| (p.state, p.name.to_lowercase(), p.id));
         Some(all)
-    }
-
-    /// Lets time pass: notices go, and what is not told of any more. Answers when the next one goes, in milliseconds since 1970.
-    pub fn tick(&mut self, now: u64) -> Option<u64> {
-        self.notices.retain_mut(|n| now < n.since.get_or_insert(now).saturating_add(NOTICE_FOR));
-        let notice = self.notices.iter().filter_map(|n| n.since).min().map(|t| t.saturating_add(NOTICE_FOR));
-        notice.into_iter().chain(self.catching_up.tick(now)).min()
-    }
-
-    /// Shows a sentence.
-    pub fn notify(&mut self, code: &str, text: String, bad: bool) {
-        if self.notices.iter().any(|n| n.code == code && n.text == text) {
-            return;
-        }
-        self.next_notice += 1;
-        self.notices.push_back(Notice { id: self.next_notice, code: code.to_owned(), text, bad, since: None });
-        while self.notices.len() > NOTICES {
-            self.notices.pop_front();
-        }
     }
 
     /// Takes in what the controller brought. Answers what must be asked next.

@@ -1,5 +1,6 @@
 //! What the model makes of events and intents.
 
+use super::notice::{NOTICE_FOR, NOTICES};
 use super::*;
 use crate::ui::intent::Intent;
 use crate::ui::sample;
