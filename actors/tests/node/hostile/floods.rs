@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use cairn_actors::api::{DeliveryState, NetworkState, PeerState};
+use cairn_actors::api::{DeliveryState, Event, NetworkState, PeerState};
 use cairn_actors::limits::SESSION_QUEUE_BYTES;
 use cairn_actors::link::Lane;
 use cairn_actors::proto::session::{Control, MAX_CLAIMS, Neighbour};
 use cairn_crdt::hlc::Hlc;
-use cairn_crdt::ids::{DeviceId, DocumentId, LogId, NetworkId};
+use cairn_crdt::ids::{DeviceId, DocumentId, LogId, NetworkId, SpaceId};
 use cairn_crdt::network::{Claim, MAX_ASKING, MAX_NETWORKS};
 use cairn_crdt::sync::frame::{Frame, LogEnd, MAX_DOCS};
 
@@ -235,4 +235,35 @@ async fn a_peer_that_stops_reading_is_left_behind_and_catches_up_when_it_reads_a
     };
     tokio::time::timeout(SOON, caught_up).await.expect("it catches up");
     assert_eq!(entries, office.said);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_who_writes_is_dropped_where_it_is_read() {
+    let mut office = Office::open(114).await;
+    let a = Attacker::enter(&office, 66, 0).await;
+    let tag = cairn_actors::proto::session::space_tag(&a.link.exporter(), &office.commons());
+    let strange = cairn_actors::proto::session::space_tag(&a.link.exporter(), &SpaceId([9; 32]));
+    let mut events = office.nodes[0].handle().subscribe();
+    // A frame for a space that it is not in, and on and off without end.
+    let frame = move |n: usize| {
+        [if n.is_multiple_of(10) { &strange[..] } else { &tag[..] }, &Frame::Typing(n % 2 == 1).encode()].concat()
+    };
+    flood(&a, Lane::Sync, (0..20_000).map(frame));
+    for _ in 0..5 {
+        office.goes_on(Duration::from_secs(1)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let mut told = 0;
+    loop {
+        match events.try_recv() {
+            Ok(Event::Typing { .. }) => told += 1,
+            Ok(_) => {}
+            Err(tokio::sync::broadcast::error::TryRecvError::Lagged(_)) => panic!("so much was told"),
+            Err(_) => break,
+        }
+    }
+    assert!((1..=30).contains(&told), "told {told} times in some seven seconds");
+    let peers = office.nodes[0].handle().peers().await.unwrap();
+    assert!(peers.iter().any(|p| p.id == office.nodes[1].id && p.state == PeerState::Online));
+    assert_eq!(office.notices(), Vec::<String>::new());
 }
