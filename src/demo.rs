@@ -16,6 +16,7 @@ use crate::cli::node::up;
 use crate::cli::start::{RunningNode, start_node};
 use crate::cli::text::{Out, note, plain};
 use crate::cli::{json, window as cli_window};
+use crate::lock::ScreenLock;
 use crate::ui::UiSettings;
 
 /// Who takes part; the first has the window.
@@ -135,7 +136,10 @@ pub fn window(runtime: &Runtime) -> Result<(), Failure> {
     }
     let mut stage = Stage::build()?;
     // The window's own node has a local socket like any other, so that the other verbs can be tried on it.
-    let (post, server) = runtime.block_on(async { up(stage.option(POST)?).await })?;
+    let (post, server) = runtime.block_on(async {
+        let options = stage.option(POST)?;
+        up(options.clone(), &ScreenLock::open(&options.data, None)).await
+    })?;
     let handle = post.handle.clone();
     let data = stage.option(POST)?.data;
     note(&format!("cairn: the command post keeps its data in {} until the window is closed", data.display()));

@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod demo;
 pub mod local;
+pub mod lock;
 pub mod netkey;
 pub mod qr;
 pub mod ui;

@@ -178,6 +178,12 @@ impl Handle {
         self.events.subscribe()
     }
 
+    /// Passes on what was asked at another door. Where the node has stopped, whoever asked hears that.
+    pub async fn pass(&self, request: Request) {
+        // The answer's way back goes with a request that is dropped.
+        let _ = self.requests.send(request).await;
+    }
+
     async fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> Request) -> Result<T, ApiError> {
         let stopped = || ApiError::new("stopped", "the node has stopped");
         let (tx, rx) = oneshot::channel();

@@ -12,6 +12,7 @@
 //! | `theme` | `system`, `light`, `dark`, `sunlight` or `night` | `system` |
 //! | `scale` | size of the window's contents, 0.5 to 3.0 | `1.0` |
 //! | `details` | whether the window shows the details column where there is room | `true` |
+//! | `lock_after` | minutes without input after which the window locks, where the folder has a passphrase; 0: never | `15` |
 //! | `read_receipts` | whether others are told how far this device's person has read, and that they are writing | `true` |
 //! | `quota_author` | millions of bytes that one other device may make this one keep in one conversation, 1 to 1,000,000 | `512` |
 //! | `quota_space` | millions of bytes that all others together may, in one conversation | `4096` |
@@ -37,7 +38,7 @@ pub const SCALE: std::ops::RangeInclusive<f32> = 0.5..=3.0;
 const INTERFACE_MAX: usize = 256;
 
 /// Every key, with what it takes, in the order of the schema.
-pub const KEYS: [(&str, &str); 12] = [
+pub const KEYS: [(&str, &str); 13] = [
     ("name", "a display name of 1 to 64 bytes; empty for the host's or user's"),
     ("named", "true or false"),
     ("port", "a port from 1 to 65535; empty for any"),
@@ -47,6 +48,7 @@ pub const KEYS: [(&str, &str); 12] = [
     ("theme", "system, light, dark, sunlight or night"),
     ("scale", "a number from 0.5 to 3.0"),
     ("details", "true or false"),
+    ("lock_after", "minutes from 0, for never, to 1440"),
     ("read_receipts", "true or false"),
     ("quota_author", "millions of bytes from 1 to 1000000"),
     ("quota_space", "millions of bytes from 1 to 1000000"),
@@ -96,6 +98,8 @@ pub struct Settings {
     pub scale: f32,
     /// Whether the window shows the details column where there is room.
     pub details: bool,
+    /// Minutes without input after which the window locks, where the folder has a passphrase; 0: never.
+    pub lock_after: u16,
     /// Whether others are told how far this device's person has read.
     pub read_receipts: bool,
     /// Millions of bytes that one other device may make this one keep in one conversation.
@@ -116,6 +120,7 @@ impl Default for Settings {
             theme: ThemeChoice::System,
             scale: 1.0,
             details: true,
+            lock_after: 15,
             read_receipts: true,
             quota_author: QUOTA_AUTHOR,
             quota_space: QUOTA_SPACE,
@@ -302,6 +307,9 @@ impl Settings {
         if !SCALE.contains(&self.scale) {
             return Some("scale");
         }
+        if self.lock_after > 1440 {
+            return Some("lock_after");
+        }
         let quotas = [("quota_author", self.quota_author), ("quota_space", self.quota_space)];
         quotas.into_iter().find(|(_, mb)| !QUOTAS.contains(mb)).map(|(key, _)| key)
     }
@@ -424,6 +432,8 @@ mod tests {
             ("scale", "2", serde_json::json!(2.0)),
             ("details", "false", serde_json::json!(false)),
             ("details", "", serde_json::json!(true)),
+            ("lock_after", "0", serde_json::json!(0)),
+            ("lock_after", "", serde_json::json!(15)),
             ("quota_author", "2000", serde_json::json!(2000)),
             ("quota_author", "", serde_json::json!(512)),
         ] {
@@ -444,6 +454,8 @@ mod tests {
             ("interfaces", "[1]"),
             ("discovery", "1"),
             ("details", "open"),
+            ("lock_after", "1441"),
+            ("lock_after", "-1"),
             ("quota_space", "0"),
             ("quota_space", "-1"),
             ("quota_space", "1e9"),

@@ -352,6 +352,11 @@ Examples:
     /// A passphrase over all that is kept here: set, change, remove
     #[command(subcommand)]
     Passphrase(PassphraseVerb),
+    /// Lock what a running node, or the window, shows: until `unlock`, or the passphrase on the lock screen
+    #[command(after_help = passphrase::LOCK_HELP)]
+    Lock,
+    /// Unlock a running node that was locked, with the passphrase
+    Unlock,
     /// Destroy all that Cairn keeps here: identity, keys, history. Nothing brings it back
     #[command(after_help = passphrase::WIPE_HELP)]
     Wipe {

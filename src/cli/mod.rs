@@ -91,7 +91,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
             if !window::has_display() {
                 return Err(window::no_display());
             }
-            let options = start::options(&data, &NodeArgs::default())?;
+            let mut options = start::options(&data, &NodeArgs::default())?;
+            options.key = unlock::given(&data)?;
             window::run(options, &threads()?)
         }
         Some(Verb::Node(flags)) => {
@@ -139,6 +140,8 @@ async fn one_shot(data: &Path, out: &mut Out, verb: Verb) -> Result<(), Failure>
             return care::restore(data, out, &file, replace, backup_passphrase_file.as_deref()).await;
         }
         Verb::Passphrase(verb) => return passphrase::passphrase(data, out, &verb).await,
+        Verb::Lock => return passphrase::lock(data, out).await,
+        Verb::Unlock => return passphrase::unlock(data, out).await,
         Verb::Wipe { yes } => return passphrase::wipe(data, out, yes).await,
         Verb::Peers { wait: Some(n), timeout } => {
             return peers::wait(data, out, n, Duration::from_secs_f64(timeout)).await;
@@ -207,6 +210,8 @@ async fn perform(backend: &mut impl Backend, out: &mut Out, verb: Verb) -> Resul
         | Verb::Backup { .. }
         | Verb::Restore { .. }
         | Verb::Passphrase(_)
+        | Verb::Lock
+        | Verb::Unlock
         | Verb::Wipe { .. }
         | Verb::Demo { .. } => Ok(()),
     }

@@ -1,6 +1,7 @@
 //! `cairn node`: headless until SIGINT or SIGTERM, saying what happens.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
@@ -16,21 +17,22 @@ use super::start::{RunningNode, start_node};
 use super::text::Out;
 use super::{human, json};
 use crate::local::client::Client;
-use crate::local::server::{Server, serve};
+use crate::local::server::{Server, serve_behind};
+use crate::lock::ScreenLock;
 
 /// Starts a node and its local socket.
 ///
 /// # Errors
 /// `in_use` where one runs on the folder already, `local_socket` where the socket can't be opened, and what the node
 /// answers.
-pub async fn up(options: NodeOptions) -> Result<(RunningNode, Server), ApiError> {
+pub async fn up(options: NodeOptions, lock: &ScreenLock) -> Result<(RunningNode, Server), ApiError> {
     let data = options.data.clone();
     let node = retry_in_use(async || match Client::connect(&data).await? {
         Some(_) => Ok(Err(already(&data))),
         None => start_node(options.clone()).await.map(Ok),
     })
     .await??;
-    match serve(&data, node.handle.clone()) {
+    match serve_behind(&data, node.handle.clone(), lock.clone()) {
         Ok(server) => Ok((node, server)),
         Err(e) => {
             node.stop().await;
@@ -48,8 +50,9 @@ const ANSWER: Duration = Duration::from_millis(100);
 /// As [`up`], and `stopped` where the node stopped by itself.
 pub async fn run(options: NodeOptions, out: Out) -> Result<(), Failure> {
     let signals = Signals::new()?;
-    let (node, server) = up(options).await?;
-    attend(node, server, out, signals.wait()).await
+    let lock = ScreenLock::open(&options.data, options.key.clone());
+    let (node, server) = up(options, &lock).await?;
+    attend_behind(node, server, &lock, out, signals.wait()).await
 }
 
 /// Says what happens on a node until `told` resolves or the node stops.
@@ -57,8 +60,23 @@ pub async fn run(options: NodeOptions, out: Out) -> Result<(), Failure> {
 /// # Errors
 /// `stopped` where the node stopped by itself, without being asked.
 pub async fn attend(
+    node: RunningNode,
+    server: Server,
+    out: Out,
+    told: impl Future<Output = ()>,
+) -> Result<(), Failure> {
+    let open = ScreenLock::open(Path::new(""), None);
+    attend_behind(node, server, &open, out, told).await
+}
+
+/// The same behind a lock: while it is locked nothing is said but that the node stops.
+///
+/// # Errors
+/// As [`attend`].
+pub async fn attend_behind(
     mut node: RunningNode,
     server: Server,
+    lock: &ScreenLock,
     out: Out,
     told: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
@@ -81,7 +99,7 @@ pub async fn attend(
     }
     let mut kinds: BTreeMap<SpaceId, ConversationKind> = BTreeMap::new();
     let mut told = std::pin::pin!(told);
-    let mut asked = false;
+    let (mut asked, mut missed) = (false, false);
     let by_itself = loop {
         let event = tokio::select! {
             () = &mut told => break false,
@@ -90,7 +108,11 @@ pub async fn attend(
         };
         match event {
             // A node that took in a backup or repaired itself is ready once more.
+            Ok(event) if lock.is_locked() && event != Event::Stopping => missed = true,
             Ok(event) => {
+                if std::mem::take(&mut missed) && json {
+                    printer.print(json::lagged(), json);
+                }
                 match &event {
                     Event::Conversation(c) => drop(kinds.insert(c.id, c.kind)),
                     // Asked when it matters: a fresh node answers only once it is in a network.

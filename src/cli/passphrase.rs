@@ -10,7 +10,7 @@ use cairn_actors::vault;
 use cairn_crdt::vault::{Cost, DataKey};
 
 use super::args::{PassphraseSource, PassphraseVerb};
-use super::backend::retry_in_use;
+use super::backend::{self, retry_in_use};
 use super::config::data_error;
 use super::error::Failure;
 use super::secret;
@@ -72,6 +72,31 @@ fn told(data: &Path, out: &mut Out) -> Result<(), Failure> {
     let sealed = vault::lock_of(data).map_err(|e| data_error(&e))?.is_some();
     let meaning = if sealed { SEALED } else { UNSEALED };
     out.line(&if out.json { json::passphrase::passphrase(sealed, meaning) } else { meaning.to_owned() })
+}
+
+/// Locks what the running node shows.
+///
+/// # Errors
+/// `no_node`, `no_passphrase`.
+pub async fn lock(data: &Path, out: &mut Out) -> Result<(), Failure> {
+    backend::node(data).await?.lock().await?;
+    said(out, true)
+}
+
+/// Unlocks it. The passphrase opens the key here, and the node is shown a proof of that.
+///
+/// # Errors
+/// `no_node`, `no_passphrase`, `locked` where nobody can be asked, `wrong_passphrase`.
+pub async fn unlock(data: &Path, out: &mut Out) -> Result<(), Failure> {
+    let mut node = backend::node(data).await?;
+    let (key, _) = unlock::passphrase(data)?;
+    node.unlock(&key).await?;
+    said(out, false)
+}
+
+fn said(out: &mut Out, locked: bool) -> Result<(), Failure> {
+    let words = if locked { "locked" } else { "unlocked" };
+    out.line(&if out.json { json::passphrase::locked(locked) } else { words.to_owned() })
 }
 
 /// Destroys all that Cairn keeps in a folder.

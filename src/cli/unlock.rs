@@ -40,6 +40,14 @@ pub fn key(data: &Path) -> Result<Option<DataKey>, ApiError> {
     }
 }
 
+/// The key where a file that holds the passphrase was named: the window asks by itself otherwise.
+///
+/// # Errors
+/// As [`key`].
+pub fn given(data: &Path) -> Result<Option<DataKey>, ApiError> {
+    if FILE.get().is_some() { key(data) } else { Ok(None) }
+}
+
 /// The same as what files of the folder are sealed with.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ use cairn_actors::api::{
 };
 use cairn_actors::limits::{LOCAL_LINE_MAX, LOCAL_OPEN_TIMEOUT, LOCAL_REPLY_TIMEOUT};
 use cairn_crdt::ids::{DeviceId, DocumentId, MessageId, NetworkId, SpaceId};
+use cairn_crdt::vault::DataKey;
 use interprocess::local_socket::tokio::Stream;
 use interprocess::local_socket::traits::tokio::Stream as _;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
@@ -131,6 +132,23 @@ impl Client {
             Ok(None) | Err(LineError::Io(_)) => Err(gone()),
             Err(e @ LineError::TooLong(_)) => Err(ApiError::new("bad_reply", e.to_string())),
         }
+    }
+
+    /// Locks what is shown on this folder.
+    ///
+    /// # Errors
+    /// `no_passphrase`, and as [`Client::ask`].
+    pub async fn lock(&mut self) -> Result<(), ApiError> {
+        self.ask(LocalRequest::Lock).await.map(drop)
+    }
+
+    /// Unlocks it with the key of the folder.
+    ///
+    /// # Errors
+    /// `wrong_passphrase`, and as [`Client::ask`].
+    pub async fn unlock(&mut self, key: &DataKey) -> Result<(), ApiError> {
+        let challenge: [u8; 16] = ask!(self, LocalRequest::Challenge, LocalReply::Challenge)?;
+        self.ask(LocalRequest::Unlock { proof: *key.proof(&challenge).as_bytes() }).await.map(drop)
     }
 
     /// Turns this connection into a stream of events from now on.

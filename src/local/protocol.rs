@@ -263,6 +263,15 @@ pub enum LocalRequest {
         /// Keep aside what is there.
         replace: bool,
     },
+    /// Locks what is shown here until somebody unlocks it.
+    Lock,
+    /// What whoever holds the key of the folder is to prove it with.
+    Challenge,
+    /// Unlocks it.
+    Unlock {
+        /// The proof for the last challenge.
+        proof: [u8; 32],
+    },
     /// Stops the node.
     Stop,
     /// Events from now on.
@@ -362,6 +371,8 @@ pub enum LocalReply {
     BackedUp(BackedUp),
     /// To `restore`.
     Restored(Restored),
+    /// To `challenge`.
+    Challenge([u8; 16]),
     /// To requests that answer nothing.
     Done,
     /// Something happened.

@@ -21,6 +21,7 @@ use super::lines::{LineError, LineReader};
 use super::place::{Place, places};
 use super::protocol::{LocalReply, LocalRequest, decode, encode, fit, parts};
 use super::resolve::{Resolved, resolve};
+use crate::lock::{ScreenLock, refusal};
 
 /// Why the local socket could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +71,14 @@ impl Drop for Server {
 /// # Errors
 /// [`ServeError`].
 pub fn serve(data: &Path, handle: Handle) -> Result<Server, ServeError> {
+    serve_behind(data, handle, ScreenLock::open(data, None))
+}
+
+/// The same behind a lock: while it is locked nothing is told but how the node is.
+///
+/// # Errors
+/// [`ServeError`].
+pub fn serve_behind(data: &Path, handle: Handle, lock: ScreenLock) -> Result<Server, ServeError> {
     let places = places(data, true).map_err(|e| ServeError::Folder(data.to_owned(), e))?;
     let mut last = io::Error::new(io::ErrorKind::NotFound, "no folder of this user could hold it");
     for place in places {
@@ -77,7 +86,7 @@ pub fn serve(data: &Path, handle: Handle) -> Result<Server, ServeError> {
         match listen(&place) {
             Ok(listener) => {
                 tracing::debug!(path = %place.path().display(), "the local socket is open");
-                let task = tokio::spawn(accept(listener, handle));
+                let task = tokio::spawn(accept(listener, handle, lock));
                 return Ok(Server { place, task });
             }
             Err(e) => {
@@ -136,7 +145,7 @@ fn listen(place: &Place) -> io::Result<Listener> {
     ListenerOptions::new().name(place.name()?).security_descriptor(owner_only).create_tokio()
 }
 
-async fn accept(listener: Listener, handle: Handle) {
+async fn accept(listener: Listener, handle: Handle, lock: ScreenLock) {
     let room = Arc::new(Semaphore::new(LOCAL_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
@@ -146,10 +155,10 @@ async fn accept(listener: Listener, handle: Handle) {
         };
         match stream {
             Ok(stream) if connections.len() < LOCAL_CONNECTIONS.saturating_add(LOCAL_WAITING) => {
-                let (handle, room) = (handle.clone(), Arc::clone(&room));
+                let (handle, lock, room) = (handle.clone(), lock.clone(), Arc::clone(&room));
                 connections.spawn(async move {
                     match tokio::time::timeout(LOCAL_WAIT, room.acquire()).await {
-                        Ok(Ok(_permit)) => Connection::new(stream, handle).run().await,
+                        Ok(Ok(_permit)) => Connection::new(stream, handle, lock).run().await,
                         _ => refuse(stream).await,
                     }
                 });
@@ -189,7 +198,10 @@ struct Connection {
     lines: LineReader<ReadHalf<Stream>>,
     writer: WriteHalf<Stream>,
     handle: Handle,
+    lock: ScreenLock,
     events: Option<broadcast::Receiver<Event>>,
+    /// Events were not told, since it was locked.
+    missed: bool,
 }
 
 enum Next {
@@ -198,9 +210,9 @@ enum Next {
 }
 
 impl Connection {
-    fn new(stream: Stream, handle: Handle) -> Self {
+    fn new(stream: Stream, handle: Handle, lock: ScreenLock) -> Self {
         let (reader, writer) = tokio::io::split(stream);
-        Self { lines: LineReader::new(reader, LOCAL_LINE_MAX), writer, handle, events: None }
+        Self { lines: LineReader::new(reader, LOCAL_LINE_MAX), writer, handle, lock, events: None, missed: false }
     }
 
     async fn run(mut self) {
@@ -208,7 +220,7 @@ impl Connection {
             let step = match self.next().await {
                 Ok(Next::Request(Ok(request))) => self.answer(request).await,
                 Ok(Next::Request(Err(error))) => self.send(&LocalReply::Error(error)).await,
-                Ok(Next::Event(event)) => self.send(&LocalReply::Event(Box::new(event))).await,
+                Ok(Next::Event(event)) => self.tell(event).await,
                 Err(end) => Err(end),
             };
             if let Err(end) = step {
@@ -249,7 +261,36 @@ impl Connection {
         }
     }
 
+    /// Tells what happened; while it is locked only that the node stops, and afterwards that there was something.
+    async fn tell(&mut self, event: Event) -> Result<(), End> {
+        if self.lock.is_locked() && event != Event::Stopping {
+            self.missed = true;
+            return Ok(());
+        }
+        if std::mem::take(&mut self.missed) {
+            self.send(&LocalReply::Event(Box::new(Event::Lagged))).await?;
+        }
+        self.send(&LocalReply::Event(Box::new(event))).await
+    }
+
+    /// Answers what concerns the lock, and refuses what would show something behind it.
+    fn at_the_lock(&self, request: &LocalRequest) -> Option<Result<LocalReply, ApiError>> {
+        use LocalRequest as R;
+        Some(match request {
+            R::Lock => self.lock.lock().map(|()| LocalReply::Done),
+            R::Challenge => Ok(LocalReply::Challenge(self.lock.challenge())),
+            R::Unlock { proof } => self.lock.unlock_with(proof).map(|()| LocalReply::Done),
+            // How the node is, and what shows nothing.
+            R::Status | R::SettingsChanged | R::Check { .. } | R::Stop => return None,
+            _ if self.lock.is_locked() => Err(refusal()),
+            _ => return None,
+        })
+    }
+
     async fn answer(&mut self, request: LocalRequest) -> Result<(), End> {
+        if let Some(reply) = self.at_the_lock(&request) {
+            return self.send(&reply.unwrap_or_else(LocalReply::Error)).await;
+        }
         if request == LocalRequest::Subscribe {
             self.events = Some(self.handle.subscribe());
             return self.send(&LocalReply::Done).await;
@@ -348,8 +389,8 @@ async fn perform(handle: &Handle, request: LocalRequest) -> Result<Vec<LocalRepl
         R::BackUp { file } => LocalReply::BackedUp(handle.back_up(&file).await?),
         R::Restore { file, replace } => LocalReply::Restored(handle.restore(&file, replace).await?),
         R::Stop => done(handle.stop().await?),
-        // Answered by the connection, which holds the events.
-        R::Subscribe => LocalReply::Done,
+        // Answered by the connection, which holds the events and the lock.
+        R::Subscribe | R::Lock | R::Challenge | R::Unlock { .. } => LocalReply::Done,
     };
     Ok(vec![one])
 }

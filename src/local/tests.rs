@@ -290,3 +290,42 @@ mod files {
         assert!(!socket.exists());
     }
 }
+
+#[tokio::test]
+async fn behind_the_lock_nothing_is_told_but_how_the_node_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let words = "correct horse battery staple";
+    let cost = cairn_crdt::vault::Cost::LEAST;
+    cairn_actors::vault::set(&mut cairn_actors::data::DataFolder::open(dir.path()).unwrap(), words, cost).unwrap();
+    let key = cairn_actors::vault::lock_of(dir.path()).unwrap().unwrap().open(words).unwrap();
+    let fake = FakeNode::start();
+    let lock = crate::lock::ScreenLock::open(dir.path(), Some(key.clone()));
+    let _server = super::server::serve_behind(dir.path(), fake.handle(), lock.clone()).unwrap();
+    let mut client = Client::connect(dir.path()).await.unwrap().unwrap();
+    let mut events = Client::connect(dir.path()).await.unwrap().unwrap().subscribe().await.unwrap();
+    assert!(!client.peers().await.unwrap().is_empty());
+    client.lock().await.unwrap();
+    assert!(lock.is_locked());
+    assert_eq!(client.peers().await.unwrap_err().code, "locked");
+    assert_eq!(client.conversations().await.unwrap_err().code, "locked");
+    assert_eq!(client.say(cairn_crdt::ids::SpaceId([1; 32]), "x", None).await.unwrap_err().code, "locked");
+    let page = client.page(cairn_crdt::ids::SpaceId([1; 32]), PageAt::Newest, 5).await;
+    assert_eq!(page.unwrap_err().code, "locked");
+    client.status().await.unwrap();
+    fake.event(Event::Notice { code: "x".into(), message: "behind the lock".into() });
+    let another = cairn_crdt::vault::DataKey::new(&[1; 32]);
+    assert_eq!(client.unlock(&another).await.unwrap_err().code, "wrong_passphrase");
+    assert_eq!(client.peers().await.unwrap_err().code, "locked");
+    client.unlock(&key).await.unwrap();
+    assert!(!client.peers().await.unwrap().is_empty());
+    let told = Event::Notice { code: "y".into(), message: "in the open".into() };
+    fake.event(told.clone());
+    assert_eq!(events.next().await.unwrap(), Event::Lagged, "something was missed");
+    assert_eq!(events.next().await.unwrap(), told);
+    // A folder without a passphrase has nothing to be unlocked with.
+    let (plain, other) = (tempfile::tempdir().unwrap(), FakeNode::start());
+    let _server = super::server::serve(plain.path(), other.handle()).unwrap();
+    let mut client = Client::connect(plain.path()).await.unwrap().unwrap();
+    assert_eq!(client.lock().await.unwrap_err().code, "no_passphrase");
+    client.peers().await.unwrap();
+}

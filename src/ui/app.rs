@@ -1,5 +1,6 @@
 //! The window on a desktop: eframe around [`Window`], the controller beside it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,8 +9,9 @@ use egui::{IconData, ViewportBuilder, ViewportCommand};
 use jiff::tz::TimeZone;
 
 use super::controller::{Controller, SavePreferences};
-use super::model::{Clock, Preferences};
+use super::model::{Clock, Model, Preferences};
 use super::window::Window;
+use crate::lock::ScreenLock;
 
 /// How the window starts.
 #[derive(Clone, Default)]
@@ -20,6 +22,8 @@ pub struct UiSettings {
     pub save: Option<SavePreferences>,
     /// A word behind the name in the title bar ("demo").
     pub title: Option<String>,
+    /// The lock before what is shown; without one there is no passphrase.
+    pub lock: Option<ScreenLock>,
 }
 
 /// Why there is no window.
@@ -59,6 +63,11 @@ impl App {
 impl eframe::App for App {
     fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
         self.take_updates();
+        // Also while it is hidden and nothing is painted.
+        let now = self.clock().now;
+        if let Some(command) = self.window.model.idle(now) {
+            self.controller.send(command);
+        }
         let title = match self.window.model.unread() {
             0 => self.title.clone(),
             n => format!("({n}) {}", self.title),
@@ -98,9 +107,11 @@ pub fn run(handle: Handle, runtime: tokio::runtime::Handle, settings: UiSettings
     let options = eframe::NativeOptions { viewport, centered: true, ..eframe::NativeOptions::default() };
     let start = Box::new(move |cc: &eframe::CreationContext<'_>| {
         let ctx = cc.egui_ctx.clone();
-        let window = Window::new(&ctx, settings.preferences);
+        let lock = settings.lock.unwrap_or_else(|| ScreenLock::open(Path::new(""), None));
+        let model = Model::new(settings.preferences);
+        let window = Window::of(&ctx, if lock.is_locked() { model.waiting() } else { model });
         let wake = Arc::new(move || ctx.request_repaint());
-        let controller = Controller::start(handle, &runtime, settings.save, wake);
+        let controller = Controller::start(handle, lock, &runtime, settings.save, wake);
         let zone = TimeZone::system();
         let app = App { window, controller, zone, shown: title.clone(), title };
         Ok(Box::new(app) as Box<dyn eframe::App>)

@@ -16,6 +16,7 @@ use super::intent::Command;
 use super::model::key::{KeyFrom, Secret};
 use super::model::verify::CodeFrom;
 use super::model::{Preferences, Update};
+use crate::lock::ScreenLock;
 use crate::netkey;
 use crate::qr::{self, Meaning};
 
@@ -33,12 +34,19 @@ pub struct Controller {
 impl Controller {
     /// Starts the controller on a runtime and asks the node for everything.
     #[must_use]
-    pub fn start(handle: Handle, runtime: &tokio::runtime::Handle, save: Option<SavePreferences>, wake: Wake) -> Self {
+    pub fn start(
+        handle: Handle,
+        lock: ScreenLock,
+        runtime: &tokio::runtime::Handle,
+        save: Option<SavePreferences>,
+        wake: Wake,
+    ) -> Self {
         let (commands, inbox) = mpsc::unbounded_channel();
         let (tx, updates) = channel();
-        let link = Link { handle, updates: tx, wake, save };
+        let link = Link { handle, lock, updates: tx, wake, save };
         // Subscribed before the first question, so that nothing falls between the answer and the events.
         runtime.spawn(listen(link.clone()));
+        runtime.spawn(attend(link.clone()));
         runtime.spawn(obey(link, inbox));
         let this = Self { commands, updates };
         this.send(Command::Everything);
@@ -61,6 +69,7 @@ impl Controller {
 #[derive(Clone)]
 struct Link {
     handle: Handle,
+    lock: ScreenLock,
     updates: Sender<Update>,
     wake: Wake,
     save: Option<SavePreferences>,
@@ -197,6 +206,14 @@ impl Link {
                 Err(e) => Some(e),
             },
             Command::SetAway(away) => h.set_away(away).await.err(),
+            Command::Lock => self.lock.lock().err(),
+            Command::Unlock(typed) => {
+                let lock = self.lock.clone();
+                // A guess takes its time.
+                let tried = tokio::task::spawn_blocking(move || lock.unlock(&typed.0)).await;
+                let tried = tried.unwrap_or_else(|e| Err(ApiError::new("internal", e.to_string())));
+                return tried.err().map_or((), |e| self.tell(Update::NotUnlocked(e)));
+            }
             Command::Save(preferences) => {
                 if let Some(save) = self.save.clone() {
                     // A disk may be slow; a failed task would only lose a preference.
@@ -304,6 +321,18 @@ async fn obey(link: Link, mut inbox: mpsc::UnboundedReceiver<Command>) {
     }
 }
 
+/// Tells what the lock is and becomes.
+async fn attend(link: Link) {
+    let mut states = link.lock.watch();
+    loop {
+        let state = states.borrow_and_update().clone();
+        link.tell(Update::Lock { sealed: link.lock.can_lock(), state });
+        if states.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 async fn listen(link: Link) {
     let mut events = link.handle.subscribe();
     loop {
@@ -363,8 +392,9 @@ mod tests {
         let (tx, woken) = channel();
         let wake: Wake = Arc::new(move || tx.send(()).unwrap_or_default());
         let (saved_tx, saved) = channel();
+        let lock = ScreenLock::open(std::path::Path::new("nowhere"), None);
         let save: SavePreferences = Arc::new(move |p| drop(saved_tx.send(p)));
-        let c = Controller::start(Handle::new(requests, events.clone()), runtime.handle(), Some(save), wake);
+        let c = Controller::start(Handle::new(requests, events.clone()), lock, runtime.handle(), Some(save), wake);
         wait(&c, &woken, |u| matches!(u, Update::Status(s) if s.name == "Linh Wagner"));
         events.send(Event::Notice { code: "x".into(), message: "y".into() }).unwrap();
         wait(&c, &woken, |u| matches!(u, Update::Event(e) if matches!(**e, Event::Notice { .. })));

@@ -13,6 +13,14 @@ use super::model::{Preferences, ThemeChoice, View};
 pub enum Intent {
     /// Show one of the main views.
     Show(View),
+    /// Lock, until the passphrase is typed.
+    LockNow,
+    /// Lock after so many minutes without input; 0: never.
+    SetLockAfter(u16),
+    /// The text on the lock screen changed.
+    TypePassphrase(Secret),
+    /// Try it.
+    Unlock(Secret),
     /// Open a conversation.
     Open(SpaceId),
     /// Open the conversation this many places further down the list (negative: up).
@@ -257,6 +265,10 @@ pub enum Command {
     DropOldKeys,
     /// Have no key.
     RemoveKey,
+    /// Lock what is shown here, also on the local socket.
+    Lock,
+    /// Open it with a passphrase.
+    Unlock(Secret),
     /// Put text on the clipboard (done by the window, not by the node).
     Copy(String),
     /// Ask for what is on the clipboard (done by the window, not by the node).

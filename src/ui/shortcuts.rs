@@ -16,6 +16,7 @@ pub fn read(ctx: &Context, model: &Model) -> Vec<Intent> {
         (Modifiers::COMMAND, Key::F, Intent::FocusSearch),
         (Modifiers::COMMAND, Key::Comma, Intent::Show(View::Settings)),
         (Modifiers::COMMAND, Key::I, Intent::ToggleDetails),
+        (Modifiers::COMMAND, Key::L, Intent::LockNow),
         (Modifiers::COMMAND, Key::Q, Intent::Quit),
         (Modifiers::COMMAND, Key::Plus, larger.clone()),
         (Modifiers::COMMAND, Key::Equals, larger),
@@ -33,7 +34,7 @@ pub fn read(ctx: &Context, model: &Model) -> Vec<Intent> {
         keys.push((Modifiers::NONE, Key::ArrowDown, Intent::PaletteMove(1)));
         keys.push((Modifiers::NONE, Key::ArrowUp, Intent::PaletteMove(-1)));
     }
-    if model.first_start() {
+    if model.first_start() || model.locked.is_some() {
         keys.retain(|(_, _, intent)| matches!(intent, Intent::SetScale(_) | Intent::Quit));
     }
     ctx.input_mut(|input| {

@@ -4,6 +4,7 @@ mod catch_up;
 mod fate;
 mod kept;
 mod key;
+mod lock;
 mod messages;
 mod verify;
 

@@ -68,7 +68,11 @@ impl Window {
         self.model.roomy = ctx.content_rect().width() >= views::shell::WITH_DETAILS;
         self.dress(&ctx);
         ui.set_style(ctx.style_of(ctx.theme()));
-        let mut commands = Vec::new();
+        // Before anything is painted: whoever comes back too late finds it locked.
+        let mut commands: Vec<Command> = self.model.idle(clock.now).into_iter().collect();
+        if ctx.input(|i| !i.raw.events.is_empty()) {
+            self.model.active(clock.now);
+        }
         for intent in shortcuts::read(&ctx, &self.model) {
             commands.extend(self.model.act(intent));
         }

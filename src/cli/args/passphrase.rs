@@ -84,3 +84,15 @@ say so when they meet, but only one can be this device.
 Examples:
   cairn --data /srv/post3 restore post3.cairn-backup
   cairn restore --replace yesterday.cairn-backup";
+
+/// Help of `lock`.
+pub const LOCK_HELP: &str = "\
+It needs a passphrase (`cairn passphrase set`). The window shows the lock screen alone and drops what it showed; every verb but
+status, doctor, lock, unlock and those of settings is refused, and streams of events are silent. The node goes on receiving,
+passing on and keeping: the key stays in memory, so whoever gets at the memory of the machine gets it. Stop the node where that
+matters.
+
+Examples:
+  cairn lock
+  cairn unlock
+  cairn --passphrase-file words unlock";

@@ -1,4 +1,4 @@
-//! The JSON of `passphrase` and `wipe`.
+//! The JSON of `passphrase`, `lock`, `unlock` and `wipe`.
 
 use serde::Serialize;
 
@@ -13,6 +13,17 @@ struct PassphraseLine<'a> {
 #[derive(Serialize)]
 struct WipedLine<'a> {
     wiped: &'a str,
+}
+
+#[derive(Serialize)]
+struct LockedLine {
+    locked: bool,
+}
+
+/// `lock` and `unlock`.
+#[must_use]
+pub fn locked(locked: bool) -> String {
+    print(&LockedLine { locked })
 }
 
 /// `passphrase`.

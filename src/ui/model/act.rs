@@ -18,6 +18,9 @@ impl Model {
                 self.palette = None;
                 self.names.clear();
             }
+            Intent::LockNow | Intent::SetLockAfter(_) | Intent::TypePassphrase(_) | Intent::Unlock(_) => {
+                return self.act_on_lock(intent);
+            }
             Intent::Open(id) => return self.open(id),
             Intent::Step(by) => return self.step(by),
             Intent::Back => self.list_on_top = true,

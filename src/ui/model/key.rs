@@ -11,6 +11,14 @@ use crate::ui::intent::{Command, Intent};
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Secret(pub Zeroizing<String>);
 
+impl Secret {
+    /// The secret of a text.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(Zeroizing::new(text.to_owned()))
+    }
+}
+
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret")

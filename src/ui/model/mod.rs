@@ -9,8 +9,11 @@ pub mod format;
 pub mod history;
 pub mod key;
 pub mod list;
+pub mod lock;
 mod notice;
 pub mod palette;
+mod place;
+mod preferences;
 pub mod verify;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -29,40 +32,8 @@ pub use history::History;
 pub use list::{Row, Section};
 pub use notice::Notice;
 pub use palette::Palette;
-
-/// Smallest and largest scale in percent.
-pub const SCALES: (u16, u16) = (75, 250);
-
-/// The main views.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum View {
-    /// Conversations.
-    #[default]
-    Chat,
-    /// Everybody known.
-    People,
-    /// Networks, interfaces, addresses.
-    Network,
-    /// Name, colours, size.
-    Settings,
-}
-
-/// What the window remembers between starts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Preferences {
-    /// Which colours.
-    pub theme: ThemeChoice,
-    /// The size of everything, in percent.
-    pub scale: u16,
-    /// Whether the details column shows where there is room.
-    pub details: bool,
-}
-
-impl Default for Preferences {
-    fn default() -> Self {
-        Self { theme: ThemeChoice::System, scale: 100, details: true }
-    }
-}
+pub use place::{Focus, View};
+pub use preferences::{Preferences, SCALES};
 
 /// What the controller brings.
 #[derive(Debug, Clone)]
@@ -112,6 +83,15 @@ pub enum Update {
     },
     /// Something else failed.
     Failed(ApiError),
+    /// Whether there is a passphrase, and whether all is behind it.
+    Lock {
+        /// There is one.
+        sealed: bool,
+        /// What the lock is now.
+        state: crate::lock::State,
+    },
+    /// The passphrase did not open it.
+    NotUnlocked(ApiError),
     /// The node has stopped.
     Stopped,
 }
@@ -130,6 +110,11 @@ pub struct Receipts {
 /// Everything the window shows.
 #[derive(Debug, Default)]
 pub struct Model {
+    /// The lock screen, while it shows: then there is nothing else in here but what was typed before.
+    pub locked: Option<lock::Locked>,
+    /// Whether there is a passphrase to lock with.
+    pub sealed: bool,
+    last_active: Option<u64>,
     /// The node at a glance, once known.
     pub status: Option<Status>,
     /// Everybody known.
@@ -206,15 +191,6 @@ pub struct Model {
     pub wants_message: Option<(SpaceId, OrderKey)>,
     /// Set by intents that scroll the open history to its newest message; the view takes it.
     pub wants_newest: bool,
-}
-
-/// Where the keyboard should go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Focus {
-    /// The search field.
-    Search,
-    /// The composer.
-    Composer,
 }
 
 impl Model {
@@ -310,8 +286,14 @@ impl Model {
 
     /// Takes in what the controller brought. Answers what must be asked next.
     pub fn apply(&mut self, update: Update) -> Vec<Command> {
+        let update = match self.behind_the_lock(update) {
+            Some(update) => update,
+            None => return Vec::new(),
+        };
         match update {
             Update::Event(event) => return self.event(*event),
+            Update::Lock { sealed, state } => return self.lock_state(sealed, state),
+            Update::NotUnlocked(e) => self.not_unlocked(e),
             Update::Status(s) => self.status = Some(*s),
             Update::Peers(list) => self.peers = list.into_iter().map(|p| (p.id, p)).collect(),
             Update::Networks(list) => self.networks = list,
@@ -376,9 +358,7 @@ impl Model {
             Update::Versions(at, id, versions) => self.versions_came(at, id, versions),
             Update::Found(at, key) => return self.go_to(at, key),
             Update::NotSaid { conversation, body, error } => {
-                self.saving = self.saving.saturating_sub(1);
-                let draft = self.drafts.entry(conversation).or_default();
-                *draft = if draft.is_empty() { body } else { format!("{body}\n{draft}") };
+                self.not_said(conversation, body);
                 self.notify(&error.code, format!("Not saved: {}", error.message), true);
             }
             Update::Failed(e) => self.notify(&e.code, e.message, true),

@@ -101,6 +101,9 @@ fn commands(model: &Model) -> Vec<Entry> {
     if let Some(s) = &model.status {
         out.push(entry("Copy my code", "", Intent::Copy(s.code.clone())));
     }
+    if model.sealed {
+        out.push(entry("Lock now", "Ctrl L", Intent::LockNow));
+    }
     out.push(entry("Quit", "Ctrl Q", Intent::Quit));
     out
 }

@@ -11,6 +11,7 @@ pub mod history;
 pub mod kept;
 pub mod key;
 pub mod list;
+pub mod lock;
 pub mod network;
 pub mod notice;
 pub mod palette;

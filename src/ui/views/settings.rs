@@ -5,6 +5,7 @@ use egui::{Id, Rect, ScrollArea, Ui, pos2, vec2};
 use super::{Intents, Scene, first_start};
 use crate::ui::intent::{Intent, NameField};
 use crate::ui::model::format::theme_name;
+use crate::ui::model::lock::LOCK_AFTER;
 use crate::ui::model::{SCALES, ThemeChoice};
 use crate::ui::paint::text::Ink;
 use crate::ui::paint::widgets::{Kind, button, button_enabled, card, choice, field, pair, paragraph, within};
@@ -43,6 +44,7 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
             });
             scale(ui, scene, out);
             reading(ui, scene, out);
+            passphrase(ui, scene, out);
             about(ui, scene, out);
             ui.add_space(16.0);
         });
@@ -105,6 +107,37 @@ fn reading(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
             if choice(ui, theme, label, detail, told == value).clicked() && told != value {
                 out.push(Intent::SetReadReceipts(value));
             }
+        }
+    });
+}
+
+fn passphrase(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
+    let theme = scene.theme;
+    card(ui, theme, "Passphrase", |ui| {
+        let small = |color| Ink::new(Size::Small, color);
+        if !scene.model.sealed {
+            let words = "There is none. Other users of this machine are kept out, but whoever gets the disk, or a copy of \
+                         the folder, reads everything. `cairn passphrase set` sets one, while Cairn is closed.";
+            paragraph(ui, theme, words, small(theme.text));
+            return;
+        }
+        let words = "Everything that is kept here is sealed with it. The lock hides it while you are away; Cairn goes on \
+                     receiving, and holds the key in memory until it is closed.";
+        paragraph(ui, theme, words, small(theme.muted));
+        ui.add_space(4.0);
+        for minutes in LOCK_AFTER {
+            let label = match minutes {
+                0 => "Lock when I say so".to_owned(),
+                n => format!("After {n} minutes"),
+            };
+            let detail = if minutes == 0 { "Ctrl L, or the button below" } else { "without keys or pointer" };
+            if choice(ui, theme, &label, detail, scene.model.preferences.lock_after == minutes).clicked() {
+                out.push(Intent::SetLockAfter(minutes));
+            }
+        }
+        ui.add_space(4.0);
+        if button(ui, theme, "Lock now", Kind::Plain).clicked() {
+            out.push(Intent::LockNow);
         }
     });
 }

@@ -4,8 +4,8 @@
 use egui::{Rect, Ui, pos2};
 
 use super::{
-    Intents, Scene, conversation, details, first_start, key, list, network, notice, palette, rail, settings, status,
-    verify,
+    Intents, Scene, conversation, details, first_start, key, list, lock, network, notice, palette, rail, settings,
+    status, verify,
 };
 use crate::ui::model::View;
 use crate::ui::paint::widgets::within;
@@ -30,6 +30,10 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, out: &mut Intents) {
     let all = ui.ctx().content_rect();
     ui.set_clip_rect(all);
     ui.painter().rect_filled(all, 0.0, scene.theme.panel);
+    if let Some(locked) = &scene.model.locked {
+        lock::show(ui, scene, locked, all, out);
+        return;
+    }
     if scene.model.first_start() {
         first_start::show(ui, scene, all, out);
         notice::show(ui, scene, all, false, out);
