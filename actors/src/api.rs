@@ -6,6 +6,7 @@ mod briefing;
 mod care;
 mod catch_up;
 mod custody;
+mod group;
 mod network_key;
 mod quota;
 mod trust;
@@ -22,6 +23,7 @@ pub use briefing::{Absent, Briefing, Cause, Line, MetAt, Missing, Side, SideMemb
 pub use care::{BackedUp, Checkup, Compacted, Compaction, Finding, Health, Restored};
 pub use catch_up::{Bringer, CatchUp};
 pub use custody::{Custody, DocumentCustody, Holder};
+pub use group::{Group, GroupCommand, GroupInvitation, GroupLine, GroupMember, GroupState, Role};
 pub use network_key::{KeyChange, NetworkKeyState, OldKey};
 pub use quota::{HeldBack, WhyHeld};
 pub use trust::{Badge, Safety, Warning, told_apart};
@@ -548,6 +550,10 @@ pub enum Event {
     },
     /// Title, preview, unread count or members changed.
     Conversation(Box<Conversation>),
+    /// Who belongs to a group, what it is called, or how this device stands to it changed.
+    Group(Box<Group>),
+    /// Somebody invites this device into a group.
+    Invitation(Box<GroupInvitation>),
     /// A network was met, joined, folded or kept apart; `state: asking` wants an answer.
     Network(Box<Network>),
     /// Name, link or troubles changed.

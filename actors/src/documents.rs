@@ -11,6 +11,7 @@ mod bulk;
 mod commits;
 mod counting;
 mod forks;
+pub(crate) mod groups;
 mod keyed;
 mod liking;
 mod meeting;
@@ -122,6 +123,8 @@ pub enum DocumentsMsg {
     Flush,
     /// Reads a slice of what came in bulk, or of what pages wait for.
     CatchUp,
+    /// Time to seal keys of a group again to whoever lacks them.
+    SealAgain(SpaceId),
     /// Counts a slice of what was written, for a reunion.
     Count,
     /// A beacon of a network was heard: a fresh device joins it.
@@ -196,6 +199,10 @@ pub struct DocumentsState {
     waiting: Vec<Reply<Vec<crate::api::Conversation>>>,
     /// Spaces in which a person was told that something needs a newer Cairn.
     newer_told: BTreeSet<SpaceId>,
+    /// Groups whose keys are to be sealed again soon.
+    sealing_soon: BTreeSet<SpaceId>,
+    /// Invitations that people were told of.
+    invited: BTreeSet<groups::Told>,
     /// Read marks not yet written.
     marks: BTreeMap<SpaceId, cairn_crdt::kinds::order::OrderKey>,
     /// Starts that contradict themselves, of which people are to be told.
@@ -296,6 +303,10 @@ impl Actor for Documents {
             DocumentsMsg::Committed(ticket, result) => s.committed(ticket, result),
             DocumentsMsg::Flush => s.flush(),
             DocumentsMsg::CatchUp => s.catch_up(),
+            DocumentsMsg::SealAgain(space) => {
+                s.sealing_soon.remove(&space);
+                s.seal_again(space, None);
+            }
             DocumentsMsg::Count => s.count_on(),
             DocumentsMsg::NetworkHeard(id) => s.join_first(id),
             DocumentsMsg::Keyed => s.keyed(),
@@ -308,6 +319,7 @@ impl Actor for Documents {
                     sp.ledger.compare_all();
                 });
                 s.write_statements();
+                s.look_at_goings();
                 for space in s.spaces.keys().copied().collect::<Vec<_>>() {
                     s.say_again(space);
                     s.seal_again(space, None);

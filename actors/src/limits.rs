@@ -352,6 +352,17 @@ pub const MESSAGE_MAX: usize = 64 * 1024;
 pub const NAME_MAX: usize = 64;
 /// Keys of one space that are on their way to devices which lacked them; more follow when those are there.
 pub const SHARES_AT_ONCE: usize = 64;
+/// Bytes that are kept aside in a group of what was cut of those who were removed, in case a removal proves void.
+pub const CUT_ASIDE: usize = 16 * 1024 * 1024;
+/// Removals that a device says to have taken in at once; more follow when those are durable.
+pub const SEEN_AT_ONCE: usize = 64;
+/// Invitations into groups that are shown at once; others wait until some of these are answered. Of one person no more
+/// count than [`cairn_crdt::kinds::control::MAX_INVITED`].
+pub const INVITATIONS: usize = 256;
+/// Groups that this device is in at most.
+pub const GROUPS: usize = 4_096;
+/// Members of a group at most, those who were invited among them.
+pub const GROUP_MEMBERS: usize = 1_000;
 /// How long a key is used at least, whatever clocks say of its age.
 pub const KEY_LEAST: Duration = Duration::from_secs(3_600);
 /// How often at most a device is given keys again that it says to have lost.

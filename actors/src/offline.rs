@@ -12,11 +12,13 @@ use cairn_crdt::network::{Networks, Standing};
 use cairn_crdt::vault::DataKey;
 
 use crate::api::{
-    ApiError, Conversation, ConversationKind, Custody, DeliveryState, Message, Network, NetworkState, Page, PageAt,
-    Peer, Receipt, Safety, Said, Status, Version,
+    ApiError, Conversation, ConversationKind, Custody, DeliveryState, Group, GroupInvitation, GroupLine, Message,
+    Network, NetworkState, Page, PageAt, Peer, Receipt, Safety, Said, Status, Version,
 };
 use crate::documents::about::versions;
-use crate::documents::{briefings, check_body, load_networks, no_conversation, no_message, no_peer, show, spaces_of};
+use crate::documents::{
+    briefings, check_body, groups, load_networks, no_conversation, no_message, no_peer, show, spaces_of,
+};
 use crate::env::Env;
 use crate::liking;
 use crate::limits::PAGE_MAX;
@@ -25,7 +27,7 @@ use crate::node::StartError;
 use crate::outbox_table::{Intent, To};
 use crate::own::Own;
 use crate::people::People;
-use crate::space::{Space, SpaceKind};
+use crate::space::{GroupRow, Space, SpaceKind};
 use crate::store::{Store, Table};
 use crate::wiring::{Me, Wiring};
 
@@ -34,6 +36,8 @@ pub struct Offline {
     wiring: Wiring,
     networks: Networks,
     own: Own,
+    /// What groups are called.
+    groups: BTreeMap<SpaceId, String>,
 }
 
 /// A conversation by name: what a message may be addressed to.
@@ -100,7 +104,9 @@ impl Offline {
         wiring.set_keys(opened.keys);
         let _ = wiring.prekeys.load(&wiring)?;
         *wiring.keep.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Box::new(opened.folder));
-        Ok(Self { wiring, networks, own })
+        let groups = GroupRow::all(wiring.store.as_ref())?.into_iter().map(|row| (row.origin.space(), row.name));
+        let groups = groups.collect();
+        Ok(Self { wiring, networks, own, groups })
     }
 
     /// Who am I. Port and incarnation are those of no node: zero.
@@ -147,6 +153,7 @@ impl Offline {
     fn network_name(&self, kind: SpaceKind) -> &str {
         match kind {
             SpaceKind::Commons(n) => self.networks.get(&n).map_or("", |k| k.name.as_str()),
+            SpaceKind::Group(origin) => self.groups.get(&origin.space()).map_or("", String::as_str),
             SpaceKind::Direct(_) => "",
         }
     }
@@ -251,6 +258,40 @@ impl Offline {
         Ok(crate::documents::retention::shown(&self.space(conversation)?, &self.wiring))
     }
 
+    /// Every group, by name.
+    ///
+    /// # Errors
+    /// `store_failed`.
+    pub fn groups(&self) -> Result<Vec<Group>, ApiError> {
+        let groups = self.kinds()?.into_iter().filter(|(_, kind)| matches!(kind, SpaceKind::Group(_)));
+        let mut all = Vec::new();
+        for (id, kind) in groups {
+            all.push(groups::shown(&Space::load(id, kind, &self.wiring).map_err(|e| failed(&e))?, &self.wiring));
+        }
+        all.sort_by_cached_key(|group| (group.name.to_lowercase(), group.id));
+        Ok(all)
+    }
+
+    /// Invitations that wait for an answer, the oldest first.
+    ///
+    /// # Errors
+    /// `store_failed`.
+    pub fn invitations(&self) -> Result<Vec<GroupInvitation>, ApiError> {
+        let mut spaces = Vec::new();
+        for (id, kind) in self.kinds()?.into_iter().filter(|(_, kind)| !matches!(kind, SpaceKind::Commons(_))) {
+            spaces.push(Space::load(id, kind, &self.wiring).map_err(|e| failed(&e))?);
+        }
+        Ok(groups::invitations(|| spaces.iter(), &self.wiring))
+    }
+
+    /// What was done to who belongs to a group, oldest first.
+    ///
+    /// # Errors
+    /// `no_such_conversation`, `store_failed`.
+    pub fn group_log(&self, group: SpaceId) -> Result<Vec<GroupLine>, ApiError> {
+        groups::lines(&self.space(group)?, &self.wiring).map_err(|e| failed(&e))
+    }
+
     /// The last briefings, oldest first.
     ///
     /// # Errors
@@ -264,7 +305,7 @@ impl Offline {
                 if let Ok(sp) = self.space(id) {
                     let name = match sp.kind {
                         SpaceKind::Commons(n) => self.networks.get(&n).map_or("", |k| k.name.as_str()),
-                        SpaceKind::Direct(_) => "",
+                        SpaceKind::Direct(_) | SpaceKind::Group(_) => "",
                     };
                     let line = show::conversation(&sp, self.own.mark(&id), name, &Default::default(), &self.wiring);
                     titles.insert(id, (line.kind, line.title));
@@ -322,7 +363,7 @@ impl Offline {
             Some(c) if Some(c) == primary => To::Everyone,
             Some(c) => match self.kind(c)? {
                 SpaceKind::Direct(peer) => To::Person(peer),
-                SpaceKind::Commons(_) => To::Space(c),
+                SpaceKind::Commons(_) | SpaceKind::Group(_) => To::Space(c),
             },
         };
         let shown = conversation.or(primary);

@@ -4,6 +4,7 @@
 mod delivery;
 mod forks;
 mod gone;
+mod group;
 pub(crate) mod saying;
 mod sealing;
 mod segments;
@@ -17,12 +18,13 @@ use cairn_crdt::frontier::NodeHash;
 use cairn_crdt::hlc::Hlc;
 use cairn_crdt::ids::{DeviceId, DocumentId, Kind, LogId, MessageId, NetworkId, SpaceId};
 use cairn_crdt::kinds::chat::{ChatAuthor, Conversation, PageAt as At};
-use cairn_crdt::kinds::control::{ControlLog, Setting};
+use cairn_crdt::kinds::control::{ControlLog, Origin, Setting};
 use cairn_crdt::kinds::order::OrderKey;
 use cairn_crdt::kinds::profile::{Profile, set_name};
 use cairn_crdt::known::Known;
 use cairn_crdt::ledger::Ledger;
 use cairn_crdt::replica::{Access, Replica, Tip};
+use cairn_crdt::roster::Roster;
 use cairn_crdt::seal::Keys;
 use cairn_crdt::sync::SpaceSync;
 
@@ -31,13 +33,15 @@ use crate::pen::{Pen, PenError};
 use crate::people::MEMBER_FOR_MS;
 use crate::quota::Usage;
 use crate::retention::Record;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Table};
 use crate::wiring::Wiring;
 pub use delivery::Fate;
 use delivery::Held;
 use forks::Aside;
 use gone::Governing;
 pub use gone::Moved;
+use group::Group;
+pub use group::{GroupRow, Turned};
 use sealing::Sealing;
 use segments::Segments;
 
@@ -48,6 +52,8 @@ pub enum SpaceKind {
     Commons(NetworkId),
     /// With one other device.
     Direct(DeviceId),
+    /// A group.
+    Group(Origin),
 }
 
 /// What newly applied entries brought.
@@ -79,6 +85,8 @@ pub struct Applied {
     pub unlocked: u64,
     /// The control log said something about keys.
     pub keys: bool,
+    /// Somebody came into the group, left it, or has another role.
+    pub roster: bool,
 }
 
 /// A space.
@@ -124,6 +132,7 @@ pub struct Space {
     held: BTreeMap<DeviceId, BTreeMap<LogId, Held>>,
     pub(crate) own: BTreeMap<(LogId, u64), MessageId>,
     governing: Governing,
+    group: Option<Box<Group>>,
     /// Its keys; `None`: nothing is sealed here.
     sealing: Option<Box<Sealing>>,
     me: DeviceId,
@@ -147,9 +156,20 @@ impl Space {
         let access = match kind {
             SpaceKind::Commons(_) => Access::Commons,
             SpaceKind::Direct(peer) => Access::Direct(me.principal(), peer.principal()),
+            SpaceKind::Group(_) => Access::Group,
         };
         let tips = wiring.store.tips(&id)?;
         let mut replica = Replica::new(id, access);
+        let group = match kind {
+            SpaceKind::Group(origin) => {
+                replica.set_roster(Roster::new(origin));
+                let row = wiring.store.get(Table::Meta, &GroupRow::key(&id))?;
+                let row = row.and_then(|row| postcard::from_bytes(&row).ok());
+                let row = row.unwrap_or_else(|| GroupRow::new(origin, None));
+                Some(Box::new(Group::load(row, wiring.store.as_ref())?))
+            }
+            SpaceKind::Commons(_) | SpaceKind::Direct(_) => None,
+        };
         for (log, tip) in &tips {
             replica.restore(log, Tip { seq: tip.seq, hash: tip.hash, hlc: tip.hlc });
         }
@@ -176,9 +196,11 @@ impl Space {
             held: BTreeMap::new(),
             own: BTreeMap::new(),
             governing: Governing { control: ControlLog::new(access), record: Record::default(), pen: None },
+            group,
             sealing: match kind {
                 SpaceKind::Commons(_) => None,
-                SpaceKind::Direct(peer) => Some(Box::new(Sealing::load(id, peer, wiring)?)),
+                SpaceKind::Direct(peer) => Some(Box::new(Sealing::load(id, Some(peer), wiring)?)),
+                SpaceKind::Group(_) => Some(Box::new(Sealing::load(id, None, wiring)?)),
             },
             me,
             aside: Aside::new(),
@@ -345,6 +367,7 @@ impl Space {
         if let Some(sealing) = &mut self.sealing {
             sealing.failed();
         }
+        self.group_failed();
         self.governing.record = Record::read(wiring.store.as_ref(), &self.id)?;
         self.load_forks(wiring.store.as_ref())?;
         for (log, tip) in wiring.store.tips(&self.id)? {
@@ -371,6 +394,11 @@ impl Space {
             SpaceKind::Direct(peer) => {
                 let here = self.sync.peers().any(|p| p == peer);
                 (vec![peer], u32::from(here))
+            }
+            SpaceKind::Group(_) => {
+                let members = self.group.as_ref().map(|group| group.come_in.clone()).unwrap_or_default();
+                let here = self.sync.peers().filter(|peer| members.contains(peer)).count();
+                (members, crate::api::count(here))
             }
         }
     }

@@ -287,6 +287,12 @@ impl SpaceId {
         Self(domain_hash("cairn 2026 space direct", &[&lo.0, &hi.0]))
     }
 
+    /// A group: what names it is the start of a device that began it, and 16 random bytes. So nobody else can have begun it.
+    #[must_use]
+    pub fn group(founder: &DeviceId, start: &Incarnation, nonce: &[u8; 16]) -> Self {
+        Self(domain_hash("cairn 2026 space group", &[&founder.0, &start.0, nonce]))
+    }
+
     /// The self space of a principal.
     #[must_use]
     pub fn own(principal: &PrincipalId) -> Self {

@@ -27,6 +27,7 @@ pub mod network;
 pub mod period;
 pub mod planted;
 pub mod replica;
+pub mod roster;
 pub mod safety;
 pub mod seal;
 #[cfg(any(test, feature = "sim"))]

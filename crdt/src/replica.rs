@@ -15,10 +15,12 @@ use crate::fork::{Fork, ProofError};
 use crate::hlc::Hlc;
 use crate::ids::{DeviceId, DocumentId, EntryHash, Incarnation, Kind, LogId, PrincipalId, SpaceId, domain_hash};
 use crate::planted::{Fault, planted};
+use crate::roster::Roster;
 use crate::spans::Spans;
 
 mod forks;
 mod gone;
+mod group;
 mod held;
 pub use gone::lies_in;
 pub use held::HeldBack;
@@ -32,6 +34,8 @@ pub enum Access {
     Direct(PrincipalId, PrincipalId),
     /// One principal.
     Own(PrincipalId),
+    /// A group: its control log says who ([`crate::roster::Roster`]).
+    Group,
 }
 
 impl Access {
@@ -43,6 +47,7 @@ impl Access {
             Self::Commons => true,
             Self::Direct(a, b) => p == *a || p == *b,
             Self::Own(a) => p == *a,
+            Self::Group => true,
         }
     }
 }
@@ -115,6 +120,9 @@ pub enum Admitted {
     Lost,
     /// No more of its author is taken for now: there is no room, or it forked. Neither taken nor its messenger's fault.
     HeldBack,
+    /// In a group, by somebody who may not write it as far as is known here. Neither taken nor its messenger's fault, since
+    /// who belongs to the group may be known elsewhere already.
+    Stranger,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -130,7 +138,7 @@ struct DocState {
 }
 
 /// The logs of a space.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Replica {
     space: SpaceId,
     access: Access,
@@ -140,6 +148,9 @@ pub struct Replica {
     gone: Spans,
     forks: BTreeMap<LogId, Fork>,
     held_back: HeldBack,
+    roster: Option<Box<Roster>>,
+    /// In a group, what the first entries of logs had seen of whose authors something may be cut.
+    firsts: BTreeMap<LogId, Vec<EntryHash>>,
     digest: Option<[u8; 32]>,
 }
 
@@ -155,6 +166,8 @@ impl Replica {
             gone: Spans::EMPTY,
             forks: BTreeMap::new(),
             held_back: HeldBack::default(),
+            roster: None,
+            firsts: BTreeMap::new(),
             digest: None,
         }
     }
@@ -211,7 +224,11 @@ impl Replica {
             }
         }
         let run = self.allowed(&log, run);
-        let Some((first, last)) = run.first().zip(run.last()) else { return Ok(Admitted::Lost) };
+        if run.is_empty() {
+            return Ok(Admitted::Lost);
+        }
+        let run = self.entitled(&log, run);
+        let Some((first, last)) = run.first().zip(run.last()) else { return Ok(Admitted::Stranger) };
         let tip = self.admitted(&log);
         if last.header().seq <= tip.seq {
             if last.header().seq == tip.seq && last.hash() != tip.hash && last.signed.verify() {
@@ -237,11 +254,13 @@ impl Replica {
             return Err(Rejection::BadSignature);
         }
         self.set_admitted(&log, Tip::of(last));
+        self.note_first(head);
         Ok(Admitted::New(fresh))
     }
 
     /// Takes an entry that this node signed itself.
     pub fn admit_own(&mut self, entry: &Entry) {
+        self.note_first(entry);
         self.set_admitted(&entry.header().log, Tip::of(entry));
     }
 
@@ -260,6 +279,10 @@ impl Replica {
     /// An entry is durable. It was admitted before, but a commit that failed meanwhile may have taken that back.
     pub fn committed(&mut self, entry: &Entry) {
         let log = entry.header().log;
+        // It was cut while it was on its way.
+        if self.limit(&log).is_some_and(|limit| entry.header().seq > limit) {
+            return;
+        }
         let doc = self.doc(&log.document);
         let empty = LogState { admitted: Tip::EMPTY, durable: Tip::EMPTY };
         let state = doc.logs.entry((log.device, log.incarnation)).or_insert(empty);

@@ -1,5 +1,6 @@
 //! What may be said on the command line. Parsing only; what a verb does is in the file of its group.
 
+mod group;
 mod messages;
 mod network_key;
 mod passphrase;
@@ -15,6 +16,7 @@ use super::retention::Keep;
 use super::time::Since;
 use super::verify::VerifyArgs;
 use crate::local::resolve::ConvRef;
+pub use group::{GroupVerb, HistoryFor, RoleArg};
 pub use messages::{MessageArgs, MuteArgs, PinArgs, ReactArgs};
 pub use network_key::{KeySource, KeyVerb};
 pub use passphrase::{PassphraseSource, PassphraseVerb};
@@ -23,7 +25,8 @@ pub use passphrase::{PassphraseSource, PassphraseVerb};
 ///
 /// Without a verb, opens the window, with a node behind it. With `node`, runs a node without a window. Every other verb
 /// talks to the node that runs on the same data folder; where none runs, it opens the store for that one command and
-/// says so. `log --follow`, `peers --wait` and `network join`, `apart` and `name` need a running node.
+/// says so. `log --follow`, `peers --wait`, `network join`, `apart` and `name`, and all that changes a group need a running
+/// node.
 #[derive(Debug, Parser)]
 #[command(name = "cairn", version, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Cli {
@@ -43,6 +46,7 @@ Examples:
   cairn say everyone \"The road is open\"   say something to everyone on the network
   echo done | cairn say @maya -           say what stands on standard input
   cairn log everyone --since 2h --follow  read the last two hours, and go on reading
+  cairn group create \"Night shift\"        talk among a few: `cairn group --help`
   cairn briefing                          what happened while the network was in parts
   cairn verify @maya                      the safety number, to be compared in person
   cairn demo                              see four nodes meet and talk on this machine
@@ -299,6 +303,9 @@ Examples:
   cairn verify --scan - < photo.jpg       whoever's it is
   cairn verify @maya --forget             take it back")]
     Verify(VerifyArgs),
+    /// Groups: talk among those who are invited, sealed end to end
+    #[command(subcommand)]
+    Group(GroupVerb),
     /// The networks met, and where this device stands with each
     #[command(subcommand)]
     Network(NetworkVerb),

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use cairn_actors::api::{
-    ApiError, Briefing, Conversation, Custody, Message, Network, Page, PageAt, Peer, Receipt, Retention, Safety, Said,
-    Status, Version,
+    ApiError, Briefing, Conversation, Custody, Group, GroupCommand, GroupInvitation, GroupLine, Message, Network, Page,
+    PageAt, Peer, Receipt, Retention, Safety, Said, Status, Version,
 };
 use cairn_actors::limits::LOCAL_OPEN_TIMEOUT;
 use cairn_crdt::ids::{DeviceId, DocumentId, MessageId, NetworkId, SpaceId};
@@ -66,6 +66,14 @@ pub trait Backend {
     async fn set_retention(&mut self, conversation: SpaceId, keep: Option<u64>) -> Result<Retention, ApiError>;
     /// Deletes the copy here.
     async fn forget(&mut self, conversation: SpaceId, before: Option<u64>) -> Result<Retention, ApiError>;
+    /// Does something with a group.
+    async fn group(&mut self, command: GroupCommand) -> Result<Group, ApiError>;
+    /// Every group.
+    async fn groups(&mut self) -> Result<Vec<Group>, ApiError>;
+    /// Invitations that wait for an answer.
+    async fn invitations(&mut self) -> Result<Vec<GroupInvitation>, ApiError>;
+    /// What was done to who belongs to a group.
+    async fn group_log(&mut self, group: SpaceId) -> Result<Vec<GroupLine>, ApiError>;
     /// Every network known.
     async fn networks(&mut self) -> Result<Vec<Network>, ApiError>;
     /// The last briefings, oldest first.
@@ -157,6 +165,18 @@ impl Backend for Client {
     }
     async fn forget(&mut self, conversation: SpaceId, before: Option<u64>) -> Result<Retention, ApiError> {
         Self::forget(self, conversation, before).await
+    }
+    async fn group(&mut self, command: GroupCommand) -> Result<Group, ApiError> {
+        Self::group(self, command).await
+    }
+    async fn groups(&mut self) -> Result<Vec<Group>, ApiError> {
+        Self::groups(self).await
+    }
+    async fn invitations(&mut self) -> Result<Vec<GroupInvitation>, ApiError> {
+        Self::invitations(self).await
+    }
+    async fn group_log(&mut self, group: SpaceId) -> Result<Vec<GroupLine>, ApiError> {
+        Self::group_log(self, group).await
     }
     async fn networks(&mut self) -> Result<Vec<Network>, ApiError> {
         Self::networks(self).await

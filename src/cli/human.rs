@@ -14,11 +14,13 @@ use crate::words::{catch_up, count};
 
 mod about;
 mod briefing;
+mod group;
 mod network_key;
 mod verify;
 
 pub use about::liking;
 pub use briefing::briefing;
+pub use group::{group, group_line, group_log, invitation};
 pub use network_key::network_key;
 pub use verify::{safety, verified};
 

@@ -5,6 +5,7 @@ mod about;
 mod briefing;
 mod care;
 mod catch_up;
+mod group;
 mod network_key;
 pub mod passphrase;
 mod people;
@@ -22,6 +23,7 @@ use super::time::rfc3339;
 use crate::local::resolve::Resolved;
 pub use briefing::briefing;
 pub use care::{backed_up, checkup, compacted, finding, restored};
+pub use group::{group, group_line, invitation};
 pub use network_key::{network_key, network_key_text};
 pub use people::{peer, safety};
 
@@ -494,6 +496,8 @@ pub fn event(e: &Event, kind: impl Fn(&SpaceId) -> Option<ConversationKind>) -> 
             body: Forked { conversation: *conversation, device: *device, mine: *mine, sentence },
         }),
         Event::Conversation(c) => print(&Tagged { event: "conversation", body: conversation_of(c) }),
+        Event::Group(g) => print(&Tagged { event: "group", body: group::body(g) }),
+        Event::Invitation(i) => print(&Tagged { event: "invitation", body: group::invitation_body(i) }),
         Event::Network(n) => print(&Tagged { event: "network", body: network_of(n) }),
         Event::Status(s) => print(&Tagged { event: "status", body: status_of(s, true) }),
         Event::Briefing(b) => print(&Tagged { event: "briefing", body: briefing::body(b) }),

@@ -8,6 +8,7 @@ pub mod care;
 pub mod config;
 pub mod custody;
 pub mod error;
+pub mod group;
 pub mod human;
 pub mod json;
 pub mod liking;
@@ -201,6 +202,7 @@ async fn perform(backend: &mut impl Backend, out: &mut Out, verb: Verb) -> Resul
         Verb::Forget { conversation, before } => retention::forget(backend, out, &conversation, before).await,
         Verb::Briefing { all } => briefing::briefing(backend, out, all).await,
         Verb::Verify(args) => verify::verify(backend, out, &args).await,
+        Verb::Group(verb) => group::group(backend, out, &verb).await,
         Verb::Network(verb) => network::network(backend, out, &verb).await,
         Verb::Debug(DebugVerb::Kill { actor }) => Ok(backend.kill(&actor).await?),
         // Done before a backend is opened.

@@ -5,8 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use cairn_actors::api::{
-    ApiError, Briefing, Conversation, ConversationKind, Custody, Message, Network, Page, PageAt, Peer, Receipt,
-    Retention, Safety, Said, Status, Version,
+    ApiError, Briefing, Conversation, ConversationKind, Custody, Group, GroupCommand, GroupInvitation, GroupLine,
+    Message, Network, Page, PageAt, Peer, Receipt, Retention, Safety, Said, Status, Version,
 };
 use cairn_actors::data::settings_path;
 use cairn_actors::offline::Offline as Store;
@@ -135,6 +135,18 @@ impl Backend for Offline {
     }
     async fn forget(&mut self, _conversation: SpaceId, _before: Option<u64>) -> Result<Retention, ApiError> {
         self.needs_node()
+    }
+    async fn group(&mut self, _command: GroupCommand) -> Result<Group, ApiError> {
+        self.needs_node()
+    }
+    async fn groups(&mut self) -> Result<Vec<Group>, ApiError> {
+        self.store.groups()
+    }
+    async fn invitations(&mut self) -> Result<Vec<GroupInvitation>, ApiError> {
+        self.store.invitations()
+    }
+    async fn group_log(&mut self, group: SpaceId) -> Result<Vec<GroupLine>, ApiError> {
+        self.store.group_log(group)
     }
     async fn networks(&mut self) -> Result<Vec<Network>, ApiError> {
         Ok(self.store.networks())

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use cairn_actors::api::{
-    ApiError, BackedUp, Briefing, Checkup, Compacted, Conversation, Custody, Event, Member, Message, Network, OrderKey,
-    Page, PageAt, Peer, Receipt, Restored, Retention, Safety, Said, Status, Version,
+    ApiError, BackedUp, Briefing, Checkup, Compacted, Conversation, Custody, Event, Group, GroupCommand,
+    GroupInvitation, GroupLine, Member, Message, Network, OrderKey, Page, PageAt, Peer, Receipt, Restored, Retention,
+    Safety, Said, Status, Version,
 };
 use cairn_actors::limits::{LOCAL_LINE_MAX, LOCAL_OPEN_TIMEOUT, LOCAL_REPLY_TIMEOUT};
 use cairn_crdt::ids::{DeviceId, DocumentId, MessageId, NetworkId, SpaceId};
@@ -355,6 +356,38 @@ impl Client {
     /// As [`Client::ask`].
     pub async fn forget(&mut self, conversation: SpaceId, before: Option<u64>) -> Result<Retention, ApiError> {
         ask!(self, LocalRequest::Forget { conversation, before }, LocalReply::Retention).map(|r| *r)
+    }
+
+    /// See [`cairn_actors::handle::Handle::group`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn group(&mut self, command: GroupCommand) -> Result<Group, ApiError> {
+        ask!(self, LocalRequest::Group { command }, LocalReply::Group).map(|group| *group)
+    }
+
+    /// See [`cairn_actors::handle::Handle::groups`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn groups(&mut self) -> Result<Vec<Group>, ApiError> {
+        ask_list!(self, LocalRequest::Groups, LocalReply::Groups)
+    }
+
+    /// See [`cairn_actors::handle::Handle::invitations`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn invitations(&mut self) -> Result<Vec<GroupInvitation>, ApiError> {
+        ask_list!(self, LocalRequest::Invitations, LocalReply::Invitations)
+    }
+
+    /// See [`cairn_actors::handle::Handle::group_log`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn group_log(&mut self, group: SpaceId) -> Result<Vec<GroupLine>, ApiError> {
+        ask_list!(self, LocalRequest::GroupLog { group }, LocalReply::GroupLog)
     }
 
     /// See [`cairn_actors::handle::Handle::networks`].

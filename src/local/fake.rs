@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use cairn_actors::api::{
     ApiError, BackedUp, Badge, Briefing, Checkup, Compacted, Conversation, ConversationKind, Custody, DeliveryState,
-    DocumentCustody, Event, Finding, Health, Holder, LinkState, Member, Message, Network, NetworkState, OrderKey, Page,
-    PageAt, Peer, PeerState, Reacted, Receipt, Restored, Retention, Safety, Said, Status, Version,
+    DocumentCustody, Event, Finding, Group, GroupCommand, GroupState, Health, Holder, LinkState, Member, Message,
+    Network, NetworkState, OrderKey, Page, PageAt, Peer, PeerState, Reacted, Receipt, Restored, Retention, Role,
+    Safety, Said, Status, Version,
 };
 use cairn_actors::documents::Amendment;
 use cairn_actors::handle::{Care, Handle, Request};
@@ -30,6 +31,7 @@ struct State {
     answered: Vec<MessageId>,
     keep: Option<u64>,
     briefings: Vec<Briefing>,
+    groups: Vec<Group>,
     stopped: Arc<Notify>,
 }
 
@@ -196,6 +198,7 @@ impl FakeNode {
             answered: Vec::new(),
             keep: None,
             briefings: vec![sample::briefing(3), sample::briefing(4)],
+            groups: Vec::new(),
             stopped: Arc::clone(&stopped),
         }));
         let shared = Arc::clone(&state);
@@ -355,6 +358,26 @@ fn liked(state: &mut State, id: SpaceId, change: impl FnOnce(&mut Conversation))
     Ok(line.clone())
 }
 
+fn group(state: &mut State, command: GroupCommand) -> Result<Group, ApiError> {
+    match command {
+        GroupCommand::Create { name, history } => {
+            let group = Group {
+                id: SpaceId([50; 32]),
+                name,
+                topic: String::new(),
+                epoch: None,
+                history,
+                state: GroupState::Joined,
+                role: Some(Role::Admin),
+                members: Vec::new(),
+            };
+            state.groups.push(group.clone());
+            Ok(group)
+        }
+        _ => Err(none("no_such_group")),
+    }
+}
+
 fn answer(state: &mut State, request: Request) {
     match request {
         Request::Status(r) => drop(r.send(Ok(state.status.clone()))),
@@ -436,6 +459,10 @@ fn answer(state: &mut State, request: Request) {
             let found = state.briefings.iter_mut().find(|b| b.id == id).map(|b| b.seen = true);
             drop(r.send(found.ok_or_else(|| none("no_such_briefing"))));
         }
+        Request::Group(command, r) => drop(r.send(group(state, command))),
+        Request::Groups(r) => drop(r.send(Ok(state.groups.clone()))),
+        Request::Invitations(r) => drop(r.send(Ok(Vec::new()))),
+        Request::GroupLog(_, r) => drop(r.send(Ok(Vec::new()))),
         Request::Networks(r) => drop(r.send(Ok(vec![network(3)]))),
         Request::JoinNetwork(_, r) => drop(r.send(Ok(Network { state: NetworkState::Joined, ..network(3) }))),
         Request::KeepApart(_, r) => drop(r.send(Ok(Network { state: NetworkState::Apart, ..network(3) }))),

@@ -7,8 +7,9 @@
 use std::path::PathBuf;
 
 use cairn_actors::api::{
-    ApiError, BackedUp, Briefing, Checkup, Compacted, Conversation, Custody, Event, Member, Message, Network, OrderKey,
-    Page, PageAt, Peer, Receipt, Restored, Retention, Safety, Said, Status, Version,
+    ApiError, BackedUp, Briefing, Checkup, Compacted, Conversation, Custody, Event, Group, GroupCommand,
+    GroupInvitation, GroupLine, Member, Message, Network, OrderKey, Page, PageAt, Peer, Receipt, Restored, Retention,
+    Safety, Said, Status, Version,
 };
 use cairn_actors::limits::LOCAL_LINE_MAX;
 use cairn_crdt::ids::{DeviceId, DocumentId, MessageId, NetworkId, SpaceId};
@@ -172,6 +173,20 @@ pub enum LocalRequest {
         /// Of what was said before, in milliseconds since 1970; of all so far where it is left out.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         before: Option<u64>,
+    },
+    /// Does something with a group.
+    Group {
+        /// What.
+        command: GroupCommand,
+    },
+    /// Every group.
+    Groups,
+    /// Invitations that wait for an answer.
+    Invitations,
+    /// What was done to who belongs to a group.
+    GroupLog {
+        /// Which.
+        group: SpaceId,
     },
     /// Every network known.
     Networks,
@@ -357,6 +372,14 @@ pub enum LocalReply {
     Custody(Box<Custody>),
     /// To `retention`, `set_retention` and `forget`.
     Retention(Box<Retention>),
+    /// To `group`.
+    Group(Box<Group>),
+    /// To `groups`.
+    Groups(Part<Group>),
+    /// To `invitations`.
+    Invitations(Part<GroupInvitation>),
+    /// To `group_log`.
+    GroupLog(Part<GroupLine>),
     /// To `networks`.
     Networks(Part<Network>),
     /// To `briefings`.

@@ -368,6 +368,14 @@ async fn perform(handle: &Handle, request: LocalRequest) -> Result<Vec<LocalRepl
         R::Forget { conversation, before } => {
             LocalReply::Retention(Box::new(handle.forget(conversation, before).await?))
         }
+        R::Group { command } => LocalReply::Group(Box::new(handle.group(command).await?)),
+        R::Groups => return Ok(parts(handle.groups().await?).into_iter().map(LocalReply::Groups).collect()),
+        R::Invitations => {
+            return Ok(parts(handle.invitations().await?).into_iter().map(LocalReply::Invitations).collect());
+        }
+        R::GroupLog { group } => {
+            return Ok(parts(handle.group_log(group).await?).into_iter().map(LocalReply::GroupLog).collect());
+        }
         R::Networks => return Ok(parts(handle.networks().await?).into_iter().map(LocalReply::Networks).collect()),
         R::Briefings => return Ok(parts(handle.briefings().await?).into_iter().map(LocalReply::Briefings).collect()),
         R::BriefingSeen { id } => done(handle.briefing_seen(id).await?),

@@ -115,7 +115,7 @@ impl DocumentsState {
         let spaces = self.peers.get(peer).map(|p| &p.spaces);
         spaces.into_iter().flatten().filter_map(|id| self.spaces.get(id)).any(|sp| match sp.kind {
             SpaceKind::Commons(_) => true,
-            SpaceKind::Direct(_) => sp.registered,
+            SpaceKind::Direct(_) | SpaceKind::Group(_) => sp.registered,
         })
     }
 

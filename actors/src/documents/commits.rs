@@ -13,10 +13,10 @@ use super::DocumentsState;
 use super::again::Waiting;
 use super::forks::Decision;
 use super::retention::RecordChange;
-use crate::api::{ApiError, Event, Message, Retention};
+use crate::api::{ApiError, Event, Group, Message, Retention};
 use crate::documents::DocumentsMsg;
 use crate::handle::Reply;
-use crate::space::{Applied, SpaceKind};
+use crate::space::{Applied, GroupRow, SpaceKind};
 use crate::store::{StoreError, Table, Write};
 
 /// More new messages than this in one commit are told as a number.
@@ -40,6 +40,28 @@ impl After {
 impl std::fmt::Debug for After {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("After")
+    }
+}
+
+/// Who asked for a control entry, and hears what it brought.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// Nobody.
+    Nobody,
+    /// How long messages are kept.
+    Retention(Reply<Retention>),
+    /// What a group is; that one, wherever the entry lies.
+    Group(SpaceId, Reply<Group>),
+}
+
+impl Asked {
+    /// Answers with an error.
+    pub(super) fn refuse(self, e: ApiError) {
+        match self {
+            Self::Nobody => {}
+            Self::Retention(reply) => drop(reply.send(Err(e))),
+            Self::Group(_, reply) => drop(reply.send(Err(e))),
+        }
     }
 }
 
@@ -73,7 +95,7 @@ pub(super) enum Ticket {
         /// The entry.
         entry: Arc<Entry>,
         /// Who asked for it.
-        reply: Option<Reply<Retention>>,
+        reply: Asked,
     },
     /// What was said of a message.
     Amended {
@@ -92,6 +114,8 @@ pub(super) enum Ticket {
     Forked(Decision),
     /// A branch that this device lost and somebody kept.
     Lost(SpaceId),
+    /// A log of a group was cut.
+    Cut(SpaceId, cairn_crdt::ids::LogId),
     /// An entry of the self space.
     Own(Arc<Entry>, Option<After>),
     /// A statement of our own.
@@ -156,7 +180,7 @@ impl DocumentsState {
         self.commit(writes, Ticket::Entries { space, from: Some(from), live, entries, _permit: permit });
     }
 
-    /// What says in the store what a direct space is, with its first entries.
+    /// What says in the store what a direct space or a group is, with its first entries.
     pub(super) fn register(&mut self, space: SpaceId) -> Option<Write> {
         let sp = self.spaces.get_mut(&space)?;
         sp.registered = true;
@@ -164,6 +188,7 @@ impl DocumentsState {
             SpaceKind::Direct(peer) if !sp.listed => {
                 Some(Write::Put(Table::Meta, [&b"direct/"[..], &space.0].concat(), peer.0.to_vec()))
             }
+            SpaceKind::Group(_) if !sp.listed => sp.group_row().and_then(GroupRow::write),
             _ => None,
         }
     }
@@ -194,6 +219,7 @@ impl DocumentsState {
                 self.amended(space, &key, reply);
             }
             (Ticket::Control { space, entry, reply }, Ok(())) => self.control_written(space, &entry, reply),
+            (Ticket::Cut(space, log), Ok(())) => self.cut_done(space, &log),
             (Ticket::Record(change), result) => self.record_written(change, result),
             (Ticket::Forked(decision), Ok(())) => self.decided(decision),
             (Ticket::Lost(space), Ok(())) => self.say_again(space),
@@ -251,7 +277,10 @@ impl DocumentsState {
                     let _ = reply.send(Err(store_error(e)));
                 }
             }
-            Ticket::Entries { space, .. } | Ticket::Forked(Decision { space, .. }) | Ticket::Lost(space) => {
+            Ticket::Entries { space, .. }
+            | Ticket::Forked(Decision { space, .. })
+            | Ticket::Lost(space)
+            | Ticket::Cut(space, _) => {
                 self.space_failed(space);
             }
             Ticket::Stated { space, .. } => self.stated(space, None),
@@ -263,9 +292,7 @@ impl DocumentsState {
             }
             Ticket::Control { space, reply, .. } => {
                 self.space_failed(space);
-                if let Some(reply) = reply {
-                    let _ = reply.send(Err(store_error(e)));
-                }
+                reply.refuse(store_error(e));
             }
             // Told before. Prekeys are stored with the next tick.
             Ticket::Record(_) | Ticket::Prekeys(_) => {}
@@ -325,6 +352,10 @@ impl DocumentsState {
         }
         if from.is_some() && !live {
             self.no_messages(space, &applied);
+        }
+        if applied.governed {
+            self.rostered(space, from.is_none());
+            self.look_for_invitations(space);
         }
         self.took_in(space, from, &applied);
         self.show(space, from, &applied);

@@ -76,6 +76,7 @@ impl DocumentsState {
         sp.sync.settled(from, &log);
         let lost = sp.keep() != kept;
         self.know_forks(space);
+        self.rostered(space, false);
         self.carry_out(space, None);
         self.refresh_gone(space);
         if lost {

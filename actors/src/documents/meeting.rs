@@ -26,7 +26,7 @@ use crate::quota::{Strangers, is_low};
 use crate::session::SessionInfo;
 use crate::sessions::SessionsMsg;
 use crate::space::saying::Words;
-use crate::space::{Space, SpaceKind};
+use crate::space::{GroupRow, Space, SpaceKind};
 use crate::store::{Store, StoreError, Table, Write};
 use crate::wiring::Wiring;
 
@@ -43,7 +43,7 @@ pub fn load_networks(store: &dyn Store) -> Result<Networks, StoreError> {
     Ok(bytes.and_then(|b| postcard::from_bytes(&b).ok()).unwrap_or_default())
 }
 
-/// The conversations of a store: commons of networks joined, and direct spaces.
+/// The conversations of a store: commons of networks joined, direct spaces, and groups.
 ///
 /// # Errors
 /// [`StoreError`] where it cannot be read.
@@ -59,6 +59,7 @@ pub fn spaces_of(store: &dyn Store, networks: &Networks) -> Result<Vec<(SpaceId,
             all.push((SpaceId(space), SpaceKind::Direct(DeviceId(peer))));
         }
     }
+    all.extend(GroupRow::all(store)?.into_iter().map(|row| (row.origin.space(), SpaceKind::Group(row.origin))));
     Ok(all)
 }
 
@@ -105,6 +106,8 @@ impl DocumentsState {
             waiting: Vec::new(),
             silences: 0,
             newer_told: BTreeSet::new(),
+            sealing_soon: BTreeSet::new(),
+            invited: BTreeSet::new(),
             marks: BTreeMap::new(),
             accused: BTreeMap::new(),
             typing: super::typing::Typing::default(),
@@ -146,6 +149,7 @@ impl DocumentsState {
         for space in self.spaces.keys().copied().collect::<Vec<_>>() {
             self.save_keys(space);
         }
+        self.resume_groups();
         self.write_profiles();
         self.sign_outbox();
         self.announce();
@@ -166,7 +170,7 @@ impl DocumentsState {
         id
     }
 
-    fn open_space(&mut self, id: SpaceId, kind: SpaceKind) {
+    pub(super) fn open_space(&mut self, id: SpaceId, kind: SpaceKind) {
         if !self.spaces.contains_key(&id) {
             match Space::load(id, kind, &self.wiring) {
                 Ok(mut space) => {
@@ -306,7 +310,7 @@ impl DocumentsState {
     }
 
     /// Opens the spaces that we and a peer share now, closes the others.
-    fn share(&mut self, peer: DeviceId) {
+    pub(super) fn share(&mut self, peer: DeviceId) {
         let Some(link) = self.peers.get_mut(&peer) else { return };
         let theirs: BTreeSet<_> = link.claims.iter().map(|c| c.id).collect();
         let mut shared: BTreeSet<_> = self
@@ -317,6 +321,8 @@ impl DocumentsState {
             .map(|id| SpaceId::commons(&id))
             .collect();
         shared.insert(SpaceId::direct(&self.wiring.me.principal(), &peer.principal()));
+        let groups = self.spaces.values().filter(|sp| matches!(sp.kind, SpaceKind::Group(_)));
+        shared.extend(groups.filter(|sp| sp.shares_with(&peer)).map(|sp| sp.id));
         let before = std::mem::replace(&mut link.spaces, shared.clone());
         link.info.shared.set(&link.info.link.exporter(), shared.iter().copied());
         let neighbours = link.neighbours.clone();
@@ -460,6 +466,7 @@ impl DocumentsState {
         also: Vec<Write>,
         tries: u32,
     ) -> Result<(), PenError> {
+        self.renew_cut_pen(space);
         self.prepare_key(space);
         let hlc = self.stamp();
         let wiring = self.wiring.clone();

@@ -72,6 +72,10 @@ impl DocumentsState {
             Request::Retention(conversation, reply) => drop(reply.send(self.retention(conversation))),
             Request::SetRetention(conversation, keep, reply) => self.set_retention(conversation, keep, reply),
             Request::Forget(conversation, before, reply) => self.forget(conversation, before, reply),
+            Request::Group(command, reply) => self.group_command(command, reply),
+            Request::Groups(reply) => drop(reply.send(Ok(self.groups_shown()))),
+            Request::Invitations(reply) => drop(reply.send(Ok(self.invitations()))),
+            Request::GroupLog(group, reply) => drop(reply.send(self.group_log(group))),
             Request::Networks(reply) => drop(reply.send(Ok(self.networks_shown()))),
             Request::JoinNetwork(id, reply) => {
                 let known = self.networks.join(&id);
@@ -127,7 +131,11 @@ impl DocumentsState {
         reply: Reply<Said>,
     ) {
         let conversation = self.folded.get(&conversation).copied().unwrap_or(conversation);
-        if let Err(e) = check_body(body).and_then(|()| self.space_of(conversation).map(|_| ())) {
+        let checked = check_body(body).and_then(|()| match self.space_of(conversation)? {
+            sp if sp.may_write() => Ok(()),
+            sp => Err(super::groups::no_writing(sp)),
+        });
+        if let Err(e) = checked {
             let _ = reply.send(Err(e));
             return;
         }

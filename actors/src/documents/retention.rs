@@ -8,7 +8,7 @@ use cairn_crdt::kinds::control::{Operation, Setting, is_keep};
 use cairn_crdt::spans::Spans;
 
 use super::DocumentsState;
-use super::commits::{Ticket, store_error};
+use super::commits::{Asked, Ticket, store_error};
 use super::requests::no_conversation;
 use crate::api::{ApiError, Event, Retention, What};
 use crate::handle::Reply;
@@ -29,7 +29,8 @@ pub(super) struct RecordChange {
 
 /// How long messages of a space are kept, as shown.
 pub(crate) fn shown(sp: &Space, wiring: &Wiring) -> Retention {
-    let setting = sp.setting().filter(|_| matches!(sp.kind, SpaceKind::Direct(_)));
+    let shared = !matches!(sp.kind, SpaceKind::Commons(_));
+    let setting = sp.setting().filter(|_| shared);
     let first = |spans: &Spans| spans.iter().next().filter(|(from, _)| *from == 0).map(|(_, upto)| upto);
     let gone = sp.record().gone(&sp.hidden());
     let keep = sp.keep();
@@ -37,7 +38,7 @@ pub(crate) fn shown(sp: &Space, wiring: &Wiring) -> Retention {
     Retention {
         conversation: sp.id,
         keep: keep.map(|ms| ms / 1_000),
-        shared: matches!(sp.kind, SpaceKind::Direct(_)),
+        shared,
         set_by: setting.map(|s| s.by),
         set_by_name: setting.map(|s| wiring.name_of(&s.by)),
         set_at: setting.map(|s| s.at.ms()),
@@ -45,7 +46,7 @@ pub(crate) fn shown(sp: &Space, wiring: &Wiring) -> Retention {
         erased_before: first(&sp.record().erased.union(&sp.record().forgotten)),
         erases_at: sp.record().next_erasure().filter(|_| keep.is_some()),
         agreed,
-        sentence: retention::sentence(keep, matches!(sp.kind, SpaceKind::Direct(_))),
+        sentence: retention::sentence(keep, shared),
     }
 }
 
@@ -91,7 +92,7 @@ impl DocumentsState {
         let wiring = self.wiring.clone();
         let Some(sp) = self.spaces.get(&id) else { return Ok(()) };
         for operation in sp.due(agreed, &wiring)? {
-            if let Err(e) = self.write_control(id, &operation, None) {
+            if let Err(e) = self.write_control(id, &operation, Asked::Nobody) {
                 tracing::error!("what is too old could not be retired: {e}");
             }
         }
@@ -180,6 +181,7 @@ impl DocumentsState {
         let place = match sp.kind {
             SpaceKind::Commons(_) => "the Everyone room".to_owned(),
             SpaceKind::Direct(peer) => format!("the chat with {}", self.wiring.name_of(&peer)),
+            SpaceKind::Group(_) => format!("the group {}", sp.group_name()),
         };
         self.wiring.emit(Event::Gone { conversation: id, what, before });
         self.tell_retention(id);
@@ -198,16 +200,20 @@ impl DocumentsState {
     pub(super) fn setting_changed(&mut self, id: SpaceId, setting: &Setting) {
         let Some(sp) = self.spaces.get_mut(&id) else { return };
         sp.dirty = true;
+        let group = matches!(sp.kind, SpaceKind::Group(_)).then(|| sp.group_name().to_owned());
         self.tell_retention(id);
         if setting.by != self.wiring.me {
             let name = self.wiring.name_of(&setting.by);
             let kept = retention::words(setting.keep);
+            let (which, sides) = match group {
+                Some(group) => (format!("messages in {group}"), "everywhere"),
+                None => ("messages between you".to_owned(), "on both sides"),
+            };
             let sentence = match setting.keep {
                 Some(_) => format!(
-                    "{name} set that messages between you are kept for {kept}: older ones are hidden on both sides and \
-                     removed a week later."
+                    "{name} set that {which} are kept for {kept}: older ones are hidden {sides} and removed a week later."
                 ),
-                None => format!("{name} set that messages between you are kept for ever."),
+                None => format!("{name} set that {which} are kept for ever."),
             };
             self.wiring.notice_about(&setting.by, "retention_set", sentence);
         }
@@ -232,24 +238,20 @@ impl DocumentsState {
     }
 
     /// Writes a control entry and sends it to the disk.
-    pub(super) fn write_control(
-        &mut self,
-        id: SpaceId,
-        operation: &Operation,
-        reply: Option<Reply<Retention>>,
-    ) -> Result<(), ApiError> {
+    pub(super) fn write_control(&mut self, id: SpaceId, operation: &Operation, reply: Asked) -> Result<(), ApiError> {
         let (wiring, hlc) = (self.wiring.clone(), self.stamp());
         let written = match self.spaces.get_mut(&id) {
             Some(sp) => sp.write_control(operation, hlc, &wiring),
-            None => return Err(no_conversation()),
+            None => {
+                reply.refuse(no_conversation());
+                return Err(no_conversation());
+            }
         };
         let entry: Arc<Entry> = match written {
             Ok(entry) => entry,
             Err(e) => {
                 let e = ApiError::new("not_written", e.to_string());
-                if let Some(reply) = reply {
-                    let _ = reply.send(Err(e.clone()));
-                }
+                reply.refuse(e.clone());
                 return Err(e);
             }
         };
@@ -262,11 +264,15 @@ impl DocumentsState {
     }
 
     /// A control entry of ours is durable: it counts from now on.
-    pub(super) fn control_written(&mut self, space: SpaceId, entry: &Arc<Entry>, reply: Option<Reply<Retention>>) {
+    pub(super) fn control_written(&mut self, space: SpaceId, entry: &Arc<Entry>, reply: Asked) {
         self.durable(space, None, true, std::slice::from_ref(entry));
-        if let Some(reply) = reply {
-            let shown = self.spaces.get(&space).map(|sp| shown(sp, &self.wiring));
-            let _ = reply.send(shown.ok_or_else(no_conversation));
+        match reply {
+            Asked::Nobody => {}
+            Asked::Retention(reply) => {
+                let shown = self.spaces.get(&space).map(|sp| shown(sp, &self.wiring));
+                let _ = reply.send(shown.ok_or_else(no_conversation));
+            }
+            Asked::Group(group, reply) => drop(reply.send(self.group_shown(group))),
         }
     }
 
@@ -285,9 +291,12 @@ impl DocumentsState {
         };
         match checked {
             Err(e) => drop(reply.send(Err(e))),
-            Ok((id, SpaceKind::Direct(_))) => {
+            Ok((id, SpaceKind::Direct(_) | SpaceKind::Group(_))) => {
+                if let Err(e) = self.check_admin(id) {
+                    return drop(reply.send(Err(e)));
+                }
                 // The error was answered.
-                let _ = self.write_control(id, &Operation::Retention { keep }, Some(reply));
+                let _ = self.write_control(id, &Operation::Retention { keep }, Asked::Retention(reply));
             }
             Ok((id, SpaceKind::Commons(_))) => {
                 let agreed = self.wiring.agreed_ms(crate::proto::agreed::Quorum::Others(2));

@@ -166,6 +166,7 @@ fn tell(
 ) -> HeldBack {
     let place = match sp.map(|sp| sp.kind) {
         Some(SpaceKind::Direct(peer)) => format!("the chat with {}", wiring.name_of(&peer)),
+        Some(SpaceKind::Group(_)) => format!("the group {}", sp.map_or("", |sp| sp.group_name())),
         _ => "the Everyone room".into(),
     };
     let author_name = author.map(|author| wiring.name_of(&author));

@@ -6,8 +6,8 @@ use cairn_crdt::kinds::control::Operation;
 use cairn_crdt::seal::Prekey;
 use cairn_crdt::sync::frame::Frame;
 
-use super::DocumentsState;
-use super::commits::Ticket;
+use super::commits::{Asked, Ticket};
+use super::{DocumentsMsg, DocumentsState};
 use crate::api::Event;
 use crate::sessions::SessionsMsg;
 use crate::space::{Applied, SpaceKind};
@@ -15,7 +15,7 @@ use crate::space::{Applied, SpaceKind};
 impl DocumentsState {
     /// Sees to it that there is a key for what is written next, and that it is of today.
     pub(super) fn prepare_key(&mut self, space: SpaceId) {
-        if !self.spaces.get(&space).is_some_and(|sp| matches!(sp.kind, SpaceKind::Direct(_))) {
+        if !self.spaces.get(&space).is_some_and(|sp| sp.is_sealed() && sp.may_write()) {
             return;
         }
         let (wiring, hlc) = (self.wiring.clone(), self.stamp());
@@ -33,9 +33,9 @@ impl DocumentsState {
         }
     }
 
-    fn write_keys(&mut self, space: SpaceId, operations: Vec<Operation>) {
+    pub(super) fn write_keys(&mut self, space: SpaceId, operations: Vec<Operation>) {
         for operation in operations {
-            if let Err(e) = self.write_control(space, &operation, None) {
+            if let Err(e) = self.write_control(space, &operation, Asked::Nobody) {
                 tracing::error!("keys could not be written: {e}");
                 if let Some(sp) = self.spaces.get_mut(&space) {
                     sp.keys_failed();
@@ -49,7 +49,7 @@ impl DocumentsState {
     pub(super) fn keys_applied(&mut self, space: SpaceId, applied: &Applied) {
         if applied.keys {
             self.save_keys(space);
-            self.seal_again(space, None);
+            self.seal_soon(space);
         }
         if applied.locked > 0 {
             self.ask_keys(space);
@@ -59,6 +59,18 @@ impl DocumentsState {
             self.wiring.emit(Event::Messages { conversation: space, count });
             if let Some(sp) = self.spaces.get_mut(&space) {
                 sp.dirty = true;
+            }
+        }
+    }
+
+    /// Seals keys again to whoever lacks them: at once between two; in a group a little later by chance, since others may.
+    pub(super) fn seal_soon(&mut self, space: SpaceId) {
+        match self.spaces.get(&space).and_then(|sp| sp.seal_delay(&self.wiring)) {
+            None => self.seal_again(space, None),
+            Some(delay) => {
+                if self.sealing_soon.insert(space) {
+                    self.me.send_after(delay, move || DocumentsMsg::SealAgain(space));
+                }
             }
         }
     }
@@ -82,8 +94,10 @@ impl DocumentsState {
     /// Tells a peer our prekey, and which keys are lacked here.
     pub(super) fn tell_keys(&mut self, space: SpaceId, peer: DeviceId) {
         let Some((prekey, true)) = self.wiring.prekeys.last() else { return };
-        let Some(sp) = self.spaces.get(&space).filter(|sp| matches!(sp.kind, SpaceKind::Direct(_))) else { return };
-        let frame = Frame::Keys { prekey: Box::new(prekey), lacked: sp.lacked() };
+        let Some(sp) = self.spaces.get(&space).filter(|sp| sp.is_sealed()) else { return };
+        // Of a group, whoever has the keys gives them without being asked; one is asked where that does not help.
+        let lacked = if matches!(sp.kind, SpaceKind::Direct(_)) { sp.lacked() } else { Vec::new() };
+        let frame = Frame::Keys { prekey: Box::new(prekey), lacked };
         self.send(space, peer, &frame, false);
     }
 
@@ -97,22 +111,40 @@ impl DocumentsState {
         }
     }
 
-    /// Asks the other side for keys that are lacked here.
+    /// Asks for keys that are lacked here: the other side, or in a group one who is here.
     pub(super) fn ask_keys(&mut self, space: SpaceId) {
-        let Some(SpaceKind::Direct(peer)) = self.spaces.get(&space).filter(|sp| sp.lacks_keys()).map(|sp| sp.kind)
-        else {
-            return;
-        };
-        if self.peers.get(&peer).is_some_and(|p| p.spaces.contains(&space)) {
-            self.tell_keys(space, peer);
+        let Some(sp) = self.spaces.get(&space).filter(|sp| sp.lacks_keys()) else { return };
+        match sp.kind {
+            SpaceKind::Commons(_) => {}
+            SpaceKind::Direct(peer) => {
+                if self.peers.get(&peer).is_some_and(|p| p.spaces.contains(&space)) {
+                    self.tell_keys(space, peer);
+                }
+            }
+            SpaceKind::Group(_) => {
+                let (peers, lacked) = (sp.sync.peers().collect::<Vec<_>>(), sp.lacked());
+                let turn = usize::from(self.wiring.env.random::<1>()[0]);
+                if let (Some(peer), Some((prekey, true))) =
+                    (peers.get(turn.checked_rem(peers.len()).unwrap_or(0)), self.wiring.prekeys.last())
+                {
+                    self.send(space, *peer, &Frame::Keys { prekey: Box::new(prekey), lacked }, false);
+                }
+            }
         }
     }
 
     /// A peer says its prekey, and which keys it lacks.
     pub(super) fn keys_told(&mut self, space: SpaceId, peer: DeviceId, prekey: &Prekey, lacked: &[EpochId]) {
-        let direct = |sp: &&mut crate::space::Space| sp.kind == SpaceKind::Direct(peer);
-        let taken = self.spaces.get_mut(&space).filter(direct).is_some_and(|sp| sp.take_prekey(&peer, prekey));
-        if taken {
+        let group = self.spaces.get(&space).is_some_and(|sp| matches!(sp.kind, SpaceKind::Group(_)));
+        let allowed = |sp: &&mut crate::space::Space| match sp.kind {
+            SpaceKind::Commons(_) => false,
+            SpaceKind::Direct(other) => other == peer,
+            SpaceKind::Group(_) => true,
+        };
+        let taken = self.spaces.get_mut(&space).filter(allowed).is_some_and(|sp| sp.take_prekey(&peer, prekey));
+        if taken && group && lacked.is_empty() {
+            self.seal_soon(space);
+        } else if taken {
             self.seal_again(space, Some((peer, lacked)));
         } else {
             let why = "a key to seal to that is not its own".into();
@@ -135,8 +167,8 @@ impl DocumentsState {
         let wiring = self.wiring.clone();
         wiring.prekeys.stored(number);
         for space in self.spaces.keys().copied().collect::<Vec<_>>() {
-            let Some(SpaceKind::Direct(peer)) = self.spaces.get(&space).map(|sp| sp.kind) else { continue };
-            if self.peers.get(&peer).is_some_and(|p| p.spaces.contains(&space)) {
+            let Some(sp) = self.spaces.get(&space).filter(|sp| sp.is_sealed()) else { continue };
+            for peer in sp.sync.peers().collect::<Vec<_>>() {
                 self.tell_keys(space, peer);
             }
             if !self.is_unsure(space) {
@@ -148,8 +180,8 @@ impl DocumentsState {
 
     /// Private prekeys that are past their time go, by a time that the other side of a direct space agrees to.
     pub(super) fn expire_prekeys(&mut self, space: SpaceId, agreed: u64) {
-        let direct = self.spaces.get(&space).is_some_and(|sp| matches!(sp.kind, SpaceKind::Direct(_)));
-        if direct && self.wiring.prekeys.ring().expire(agreed) > 0 {
+        let sealed = self.spaces.get(&space).is_some_and(crate::space::Space::is_sealed);
+        if sealed && self.wiring.prekeys.ring().expire(agreed) > 0 {
             let write = self.wiring.prekeys.write();
             self.commit_small(vec![write]);
         }

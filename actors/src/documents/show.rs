@@ -56,18 +56,18 @@ pub(crate) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(PREVIEW).collect()
 }
 
-/// What a space is to people: its kind and title, the other device of a direct one, the network of a room.
+/// What a space is to people: its kind and title, the other device of a direct one, the network of a room. `called`: the
+/// name of the network, or of the group.
 pub(crate) fn titled(
     kind: SpaceKind,
-    network_name: &str,
+    called: &str,
     wiring: &Wiring,
 ) -> (ConversationKind, String, Option<DeviceId>, Option<NetworkId>) {
     match kind {
-        SpaceKind::Commons(id) if network_name.is_empty() => {
-            (ConversationKind::Everyone, "Everyone".into(), None, Some(id))
-        }
-        SpaceKind::Commons(id) => (ConversationKind::Everyone, format!("Everyone · {network_name}"), None, Some(id)),
+        SpaceKind::Commons(id) if called.is_empty() => (ConversationKind::Everyone, "Everyone".into(), None, Some(id)),
+        SpaceKind::Commons(id) => (ConversationKind::Everyone, format!("Everyone · {called}"), None, Some(id)),
         SpaceKind::Direct(peer) => (ConversationKind::Direct, wiring.people.name(&peer), Some(peer), None),
+        SpaceKind::Group(_) => (ConversationKind::Group, called.to_owned(), None, None),
     }
 }
 
@@ -135,8 +135,9 @@ pub(crate) fn conversation(
         mine: m.key.device == wiring.me,
         deleted: m.deleted,
     });
-    let (kind, title, peer, network) = titled(sp.kind, network_name, wiring);
     let unread = sp.chat.unread(&read_to, &wiring.me);
+    let called = if matches!(sp.kind, SpaceKind::Group(_)) { sp.group_name() } else { network_name };
+    let (kind, title, peer, network) = titled(sp.kind, called, wiring);
     Conversation {
         id: sp.id,
         kind,
@@ -207,7 +208,7 @@ impl DocumentsState {
     pub(super) fn network_name(&self, kind: SpaceKind) -> &str {
         match kind {
             SpaceKind::Commons(id) => self.networks.get(&id).map_or("", |k| k.name.as_str()),
-            SpaceKind::Direct(_) => "",
+            SpaceKind::Direct(_) | SpaceKind::Group(_) => "",
         }
     }
 
@@ -252,6 +253,7 @@ impl DocumentsState {
         match sp.kind {
             SpaceKind::Commons(id) => self.networks.get(&id).is_some_and(|k| k.standing == Standing::Joined),
             SpaceKind::Direct(_) => sp.chat.total() > 0 || sp.chat.opaque() > 0 || sp.chat.locked() > 0,
+            SpaceKind::Group(_) => sp.is_shown_group(),
         }
     }
 

@@ -103,7 +103,7 @@ fn part_key(space: &SpaceId, log: &LogId, first: &EntryHash) -> Vec<u8> {
     [&space.0[..], &log.to_bytes(), &first.0].concat()
 }
 
-fn encode_part(entries: &[Arc<Entry>]) -> Vec<u8> {
+pub(super) fn encode_part(entries: &[Arc<Entry>]) -> Vec<u8> {
     let mut w = Writer::default();
     for entry in entries {
         let bytes = entry.encode();
@@ -112,7 +112,7 @@ fn encode_part(entries: &[Arc<Entry>]) -> Vec<u8> {
     w.finish()
 }
 
-fn decode_part(bytes: &[u8]) -> Option<Vec<Arc<Entry>>> {
+pub(super) fn decode_part(bytes: &[u8]) -> Option<Vec<Arc<Entry>>> {
     let mut r = Reader::new(bytes);
     let mut all = Vec::new();
     while r.remaining() > 0 {

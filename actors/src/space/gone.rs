@@ -9,6 +9,7 @@ use cairn_crdt::hlc::Hlc;
 use cairn_crdt::ids::{DocumentId, Kind, LogId};
 use cairn_crdt::kinds::chat::PageAt as At;
 use cairn_crdt::kinds::control::{ControlLog, Operation, Setting, unit_for, write};
+use cairn_crdt::membership::Role;
 use cairn_crdt::period::period_of;
 use cairn_crdt::replica::lies_in;
 use cairn_crdt::seal::Keys;
@@ -45,9 +46,15 @@ impl Space {
         let control = DocumentId::singleton(Kind::Control);
         let replica = self.sync.replica();
         let logs: Vec<_> = replica.frontier(&control).filter(|_| replica.is_governed()).map(|(log, _)| log).collect();
+        let mut read = Vec::new();
         for log in logs {
             let entries: Vec<_> = self.read_log(wiring.store.as_ref(), &log)?.into_iter().map(|s| s.entry).collect();
             let outcomes = self.governing.control.apply(&entries);
+            read.push((entries, outcomes));
+        }
+        // Who is entitled to keys all of it says together.
+        self.take_roster();
+        for (entries, outcomes) in read {
             self.take_keys(&entries, &outcomes, wiring, &mut Applied::default());
         }
         self.governing.record = Record::read(wiring.store.as_ref(), &self.id)?;
@@ -62,6 +69,7 @@ impl Space {
     pub(super) fn reload_control(&mut self, wiring: &Wiring) -> Result<(), StoreError> {
         self.governing.pen = None;
         self.governing.control = ControlLog::new(self.sync.replica().access());
+        self.reset_roster();
         if let Some(sealing) = &mut self.sealing {
             sealing.reset();
         }
@@ -86,6 +94,7 @@ impl Space {
                 out.void.push((entry.header().log, entry.header().seq, why.to_string()));
             }
         }
+        out.roster |= self.take_roster();
         self.take_keys(run, &outcomes, wiring, out);
         let newer = self.governing.control.needs_newer().saturating_sub(newer);
         out.unsupported = out.unsupported.saturating_add(newer);
@@ -99,11 +108,11 @@ impl Space {
     pub fn keep(&self) -> Option<u64> {
         match self.kind {
             SpaceKind::Commons(_) => self.governing.record.keep,
-            SpaceKind::Direct(_) => self.setting().and_then(|s| s.keep),
+            SpaceKind::Direct(_) | SpaceKind::Group(_) => self.setting().and_then(|s| s.keep),
         }
     }
 
-    /// The setting that both sides of a direct space follow.
+    /// The setting that both sides of a direct space follow, and all members of a group.
     #[must_use]
     pub fn setting(&self) -> Option<Setting> {
         self.governing.control.setting()
@@ -124,7 +133,7 @@ impl Space {
     #[must_use]
     pub fn quorum(&self) -> Quorum {
         match self.kind {
-            SpaceKind::Commons(_) => Quorum::Others(2),
+            SpaceKind::Commons(_) | SpaceKind::Group(_) => Quorum::Others(2),
             SpaceKind::Direct(peer) => Quorum::With(peer),
         }
     }
@@ -134,7 +143,7 @@ impl Space {
     pub fn hidden(&self) -> Spans {
         match self.kind {
             SpaceKind::Commons(_) => self.governing.record.window(),
-            SpaceKind::Direct(_) => self.governing.control.retired(self.reference),
+            SpaceKind::Direct(_) | SpaceKind::Group(_) => self.governing.control.retired(self.reference),
         }
     }
 
@@ -192,6 +201,7 @@ impl Space {
         let about_keys = matches!(what, Operation::Prekey(_) | Operation::Epoch { .. });
         let hlc = if about_keys { self.stamp_of(hlc) } else { hlc };
         let hlc = hlc.max(self.sync.replica().admitted(&log).hlc.next());
+        let hlc = hlc.max(self.governing.control.not_before(what));
         let Governing { control, pen, .. } = &mut self.governing;
         let pen = match pen {
             Some(pen) => pen,
@@ -209,14 +219,27 @@ impl Space {
         Ok(entry)
     }
 
-    /// What this side should retire at an agreed time. In a direct space both sides look; the higher one waits an hour,
-    /// so that one entry does.
+    /// What this side should retire at an agreed time. In a direct space both sides look, in a group its admins; all but
+    /// the lowest wait an hour, so that one entry does.
     ///
     /// # Errors
     /// [`StoreError`] where the store cannot be read.
     pub fn due(&self, agreed: u64, wiring: &Wiring) -> Result<Vec<Operation>, StoreError> {
-        let (SpaceKind::Direct(peer), Some(keep)) = (self.kind, self.keep()) else { return Ok(Vec::new()) };
-        let later = if wiring.me < peer { 0 } else { SECOND_MS };
+        let Some(keep) = self.keep() else { return Ok(Vec::new()) };
+        let first = match self.kind {
+            SpaceKind::Commons(_) => return Ok(Vec::new()),
+            SpaceKind::Direct(peer) => wiring.me < peer,
+            SpaceKind::Group(_) => {
+                let members = self.roster().map(|roster| roster.members()).into_iter().flatten();
+                let mut admins = members.filter(|(_, role)| **role == Role::Admin).map(|(who, _)| *who).peekable();
+                let first = admins.peek() == Some(&wiring.me.principal());
+                if !admins.any(|who| who == wiring.me.principal()) {
+                    return Ok(Vec::new());
+                }
+                first
+            }
+        };
+        let later = if first { 0 } else { SECOND_MS };
         let before = too_old(agreed.saturating_sub(later), keep);
         let mut old = Vec::new();
         let mut young = Vec::new();

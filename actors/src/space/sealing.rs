@@ -1,5 +1,5 @@
 //! The keys of a space: which one a message is sealed with, what is to be written into the control log for that, what
-//! keys that came open, and who is still to get one. Today direct spaces are sealed; a commons is not, and has none.
+//! keys that came open, and who is still to get one. Direct spaces and groups are sealed; a commons is not, and has none.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use cairn_crdt::document::Outcome;
 use cairn_crdt::entry::Entry;
-use cairn_crdt::epochs::{Choice, DAILY_MS, Epochs, Fixed, Lacking};
+use cairn_crdt::epochs::{Choice, DAILY_MS, Due, Entitled, Epochs, Fixed, Lacking, delay_ms};
 use cairn_crdt::hlc::Hlc;
-use cairn_crdt::ids::{DeviceId, EntryHash, EpochId, Kind, SpaceId};
+use cairn_crdt::ids::{DeviceId, EntryHash, EpochId, Kind, PrincipalId, SpaceId};
 use cairn_crdt::kinds::control::{KeyOperation, Operation, SLACK_MS};
 use cairn_crdt::period::period_of;
 use cairn_crdt::replica::lies_in;
+use cairn_crdt::roster::Roster;
 use cairn_crdt::seal::{EpochSecret, Keys, Prekey};
 use cairn_crdt::sync::frame::MAX_LACKED;
 
@@ -28,13 +29,57 @@ const CHOICE_MS: u64 = 60_000;
 /// Keys sealed again for those who asked that are remembered.
 const ANSWERED: usize = 4096;
 
+/// Who is entitled to the keys of a space: two, or the members of a group.
+enum Who<'a> {
+    Pair(&'a Fixed),
+    Group(&'a Roster),
+}
+
+impl<'a> Who<'a> {
+    fn of(pair: &'a Fixed, roster: Option<&'a Roster>) -> Self {
+        roster.map_or(Self::Pair(pair), Self::Group)
+    }
+
+    /// Whether those who come later get what was sealed before.
+    fn gives_history(&self) -> bool {
+        match self {
+            Self::Pair(_) => true,
+            Self::Group(roster) => roster.gives_history(),
+        }
+    }
+}
+
+impl Entitled for Who<'_> {
+    fn now(&self) -> BTreeSet<PrincipalId> {
+        match self {
+            Self::Pair(pair) => pair.now(),
+            Self::Group(roster) => roster.now(),
+        }
+    }
+
+    fn then(&self, parents: &[EntryHash]) -> Option<BTreeSet<PrincipalId>> {
+        match self {
+            Self::Pair(pair) => pair.then(parents),
+            Self::Group(roster) => roster.then(parents),
+        }
+    }
+
+    fn counts(&self, operation: &EntryHash) -> bool {
+        match self {
+            Self::Pair(pair) => pair.counts(operation),
+            Self::Group(roster) => roster.counts(operation),
+        }
+    }
+}
+
 /// The keys of a space that is sealed.
 #[derive(Debug)]
 pub(super) struct Sealing {
     space: SpaceId,
     me: DeviceId,
     epochs: Epochs,
-    members: Fixed,
+    /// The two of a direct space.
+    pair: Fixed,
     /// Made here and on its way into the control log: the one to use meanwhile.
     pending: Option<EpochId>,
     /// Made here, and perhaps not in the control log: the next one to use.
@@ -57,14 +102,14 @@ pub(super) struct Sealing {
 }
 
 impl Sealing {
-    /// The keys of a space between two, as the store has them.
-    pub(super) fn load(space: SpaceId, peer: DeviceId, wiring: &Wiring) -> Result<Self, StoreError> {
-        let members = Fixed(BTreeSet::from([wiring.me.principal(), peer.principal()]));
+    /// The keys of a space, of a group or between two, as the store has them.
+    pub(super) fn load(space: SpaceId, peer: Option<DeviceId>, wiring: &Wiring) -> Result<Self, StoreError> {
+        let pair = Fixed(peer.into_iter().chain([wiring.me]).map(|device| device.principal()).collect());
         let mut sealing = Self {
             space,
             me: wiring.me,
             epochs: Epochs::new(space, wiring.me),
-            members,
+            pair,
             pending: None,
             spare: None,
             unsaved: BTreeSet::new(),
@@ -90,7 +135,7 @@ impl Sealing {
     }
 
     /// Takes operations of the control log in; answers the epochs whose keys came with them.
-    fn take(&mut self, operations: Vec<KeyOperation>, wiring: &Wiring) -> Vec<EpochId> {
+    fn take(&mut self, operations: Vec<KeyOperation>, roster: Option<&Roster>, wiring: &Wiring) -> Vec<EpochId> {
         for operation in &operations {
             match &operation.operation {
                 Operation::Prekey(prekey) if operation.by == self.me => {
@@ -111,7 +156,7 @@ impl Sealing {
             }
         }
         self.under_way.retain(|_, devices| !devices.is_empty());
-        self.epochs.extend(operations, &self.members);
+        self.epochs.extend(operations, &Who::of(&self.pair, roster));
         let opened = self.epochs.open(&wiring.prekeys.ring());
         self.unsaved.extend(&opened);
         self.chosen.set(None);
@@ -134,20 +179,26 @@ impl Sealing {
         self.published = 0;
     }
 
+    /// Who belongs to the group changed: what was made for those of before is looked at again.
+    pub(super) fn roster_changed(&mut self) {
+        self.pending = None;
+        self.chosen.set(None);
+    }
+
     /// Which key a writer uses by the control log.
-    fn choose(&self, now: u64) -> Choice {
+    fn choose(&self, now: u64, roster: Option<&Roster>) -> Choice {
         let lately = |at: u64| (at..at.saturating_add(CHOICE_MS)).contains(&now);
         if let Some((_, choice)) = self.chosen.get().filter(|(at, _)| lately(*at)) {
             return choice;
         }
-        let choice = self.epochs.choose(now, &self.members);
+        let choice = self.epochs.choose(now, &Who::of(&self.pair, roster));
         self.chosen.set(Some((now, choice)));
         choice
     }
 
     /// The key that a message is sealed with now.
-    fn current(&self, now: u64) -> Option<EpochId> {
-        self.pending.or_else(|| self.choose(now).epoch).filter(|epoch| self.epochs.key(epoch).is_some())
+    fn current(&self, now: u64, roster: Option<&Roster>) -> Option<EpochId> {
+        self.pending.or_else(|| self.choose(now, roster).epoch).filter(|epoch| self.epochs.key(epoch).is_some())
     }
 
     /// Lets go of a key for good.
@@ -159,7 +210,7 @@ impl Sealing {
 
     /// What publishes our last prekey here, if it is not on its way already. Nothing may be sealed to one that could be
     /// lost: whoever writes the entry writes the ring with it.
-    fn publish(&mut self, wiring: &Wiring) -> Option<Operation> {
+    pub(super) fn publish(&mut self, wiring: &Wiring) -> Option<Operation> {
         let (prekey, _) = wiring.prekeys.last()?;
         self.epochs.publish(&prekey);
         if prekey.number <= self.published.max(self.publishing) {
@@ -170,18 +221,20 @@ impl Sealing {
     }
 
     /// Makes a key, or takes one that did not get into the control log, and answers what publishes it.
-    fn make(&mut self, wiring: &Wiring) -> Vec<Operation> {
-        if let Some(epoch) = self.spare.take()
-            && let Some(lost) = self.epochs.unshown(&self.members).into_iter().find(|l| l.epoch == epoch)
+    fn make(&mut self, roster: Option<&Roster>, wiring: &Wiring) -> Vec<Operation> {
+        let who = Who::of(&self.pair, roster);
+        // In a group it may have been made for others than those of now.
+        if let Some(epoch) = self.spare.take().filter(|_| roster.is_none())
+            && let Some(lost) = self.epochs.unshown(&who).into_iter().find(|l| l.epoch == epoch)
         {
-            let again = self.epochs.seal_again(&lost, &wiring.env.random(), &self.members);
+            let again = self.epochs.seal_again(&lost, &wiring.env.random(), &who);
             if !again.is_empty() {
                 self.pending = Some(epoch);
                 return again;
             }
         }
         let secret = EpochSecret::new(wiring.env.random());
-        let Ok(made) = self.epochs.make(secret, &wiring.env.random(), &self.members) else { return Vec::new() };
+        let Ok(made) = self.epochs.make(secret, &wiring.env.random(), &who) else { return Vec::new() };
         let id = self.epochs.hold(made.epoch.secret().clone());
         self.pending = Some(id);
         self.unsaved.insert(id);
@@ -189,9 +242,13 @@ impl Sealing {
     }
 
     /// What a device says to lack, and can have: each key once for each of its prekeys.
-    fn asked(&mut self, device: &DeviceId, epochs: &[EpochId]) -> Vec<Lacking> {
+    fn asked(&mut self, device: &DeviceId, epochs: &[EpochId], roster: Option<&Roster>) -> Vec<Lacking> {
+        let who = Who::of(&self.pair, roster);
         let Some(public) = self.epochs.prekey(device).map(|prekey| prekey.public) else { return Vec::new() };
-        let mut asked = self.epochs.asked(device, epochs, &self.members);
+        let mut asked = self.epochs.asked(device, epochs, &who);
+        // Whoever came later gets no more by asking.
+        let due = |epoch: &EpochId| who.gives_history() || self.epochs.made_for(epoch, &device.principal(), &who);
+        asked.retain(|lacking| due(&lacking.epoch));
         if self.answered.len() > ANSWERED {
             self.answered.clear();
         }
@@ -200,7 +257,8 @@ impl Sealing {
     }
 
     /// Seals again what others lack.
-    fn again(&mut self, lacking: Vec<Lacking>, wiring: &Wiring) -> Vec<Operation> {
+    fn again(&mut self, lacking: Vec<Lacking>, roster: Option<&Roster>, wiring: &Wiring) -> Vec<Operation> {
+        let who = Who::of(&self.pair, roster);
         let mut operations = Vec::new();
         for mut lacking in lacking {
             if self.under_way.len() >= SHARES_AT_ONCE {
@@ -211,7 +269,7 @@ impl Sealing {
             if self.pending == Some(lacking.epoch) || lacking.devices.is_empty() {
                 continue;
             }
-            let again = self.epochs.seal_again(&lacking, &wiring.env.random(), &self.members);
+            let again = self.epochs.seal_again(&lacking, &wiring.env.random(), &who);
             for operation in &again {
                 if let Operation::Epoch { epoch, shares } = operation {
                     self.under_way.entry(*epoch).or_default().extend(shares.keys());
@@ -239,9 +297,14 @@ impl Space {
         let control = &self.governing.control;
         let found = run.iter().zip(outcomes).filter_map(|(entry, outcome)| control.key_operation(entry, outcome));
         let operations: Vec<_> = found.collect();
-        let Some(sealing) = self.sealing.as_mut().filter(|_| !operations.is_empty()) else { return };
-        out.keys = true;
-        if sealing.take(operations, wiring).is_empty() {
+        let Some(sealing) = self.sealing.as_mut() else { return };
+        // In a group an operation may have waited for what its author had seen.
+        let roster = self.sync.replica().roster();
+        if operations.is_empty() && roster.is_none() {
+            return;
+        }
+        out.keys |= !operations.is_empty();
+        if sealing.take(operations, roster, wiring).is_empty() {
             return;
         }
         let from = self.chat.locked_from(&self.me).map(|key| key.stamp);
@@ -276,12 +339,14 @@ impl Space {
     pub fn before_writing(&mut self, hlc: Hlc, wiring: &Wiring) -> Vec<Operation> {
         let (now, mono) = (self.stamp_of(hlc).ms(), wiring.env.mono());
         let Some(sealing) = &mut self.sealing else { return Vec::new() };
+        let roster = self.sync.replica().roster();
         let mut operations: Vec<_> = sealing.publish(wiring).into_iter().collect();
+        let due = sealing.choose(now, roster).due.filter(|_| sealing.pending.is_none());
         // Whatever clocks do, not with each message.
-        let due = sealing.pending.is_none() && mono >= sealing.made_until && sealing.choose(now).due.is_some();
-        if due || sealing.current(now).is_none() {
+        let due = due.is_some_and(|due| due != Due::Day || mono >= sealing.made_until);
+        if due || sealing.current(now, roster).is_none() {
             sealing.made_until = mono.saturating_add(KEY_LEAST);
-            operations.extend(sealing.make(wiring));
+            operations.extend(sealing.make(roster, wiring));
             self.unlock();
         }
         operations
@@ -297,7 +362,8 @@ impl Space {
 
     /// The key that a message is sealed with now; `None`: there is none, or nothing is sealed here.
     pub(super) fn current_key(&self, hlc: Hlc) -> Option<EpochId> {
-        self.sealing.as_ref().and_then(|s| s.current(self.stamp_of(hlc).ms()))
+        let roster = self.sync.replica().roster();
+        self.sealing.as_ref().and_then(|s| s.current(self.stamp_of(hlc).ms(), roster))
     }
 
     /// Lets go of the keys that nothing here needs: honest writers use one for a day, and all that is about that time is
@@ -309,13 +375,12 @@ impl Space {
         let erased = self.record().erased.union(&self.record().forgotten);
         let now = self.stamp_of(Hlc::from_ms(wiring.mesh_ms())).ms();
         let Some(sealing) = self.sealing.as_mut().filter(|_| !erased.is_empty()) else { return Ok(Vec::new()) };
+        let current = sealing.current(now, self.sync.replica().roster());
         let used = |(epoch, first, last): (EpochId, Hlc, Hlc)| {
             let until = last.ms().saturating_add(DAILY_MS).saturating_add(2 * SLACK_MS);
             (epoch, first.ms().saturating_sub(2 * SLACK_MS), until)
         };
-        let old = |(epoch, from, until): &(EpochId, u64, u64)| {
-            erased.covers(*from, *until) && sealing.current(now) != Some(*epoch)
-        };
+        let old = |(epoch, from, until): &(EpochId, u64, u64)| erased.covers(*from, *until) && current != Some(*epoch);
         let mut drop: Vec<_> = sealing.epochs.made().map(used).filter(old).collect();
         if drop.is_empty() {
             return Ok(Vec::new());
@@ -374,15 +439,34 @@ impl Space {
     pub fn seal_again(&mut self, asked: Option<(DeviceId, &[EpochId])>, wiring: &Wiring) -> Vec<Operation> {
         let me = self.me;
         let Some(sealing) = self.sealing.as_mut().filter(|_| self.usage.own > 0) else { return Vec::new() };
-        let mut lacking = sealing.epochs.unshown(&sealing.members);
-        let others = sealing.epochs.lacking(true, &sealing.members).into_iter();
+        let roster = self.sync.replica().roster();
+        if roster.is_some_and(|roster| roster.role(&me.principal()).is_none()) {
+            return Vec::new();
+        }
+        let who = Who::of(&sealing.pair, roster);
+        let history = who.gives_history();
+        let mut lacking = if history { sealing.epochs.unshown(&who) } else { Vec::new() };
+        let others = sealing.epochs.lacking(history, &who).into_iter();
         lacking.extend(others.map(|l| Lacking { devices: l.devices.into_iter().filter(|d| *d != me).collect(), ..l }));
         let now = wiring.env.mono();
         if let Some((device, epochs)) = asked.filter(|(_, epochs)| !epochs.is_empty() && now >= sealing.deaf_until) {
             sealing.deaf_until = now.saturating_add(KEYS_ASKED);
-            lacking.extend(sealing.asked(&device, epochs));
+            lacking.extend(sealing.asked(&device, epochs, roster));
         }
-        sealing.again(lacking, wiring)
+        sealing.again(lacking, roster, wiring)
+    }
+
+    /// Whether what is said here is sealed.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        self.sealing.is_some()
+    }
+
+    /// How long others wait before they seal keys again that somebody else may seal too, in a group.
+    #[must_use]
+    pub fn seal_delay(&self, wiring: &Wiring) -> Option<Duration> {
+        let members = self.sync.replica().roster()?.members().len();
+        Some(Duration::from_millis(delay_ms(u64::from_be_bytes(wiring.env.random()), members)))
     }
 
     /// What publishes our last prekey here, where an earlier one is.

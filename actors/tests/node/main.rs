@@ -12,6 +12,7 @@ mod custody;
 mod failing;
 mod forks;
 mod frozen;
+mod groups;
 mod hostile;
 mod lan;
 mod mesh;

@@ -225,6 +225,13 @@ impl Epochs {
         here.map(|epoch| Lacking { epoch: *epoch, devices: vec![*device] }).collect()
     }
 
+    /// Whether somebody belonged to the space by what the maker of an epoch had seen.
+    #[must_use]
+    pub fn made_for(&self, epoch: &EpochId, who: &PrincipalId, entitled: &impl Entitled) -> bool {
+        let sealings = self.shown.get(epoch).map(|s| s.sealings.as_slice()).unwrap_or_default();
+        sealings.iter().find(|s| entitled.counts(&s.id)).is_some_and(|first| first.members.contains(who))
+    }
+
     /// Seals an epoch that is held here again, to devices that membership entitles: those of [`Epochs::lacking`], or one that
     /// lost its keys and asks. Devices that are not entitled now are passed over.
     #[must_use]

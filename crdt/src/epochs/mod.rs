@@ -183,7 +183,7 @@ impl Epochs {
                     Some(members) => self.sealed(epoch, shares, &operation, members),
                     None => self.waiting.push(operation),
                 },
-                Operation::Retention { .. } | Operation::Retire { .. } => {}
+                _ => {}
             }
         }
         let excess = self.waiting.len().saturating_sub(MAX_WAITING);

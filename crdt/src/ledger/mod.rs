@@ -140,6 +140,8 @@ pub struct Ledger {
     space: SpaceId,
     me: DeviceId,
     access: Access,
+    /// Whose statements are taken in a group.
+    members: BTreeSet<DeviceId>,
     pool: Pool,
     mine: Tree,
     /// Ends of ours that changed since our last statement.
@@ -168,6 +170,7 @@ impl Ledger {
             space,
             me,
             access,
+            members: BTreeSet::new(),
             pool: Pool::default(),
             mine: Tree::default(),
             changes: BTreeMap::new(),
@@ -185,10 +188,23 @@ impl Ledger {
         }
     }
 
-    /// Whether floors are stated here and messages become final: wherever it is known who is a member.
+    /// Sets whose statements are taken in a group.
+    pub fn set_members(&mut self, members: BTreeSet<DeviceId>) {
+        self.members = members;
+    }
+
+    /// Whether statements of a device are taken.
+    fn admits(&self, device: &DeviceId) -> bool {
+        match self.access {
+            Access::Group => self.members.contains(device),
+            access => access.admits(device),
+        }
+    }
+
+    /// Whether floors are stated here and messages become final: where two belong for ever.
     #[must_use]
     pub fn has_floors(&self) -> bool {
-        !matches!(self.access, Access::Commons)
+        !matches!(self.access, Access::Commons | Access::Group)
     }
 
     /// Takes a statement from the store, with its safe floor and the last frontier that was known with it.

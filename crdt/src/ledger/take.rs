@@ -79,7 +79,7 @@ impl Ledger {
     fn told(&mut self, peer: DeviceId, told: Told) -> Result<(), StatementError> {
         let Told { signed, changes } = told;
         let new = signed.statement;
-        if !self.access.admits(&new.device) {
+        if !self.admits(&new.device) {
             return Err(StatementError::NotAMember);
         }
         let known = self.all.get(&new.device);
@@ -145,7 +145,7 @@ impl Ledger {
     /// A peer shows that a start contradicts itself.
     fn take_contradiction(&mut self, peer: DeviceId, pair: Contradiction) -> Result<(), StatementError> {
         let (device, start, counts) = (pair.device(), pair.start(), *pair.counts());
-        if !self.access.admits(&device) {
+        if !self.admits(&device) {
             return Err(StatementError::NotAMember);
         }
         if self.all.get(&device).is_some_and(|k| k.knows(&start)) {

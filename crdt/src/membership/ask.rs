@@ -141,6 +141,12 @@ impl Membership {
         (0..self.nodes.len()).rev().map(|place| (self.id(place), verdicts.of(place))).collect()
     }
 
+    /// Whether the author of an operation had seen another.
+    #[must_use]
+    pub fn comes_after(&self, later: &EntryHash, earlier: &EntryHash) -> bool {
+        self.place(later).zip(self.place(earlier)).is_some_and(|(later, earlier)| self.follows(later, earlier))
+    }
+
     /// An operation that is here.
     #[must_use]
     pub fn operation(&self, id: &EntryHash) -> Option<&Operation> {

@@ -172,6 +172,8 @@ pub struct SpaceSync {
     committing: usize,
     /// Documents for which a fetch brought something.
     gained: BTreeSet<DocumentId>,
+    /// Entries came since that were not taken, since their authors may not write here as far as is known.
+    strangers: bool,
     branches: Branches,
     out: Vec<Output>,
 }
@@ -189,6 +191,7 @@ impl SpaceSync {
             ending: Vec::new(),
             committing: 0,
             gained: BTreeSet::new(),
+            strangers: false,
             branches: Branches::default(),
             out: Vec::new(),
         }
@@ -259,6 +262,14 @@ impl SpaceSync {
         }
         for peer in self.peers.keys().copied().collect::<Vec<_>>() {
             self.send_digest(peer);
+        }
+    }
+
+    /// Who belongs to a group changed: compares with everybody where entries of strangers were passed over, or where logs
+    /// were cut or came back.
+    pub fn roster_changed(&mut self, logs: bool) {
+        if std::mem::take(&mut self.strangers) || logs {
+            self.compare_all();
         }
     }
 
@@ -530,7 +541,9 @@ impl SpaceSync {
             if matches!(came, Ok(Admitted::New(_) | Admitted::Known)) {
                 self.progress(peer, run, matches!(came, Ok(Admitted::New(_))));
             }
-            if let (Ok(Admitted::Gap | Admitted::Forked | Admitted::Lost), Some(e)) = (&came, run.first()) {
+            if let (Ok(Admitted::Gap | Admitted::Forked | Admitted::Lost | Admitted::Stranger), Some(e)) =
+                (&came, run.first())
+            {
                 self.forget_offer(peer, &e.header().log.document);
             }
             match came {
@@ -541,6 +554,7 @@ impl SpaceSync {
                         .for_each(|e| self.out.push(Output::HeldBack(e.header().log.device, run.len())));
                 }
                 Ok(Admitted::Known | Admitted::Gone) => {}
+                Ok(Admitted::Stranger) => self.strangers = true,
                 Ok(Admitted::Gap) => gap = true,
                 // The author's fault, not the messenger's: the rest may be good.
                 Ok(Admitted::Forked) => self.suspect(peer, run),

@@ -428,6 +428,7 @@ impl Model {
                 None => self.networks.push(*n),
             },
             Event::Briefing(b) => self.briefed(*b),
+            Event::Group(_) | Event::Invitation(_) => {}
             Event::Notice { code, message } => {
                 let bad = matches!(code.as_str(), "name_taken" | "other_device" | "not_you");
                 self.notify(&code, message, bad);

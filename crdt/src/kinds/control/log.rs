@@ -3,11 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::group::{self, Fresh, GroupOperation, Invitation};
+use super::register::Register;
 use super::rule::{Fields, read};
 use super::{EPOCH, Operation, PREKEY, RETENTION, RETIRE, SLACK_MS, may};
 use crate::entry::{Entry, MAX_CONTROL_HEADS};
 use crate::hlc::Hlc;
-use crate::ids::{DeviceId, DocumentId, EntryHash, Kind};
+use crate::ids::{DeviceId, DocumentId, EntryHash, Kind, SpaceId};
+use crate::membership::{self, Action, Role};
 use crate::replica::Access;
 use crate::spans::Spans;
 use crate::verdict::{Judge, Outcome};
@@ -25,12 +28,36 @@ pub struct Setting {
     pub entry: EntryHash,
 }
 
+/// What a group is called and about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Info {
+    /// Its name.
+    pub name: String,
+    /// Its topic; may be empty.
+    pub topic: String,
+}
+
+/// An invitation, as one side of a direct space said it last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invited {
+    /// Into what, and as what.
+    pub invitation: Invitation,
+    /// When.
+    pub at: Hlc,
+    /// Whether it holds: nobody declined it or took it back since.
+    pub open: bool,
+}
+
+/// Invitations of one side that are kept; what comes beyond is passed over until others are answered.
+pub const MAX_INVITED: usize = 16;
+
 /// A retire that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Retire {
     at: Hlc,
     from: u64,
     upto: u64,
+    id: EntryHash,
 }
 
 /// An operation about keys, with what [`crate::epochs::Epochs`] must know of its entry.
@@ -57,10 +84,16 @@ pub struct ControlLog {
     heads: BTreeMap<EntryHash, Hlc>,
     /// Entries that others name as seen.
     seen: BTreeSet<EntryHash>,
-    /// Settings that no other takes the place of.
-    settings: BTreeMap<EntryHash, Setting>,
-    /// Settings that others took the place of.
-    replaced: BTreeSet<EntryHash>,
+    settings: Register<Setting>,
+    infos: Register<Info>,
+    /// Operations of a group that do not count.
+    void: BTreeSet<EntryHash>,
+    /// Operations of a group that its roster has not taken yet.
+    fresh: Fresh,
+    /// By whom, into what.
+    invited: BTreeMap<(DeviceId, SpaceId), Invited>,
+    /// Answers and withdrawals, the latest of each side.
+    closed: BTreeMap<(DeviceId, SpaceId), Hlc>,
     retires: BTreeSet<Retire>,
     newer: u64,
 }
@@ -74,8 +107,12 @@ impl ControlLog {
             judge: Judge::new(DocumentId::singleton(Kind::Control)),
             heads: BTreeMap::new(),
             seen: BTreeSet::new(),
-            settings: BTreeMap::new(),
-            replaced: BTreeSet::new(),
+            settings: Register::default(),
+            infos: Register::default(),
+            void: BTreeSet::new(),
+            fresh: Fresh::default(),
+            invited: BTreeMap::new(),
+            closed: BTreeMap::new(),
             retires: BTreeSet::new(),
             newer: 0,
         }
@@ -86,14 +123,29 @@ impl ControlLog {
         let outcomes = self.judge.apply(entries);
         for (entry, outcome) in entries.iter().zip(&outcomes) {
             let entry = entry.as_ref();
-            match outcome {
+            let action = match outcome {
                 Outcome::Known | Outcome::Waiting | Outcome::Locked(_) => continue,
                 Outcome::Valid { ops } => self.take(entry, &read(ops)),
-                Outcome::Unsupported => self.newer = self.newer.saturating_add(1),
-                Outcome::Void(_) | Outcome::Erased => {}
-            }
+                Outcome::Unsupported => {
+                    self.newer = self.newer.saturating_add(1);
+                    None
+                }
+                Outcome::Void(_) | Outcome::Erased => None,
+            };
             self.link(entry);
+            if self.access == Access::Group {
+                // Whatever it is, others may name it as seen.
+                let action = action.unwrap_or(Action::Act { needs: Role::Admin });
+                self.fresh.operations.push(membership::Operation {
+                    id: entry.hash(),
+                    author: entry.header().log.device.principal(),
+                    parents: parents(entry),
+                    action,
+                });
+            }
         }
+        self.settings.decide(&self.void);
+        self.infos.decide(&self.void);
         outcomes
     }
 
@@ -111,41 +163,155 @@ impl ControlLog {
         }
     }
 
-    fn take(&mut self, entry: &Entry, fields: &Fields) {
+    /// Takes an operation; answers what it does in a group.
+    fn take(&mut self, entry: &Entry, fields: &Fields) -> Option<Action> {
         let (by, at, hash) = (entry.header().log.device, entry.header().hlc, entry.hash());
         let Some(operation) = operation(fields) else {
             self.newer = self.newer.saturating_add(1);
-            return;
+            return None;
         };
         if !may(&self.access, &by.principal(), &operation) {
+            return None;
+        }
+        let over = || fields.over.clone();
+        Some(match operation {
+            Operation::Retention { keep } => {
+                self.settings.put(hash, at, over(), Setting { keep, by, at, entry: hash });
+                Action::Act { needs: Role::Admin }
+            }
+            Operation::Retire { from, upto } => {
+                self.retires.insert(Retire { at, from, upto, id: hash });
+                Action::Act { needs: Role::Admin }
+            }
+            // Who keeps keys asks for these by `key_operation`. Whoever belongs here may hand one on.
+            Operation::Prekey(_) | Operation::Epoch { .. } => Action::Act { needs: Role::Reader },
+            Operation::Group(operation) => {
+                let action = operation.action();
+                match operation {
+                    GroupOperation::Accept => self.fresh.accepts.push((by.principal(), hash)),
+                    GroupOperation::Create { name, history } => {
+                        if entry.header().seq == 1 {
+                            self.fresh.begins.push((by, entry.header().log.incarnation, hash, history));
+                        }
+                        self.infos.put(hash, at, over(), Info { name, topic: String::new() });
+                    }
+                    GroupOperation::Info { name, topic } => self.infos.put(hash, at, over(), Info { name, topic }),
+                    _ => {}
+                }
+                action
+            }
+            Operation::Invite(invitation) => {
+                self.invite(by, at, invitation);
+                return None;
+            }
+            Operation::Decline { group } | Operation::Withdraw { group } => {
+                let latest = self.closed.entry((by, group)).or_default();
+                *latest = at.max(*latest);
+                if self.closed.len() > 4 * MAX_INVITED {
+                    // Of what holds nothing back the oldest goes.
+                    let of_open = |key: &(DeviceId, SpaceId)| self.invited.keys().any(|(_, g)| *g == key.1);
+                    let idle = self.closed.iter().filter(|(k, _)| !of_open(k)).min_by_key(|(_, at)| **at);
+                    if let Some(key) = idle.map(|(key, _)| *key) {
+                        self.closed.remove(&key);
+                    }
+                }
+                return None;
+            }
+        })
+    }
+
+    /// Takes an invitation: of each group the latest of a side, of a side [`MAX_INVITED`] groups.
+    fn invite(&mut self, by: DeviceId, at: Hlc, invitation: Invitation) {
+        let key = (by, invitation.origin.space());
+        let known = self.invited.get(&key);
+        if known.is_some_and(|known| known.at >= at) {
             return;
         }
-        match operation {
-            Operation::Retention { keep } => {
-                for old in &fields.over {
-                    self.settings.remove(old);
-                }
-                self.replaced.extend(fields.over.iter().copied());
-                if !self.replaced.contains(&hash) {
-                    self.settings.insert(hash, Setting { keep, by, at, entry: hash });
-                }
+        if known.is_none() {
+            let of_side = |(key, _): &(&(DeviceId, SpaceId), &Invited)| key.0 == by;
+            let mine = self.invited.iter().filter(of_side);
+            if mine.clone().count() >= MAX_INVITED {
+                let closed = |key: &(DeviceId, SpaceId), one: &Invited| self.closed_since(&key.1, one.at);
+                let Some(done) = mine.filter(|(k, one)| closed(k, one)).map(|(k, _)| *k).next() else { return };
+                self.invited.remove(&done);
             }
-            Operation::Retire { from, upto } => drop(self.retires.insert(Retire { at, from, upto })),
-            // Who keeps keys asks for these by `key_operation`.
-            Operation::Prekey(_) | Operation::Epoch { .. } => {}
         }
+        self.invited.insert(key, Invited { invitation, at, open: true });
+    }
+
+    fn closed_since(&self, group: &SpaceId, at: Hlc) -> bool {
+        self.closed.iter().any(|((_, g), closed)| g == group && *closed > at)
+    }
+
+    /// The invitations here, by whom.
+    pub fn invited(&self) -> impl Iterator<Item = (DeviceId, Invited)> + '_ {
+        let open = |group: &SpaceId, at: Hlc| !self.closed_since(group, at);
+        self.invited.iter().map(move |((by, group), one)| (*by, Invited { open: open(group, one.at), ..one.clone() }))
+    }
+
+    /// Whether somebody's last word on a group is that an invitation into it holds no more.
+    #[must_use]
+    pub fn has_closed(&self, who: &DeviceId, group: &SpaceId) -> bool {
+        let mut invited = self.invited.iter().filter(|((_, g), _)| g == group);
+        self.closed.get(&(*who, *group)).is_some_and(|at| invited.all(|(_, one)| one.at < *at))
+    }
+
+    /// When somebody said last that an invitation into a group holds no more, where no later one of his is here.
+    #[must_use]
+    pub fn closed_at(&self, who: &DeviceId, group: &SpaceId) -> Option<Hlc> {
+        let again = self.invited.get(&(*who, *group)).map(|one| one.at);
+        self.closed.get(&(*who, *group)).copied().filter(|at| again.is_none_or(|again| again < *at))
+    }
+
+    /// The least stamp with which an operation says more than what was said before it, whatever clocks say.
+    #[must_use]
+    pub fn not_before(&self, operation: &Operation) -> Hlc {
+        let group = match operation {
+            Operation::Invite(invitation) => invitation.origin.space(),
+            Operation::Decline { group } | Operation::Withdraw { group } => *group,
+            _ => return Hlc::default(),
+        };
+        let said = self.invited.iter().filter(|((_, g), _)| *g == group).map(|(_, one)| one.at);
+        let closed = self.closed.iter().filter(|((_, g), _)| *g == group).map(|(_, at)| *at);
+        said.chain(closed).max().map_or(Hlc::default(), Hlc::next)
+    }
+
+    /// The operations of a group that came since, for its roster.
+    pub fn take_fresh(&mut self) -> Fresh {
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// Says which operations of a group do not count.
+    pub fn set_void(&mut self, void: BTreeSet<EntryHash>) {
+        if void != self.void {
+            self.void = void;
+            self.settings.decide(&self.void);
+            self.infos.decide(&self.void);
+        }
+    }
+
+    /// What a group is called and about; `None` before its first operation came.
+    #[must_use]
+    pub fn info(&self) -> Option<&Info> {
+        self.infos.current()
+    }
+
+    /// What a new [`GroupOperation::Info`] takes the place of.
+    #[must_use]
+    pub fn replaceable_infos(&self) -> Vec<EntryHash> {
+        self.infos.ends()
     }
 
     /// The setting that counts: of those that no other took the place of, the one with the highest (stamp, hash).
     #[must_use]
     pub fn setting(&self) -> Option<Setting> {
-        self.settings.values().max_by_key(|s| (s.at, s.entry)).copied()
+        self.settings.current().copied()
     }
 
     /// The settings that a new one takes the place of.
     #[must_use]
     pub fn replaceable(&self) -> Vec<EntryHash> {
-        newest(self.settings.values().map(|s| (s.at, s.entry)))
+        self.settings.ends()
     }
 
     /// What is hidden: what retires that count at the time `now` (milliseconds since 1970) cover, as far as the setting
@@ -154,6 +320,7 @@ impl ControlLog {
     pub fn retired(&self, now: u64) -> Spans {
         let Some(keep) = self.setting().and_then(|s| s.keep) else { return Spans::EMPTY };
         let counting = self.retires.iter().take_while(|r| r.at.ms() <= now.saturating_add(SLACK_MS));
+        let counting = counting.filter(|r| !self.void.contains(&r.id));
         counting.map(|r| (r.from, r.upto.min(r.at.ms().saturating_sub(keep)))).collect()
     }
 
@@ -184,11 +351,7 @@ impl ControlLog {
         if !about_keys || !may(&self.access, &by.principal(), &operation) {
             return None;
         }
-        let mut parents = header.control_heads.clone();
-        parents.extend((header.seq > 1).then_some(header.prev));
-        parents.sort_unstable();
-        parents.dedup();
-        Some(KeyOperation { id: entry.hash(), by, at: header.hlc, parents, operation })
+        Some(KeyOperation { id: entry.hash(), by, at: header.hlc, parents: parents(entry), operation })
     }
 
     /// Operations that need a newer Cairn.
@@ -196,6 +359,16 @@ impl ControlLog {
     pub fn needs_newer(&self) -> u64 {
         self.newer
     }
+}
+
+/// The ends of the graph that the author of an entry had seen, ascending.
+fn parents(entry: &Entry) -> Vec<EntryHash> {
+    let header = entry.header();
+    let mut parents = header.control_heads.clone();
+    parents.extend((header.seq > 1).then_some(header.prev));
+    parents.sort_unstable();
+    parents.dedup();
+    parents
 }
 
 /// As many entries as one entry can name, the newest.
@@ -213,6 +386,9 @@ fn operation(fields: &Fields) -> Option<Operation> {
         RETIRE => Some(Operation::Retire { from: number("from")?, upto: number("upto")? }),
         PREKEY => Some(Operation::Prekey(fields.prekey?)),
         EPOCH => Some(Operation::Epoch { epoch: fields.epoch?, shares: fields.shares.clone() }),
-        _ => None,
+        group::INVITE => Invitation::of(fields).map(Operation::Invite),
+        group::DECLINE => Some(Operation::Decline { group: group::group_of(fields)? }),
+        group::WITHDRAW => Some(Operation::Withdraw { group: group::group_of(fields)? }),
+        _ => GroupOperation::of(fields).map(Operation::Group),
     }
 }

@@ -1,5 +1,5 @@
-//! The control log of a space: signed operations about the space itself. Today how long messages are kept; membership
-//! comes into the same log.
+//! The control log of a space: signed operations about the space itself. How long messages are kept, which keys seal them,
+//! in a group who belongs to it, and in a direct space who invites the other into which group.
 //!
 //! Schema. The root holds maps keyed `{incarnation}.{number}`, the incarnation in its text form and the number as six
 //! digits, from 000000 on without gaps; an incarnation writes only at keys of its own, one map an entry, and nothing is
@@ -16,6 +16,17 @@
 //! op "prekey"      prekey: bytes     a prekey of the author's device, signed ([`crate::seal::Prekey`])
 //! op "epoch"       epoch: bytes      the id of an epoch of the space's keys
 //!                  shares: {device: bytes}  its secret, sealed to these devices ([`crate::seal::Share`]); 1 to 512
+//! op "create"      name: str, history: int   begins a group; 1: who comes later gets what was said before, 0: not
+//! op "add"         who: bytes, role: str     a member: "reader", "member" or "admin"
+//! op "remove"      who: bytes, cut: {document.incarnation: int}  the last entry of each log that counts
+//! op "role"        who: bytes, role: str, cut as above
+//! op "leave"       nothing more
+//! op "accept"      nothing more; its author has come in
+//! op "seen"        removal: bytes            the entry of a removal, or of a demotion, that its author took in
+//! op "info"        name: str, topic: str, over as above
+//! op "invite"      founder, start, nonce: bytes, name: str, role: str   in a direct space: come into this group
+//! op "decline"     group: bytes              in a direct space: the answer to it is no
+//! op "withdraw"    group: bytes              in a direct space: the invitation holds no more
 //! ```
 //! An operation that this build does not know is kept and passed on like any other; fields that it does not know are
 //! let through within bounds.
@@ -30,16 +41,19 @@
 //! longer time brings back what has not been erased yet, and a retire by a clock that is ahead does nothing before it
 //! would have been right.
 
+pub mod group;
 mod log;
+mod register;
 pub(crate) mod rule;
 
-pub use log::{ControlLog, KeyOperation, Setting};
+pub use group::{Fresh, GroupOperation, Invitation, Origin};
+pub use log::{ControlLog, Info, Invited, KeyOperation, MAX_INVITED, Setting};
 
 use std::collections::BTreeMap;
 
 use crate::author::{Author, AuthorError};
 use crate::hlc::Hlc;
-use crate::ids::{DeviceId, EpochId, PrincipalId};
+use crate::ids::{DeviceId, EpochId, PrincipalId, SpaceId};
 use crate::period::{DAY_MS, HOUR_MS, Unit};
 use crate::replica::Access;
 use crate::seal::{Prekey, Share};
@@ -89,16 +103,35 @@ pub enum Operation {
         /// For whom; 1 to [`MAX_SHARES`].
         shares: BTreeMap<DeviceId, Share>,
     },
+    /// Who belongs to a group, and what it is called.
+    Group(GroupOperation),
+    /// The other side of a direct space is invited into a group.
+    Invite(Invitation),
+    /// The author does not come into a group.
+    Decline {
+        /// Which.
+        group: SpaceId,
+    },
+    /// The author's invitation into a group holds no more.
+    Withdraw {
+        /// Which.
+        group: SpaceId,
+    },
 }
 
-/// Who may do what: either side of a direct space all that is about retention and keys; in a commons nobody anything, since
-/// each device decides for itself how long it keeps what everybody said, and nothing is sealed; in one's own space oneself.
+/// Who may do what: either side of a direct space all that is about retention, keys and invitations; in a commons nobody
+/// anything, since each device decides for itself how long it keeps what everybody said, and nothing is sealed; in one's
+/// own space oneself. In a group the graph of its operations decides ([`crate::roster::Roster`]), and here only what has no
+/// place there is refused.
 #[must_use]
 pub fn may(access: &Access, who: &PrincipalId, operation: &Operation) -> bool {
-    match (access, operation) {
-        (Access::Commons, _) => false,
-        (Access::Direct(a, b), _) => who == a || who == b,
-        (Access::Own(a), _) => who == a,
+    let of_group = matches!(operation, Operation::Group(_));
+    let of_pair = matches!(operation, Operation::Invite(_) | Operation::Decline { .. } | Operation::Withdraw { .. });
+    match access {
+        Access::Commons => false,
+        Access::Direct(a, b) => !of_group && (who == a || who == b),
+        Access::Own(a) => !of_group && !of_pair && who == a,
+        Access::Group => !of_pair,
     }
 }
 
@@ -134,17 +167,17 @@ pub fn write(author: &mut Author, hlc: Hlc, operation: &Operation, log: &Control
         Operation::Retire { .. } => RETIRE,
         Operation::Prekey(_) => PREKEY,
         Operation::Epoch { .. } => EPOCH,
+        Operation::Group(operation) => operation.name(),
+        Operation::Invite(_) => group::INVITE,
+        Operation::Decline { .. } => group::DECLINE,
+        Operation::Withdraw { .. } => group::WITHDRAW,
     };
     ops.put(&map, "op", name);
     ops.put(&map, "at", int(hlc.0)?);
     match operation {
         Operation::Retention { keep } => {
             ops.put(&map, "keep", int(keep.unwrap_or(0))?);
-            let over = log.replaceable();
-            if !over.is_empty() {
-                let list = ops.make_map(&map, "over");
-                over.iter().for_each(|hash| ops.put(&list, &hash.to_string(), true));
-            }
+            write_over(&mut ops, &map, &log.replaceable());
         }
         Operation::Retire { from, upto } => {
             ops.put(&map, "from", int(*from)?);
@@ -156,6 +189,22 @@ pub fn write(author: &mut Author, hlc: Hlc, operation: &Operation, log: &Control
             let list = ops.make_map(&map, "shares");
             shares.iter().for_each(|(device, share)| ops.put(&list, &device.to_string(), share.encode()));
         }
+        Operation::Group(operation) => {
+            operation.write(&mut ops, &map)?;
+            if matches!(operation, GroupOperation::Info { .. }) {
+                write_over(&mut ops, &map, &log.replaceable_infos());
+            }
+        }
+        Operation::Invite(invitation) => invitation.write(&mut ops, &map),
+        Operation::Decline { group } | Operation::Withdraw { group } => ops.put(&map, "group", group.0.to_vec()),
     }
     author.commit_new(hlc, ops)
+}
+
+/// What an operation takes the place of.
+fn write_over(ops: &mut crate::author::NewOps, map: &automerge::legacy::ObjectId, over: &[crate::ids::EntryHash]) {
+    if !over.is_empty() {
+        let list = ops.make_map(map, "over");
+        over.iter().for_each(|hash| ops.put(&list, &hash.to_string(), true));
+    }
 }

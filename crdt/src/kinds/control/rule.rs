@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use automerge::ScalarValue;
 
+use super::group::{self, CutFields, GroupOperation, INFO, INVITE, Invitation, MAX_CUT};
 use super::{EPOCH, MAX_SHARES, MIN_KEEP_MS, PREKEY, RETENTION, RETIRE, is_keep};
 use crate::entry::MAX_CONTROL_HEADS;
 use crate::guard::{Action, Key, OpView};
 use crate::hlc::Hlc;
-use crate::ids::{DeviceId, EntryHash, EpochId, Incarnation};
+use crate::ids::{DeviceId, DocumentId, EntryHash, EpochId, Incarnation};
 use crate::kinds::chat::block_key;
 use crate::kinds::own::scalar_len;
 use crate::kinds::{Rule, Writing};
@@ -47,6 +48,9 @@ pub(crate) struct Fields {
     pub prekey: Option<Prekey>,
     pub epoch: Option<EpochId>,
     pub shares: BTreeMap<DeviceId, Share>,
+    pub texts: BTreeMap<String, String>,
+    pub bytes: BTreeMap<String, Vec<u8>>,
+    pub cut: CutFields,
 }
 
 /// The change being judged.
@@ -129,6 +133,11 @@ fn judge(fields: &Fields, by: &Writing) -> Result<(), &'static str> {
         },
         EPOCH if fields.epoch.is_none_or(|id| id == EpochId::NONE) => Err("an epoch has an id"),
         EPOCH if fields.shares.is_empty() => Err("an epoch goes to somebody"),
+        INVITE if Invitation::of(fields).is_none() => Err("an invitation names a group and a role"),
+        group::DECLINE | group::WITHDRAW if group::group_of(fields).is_none() => Err("it names no group"),
+        name if GroupOperation::is(name) && GroupOperation::of(fields).is_none() => {
+            Err("an operation of a group lacks what it needs")
+        }
         _ => Ok(()),
     }
 }
@@ -154,7 +163,7 @@ impl Change {
             }
             [] => Err("an operation is one map"),
             [Key::Map(field)] => self.field(field, &op.action),
-            [Key::Map(field), Key::Map(hash)] if field == "over" && self.fields.name == RETENTION => {
+            [Key::Map(field), Key::Map(hash)] if field == "over" && has_over(&self.fields.name) => {
                 let known = hash.parse().ok().filter(|h: &EntryHash| h.to_string() == *hash);
                 self.fields.over.insert(known.ok_or("over names what is no entry")?);
                 if self.fields.over.len() > MAX_CONTROL_HEADS { Err("over names too many") } else { Ok(()) }
@@ -163,6 +172,11 @@ impl Change {
                 let (device, share) = share(device, &op.action).ok_or("shares holds what is no share")?;
                 self.fields.shares.insert(device, share);
                 if self.fields.shares.len() > MAX_SHARES { Err("shares are too many for one entry") } else { Ok(()) }
+            }
+            [Key::Map(field), Key::Map(log)] if field == "cut" && GroupOperation::is(&self.fields.name) => {
+                let (at, seq) = cut(log, &op.action).ok_or("cut names what is no log")?;
+                self.fields.cut.insert(at, seq);
+                if self.fields.cut.len() > MAX_CUT { Err("cut names too many logs") } else { Ok(()) }
             }
             _ => Ok(()),
         }
@@ -189,11 +203,13 @@ impl Change {
                 Ok(())
             }
             ("shares", action) if self.fields.name == EPOCH && *action != Action::MakeMap => Err("shares is not a map"),
-            (field, Action::Put(ScalarValue::Int(n))) => {
-                self.fields.numbers.insert(field.to_owned(), *n);
+            ("cut", action) if GroupOperation::is(&self.fields.name) && *action != Action::MakeMap => {
+                Err("cut is not a map")
+            }
+            (field, action) => {
+                self.fields.put(field, action);
                 Ok(())
             }
-            _ => Ok(()),
         }
     }
 
@@ -215,6 +231,29 @@ impl Change {
     }
 }
 
+impl Fields {
+    /// Takes a field that is a number, a text or bytes.
+    fn put(&mut self, field: &str, action: &Action) {
+        match action {
+            Action::Put(ScalarValue::Int(n)) => drop(self.numbers.insert(field.to_owned(), *n)),
+            Action::Put(ScalarValue::Str(text)) => drop(self.texts.insert(field.to_owned(), text.to_string())),
+            Action::Put(ScalarValue::Bytes(bytes)) => drop(self.bytes.insert(field.to_owned(), bytes.clone())),
+            _ => {}
+        }
+    }
+}
+
+/// Whether an operation names those that it takes the place of.
+fn has_over(name: &str) -> bool {
+    name == RETENTION || name == INFO
+}
+
+/// A log that a cut names, and its last entry that counts.
+fn cut(log: &str, action: &Action) -> Option<((DocumentId, Incarnation), u64)> {
+    let Action::Put(ScalarValue::Int(seq)) = action else { return None };
+    Some((group::cut_key(log)?, u64::try_from(*seq).ok()?))
+}
+
 /// A device in its canonical text form, and its share.
 fn share(device: &str, action: &Action) -> Option<(DeviceId, Share)> {
     let Action::Put(ScalarValue::Bytes(bytes)) = action else { return None };
@@ -230,7 +269,6 @@ pub(crate) fn read(ops: &[OpView]) -> Fields {
             ([_, Key::Map(field)], Action::Put(ScalarValue::Str(name))) if field == "op" => {
                 fields.name = name.to_string();
             }
-            ([_, Key::Map(field)], Action::Put(ScalarValue::Int(n))) => drop(fields.numbers.insert(field.clone(), *n)),
             ([_, Key::Map(field), Key::Map(hash)], _) if field == "over" => {
                 fields.over.extend(hash.parse::<EntryHash>())
             }
@@ -243,6 +281,8 @@ pub(crate) fn read(ops: &[OpView]) -> Fields {
             ([_, Key::Map(field), Key::Map(device)], action) if field == "shares" => {
                 fields.shares.extend(share(device, action));
             }
+            ([_, Key::Map(field), Key::Map(log)], action) if field == "cut" => fields.cut.extend(cut(log, action)),
+            ([_, Key::Map(field)], action) => fields.put(field, action),
             _ => {}
         }
     }
