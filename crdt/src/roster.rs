@@ -267,3 +267,6 @@ impl Entitled for Roster {
         self.verdicts.get(operation) == Some(&Verdict::Counts)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,11 +22,11 @@ pub async fn group(backend: &mut impl Backend, out: &mut Out, verb: &GroupVerb) 
             return if out.json { out.lines(lines.map(json::group)) } else { out.lines(lines.map(human::group_line)) };
         }
         GroupVerb::Invitations => {
-            let all = backend.invitations().await?;
+            let (all, style) = (backend.invitations().await?, out.style);
             return if out.json {
                 out.lines(all.iter().map(json::invitation))
             } else {
-                out.lines(all.iter().map(|i| human::invitation(i, out.style)))
+                out.lines(all.iter().map(|i| human::invitation(i, style)))
             };
         }
         GroupVerb::Show { name } => {
@@ -35,11 +35,11 @@ pub async fn group(backend: &mut impl Backend, out: &mut Out, verb: &GroupVerb) 
         }
         GroupVerb::Log { name } => {
             let group = find(backend, name).await?;
-            let lines = backend.group_log(group.id).await?;
+            let (lines, style) = (backend.group_log(group.id).await?, out.style);
             return if out.json {
                 out.lines(lines.iter().map(json::group_line))
             } else {
-                out.lines(lines.iter().map(|l| human::group_log(l, out.style)))
+                out.lines(lines.iter().map(|l| human::group_log(l, style)))
             };
         }
         GroupVerb::Create { name, history } => {

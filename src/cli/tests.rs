@@ -3,6 +3,7 @@
 mod briefing;
 mod catch_up;
 mod custody;
+mod group;
 mod messages;
 mod retention;
 mod verify;

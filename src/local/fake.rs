@@ -362,7 +362,7 @@ fn group(state: &mut State, command: GroupCommand) -> Result<Group, ApiError> {
     match command {
         GroupCommand::Create { name, history } => {
             let group = Group {
-                id: SpaceId([50; 32]),
+                id: SpaceId([50 + u8::try_from(state.groups.len()).unwrap(); 32]),
                 name,
                 topic: String::new(),
                 epoch: None,

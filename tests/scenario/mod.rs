@@ -11,6 +11,7 @@ mod direct;
 mod discovery;
 mod full_disk;
 mod full_mesh;
+mod groups;
 mod heavy_loss;
 mod idle_mesh;
 mod joining;
@@ -121,6 +122,12 @@ pub static ALL: &[Scenario] = &[
         "two groups that talked apart ask, and hold both rooms after six yeses",
         Never,
         two_networks::run,
+    ),
+    scenario(
+        "groups",
+        "five who change a group apart come to the same; who is removed gets nothing new",
+        Never,
+        groups::run,
     ),
     scenario(
         "network_key",

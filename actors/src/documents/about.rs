@@ -173,6 +173,9 @@ impl DocumentsState {
         };
         let wiring = self.wiring.clone();
         let sp = self.spaces.get(&conversation).ok_or_else(no_conversation)?;
+        if !sp.may_write() {
+            return Err(super::groups::no_writing(sp));
+        }
         let view = self.view(sp, &id).ok_or_else(no_message)?;
         let key = view.key;
         let Some(record) = record(&view, what, &mentions, &wiring)? else { return Ok(None) };
@@ -189,6 +192,7 @@ impl DocumentsState {
         record: &Record<'_>,
         past: Hlc,
     ) -> Result<(Vec<Write>, std::sync::Arc<cairn_crdt::entry::Entry>), ApiError> {
+        self.renew_cut_pen(space);
         self.prepare_key(space);
         let (hlc, wiring) = (self.stamp(), self.wiring.clone());
         let sp = self.spaces.get_mut(&space).ok_or_else(no_conversation)?;
@@ -205,7 +209,7 @@ impl DocumentsState {
         let Some(sp) = self.spaces.get(&conversation).filter(|_| body.contains('@')) else { return Default::default() };
         let network = match sp.kind {
             SpaceKind::Commons(id) => Some(id),
-            SpaceKind::Direct(_) => None,
+            SpaceKind::Direct(_) | SpaceKind::Group(_) => None,
         };
         let mut people: std::collections::BTreeSet<DeviceId> = sp.members(&self.wiring).0.into_iter().collect();
         if let Some(network) = network {

@@ -120,13 +120,16 @@ impl Group {
     }
 }
 
+/// Entries that count again, with what takes them from where they were kept.
+pub type Back = (Vec<Arc<Entry>>, Vec<Write>);
+
 /// What is to be done because of what a control log says.
 #[derive(Debug, Default)]
 pub struct Turned {
     /// Logs that were cut, each with what does that in the store.
     pub cut: Vec<(LogId, Vec<Write>)>,
     /// Entries that count again, with what takes them from where they were kept.
-    pub back: Vec<(Vec<Arc<Entry>>, Vec<Write>)>,
+    pub back: Vec<Back>,
 }
 
 impl Space {
@@ -354,7 +357,7 @@ impl Space {
         }
         let store = wiring.store.as_ref();
         self.read_firsts(store)?;
-        for (log, from) in self.sync.replica().beyond() {
+        for (log, from) in self.sync.replica().beyond(&self.me) {
             let writes = self.cut_writes(&log, from, store)?;
             let durable = self.sync.replica().durable(&log);
             let last = from.saturating_sub(1);
@@ -406,11 +409,7 @@ impl Space {
     }
 
     /// What of a log was kept aside and counts again.
-    fn take_back(
-        &mut self,
-        log: &LogId,
-        store: &dyn Store,
-    ) -> Result<Option<(Vec<Arc<Entry>>, Vec<Write>)>, StoreError> {
+    fn take_back(&mut self, log: &LogId, store: &dyn Store) -> Result<Option<Back>, StoreError> {
         let limit = self.sync.replica().limit(log);
         let tip = self.sync.replica().admitted(log).seq;
         if limit.is_some_and(|limit| limit <= tip) {

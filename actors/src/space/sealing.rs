@@ -284,7 +284,7 @@ impl Sealing {
 impl Space {
     /// The keys that open what is sealed here.
     /// Whether what is said here is sealed.
-    pub(super) fn is_sealed(&self) -> bool {
+    pub fn is_sealed(&self) -> bool {
         self.sealing.is_some()
     }
 
@@ -454,12 +454,6 @@ impl Space {
             lacking.extend(sealing.asked(&device, epochs, roster));
         }
         sealing.again(lacking, roster, wiring)
-    }
-
-    /// Whether what is said here is sealed.
-    #[must_use]
-    pub fn is_sealed(&self) -> bool {
-        self.sealing.is_some()
     }
 
     /// How long others wait before they seal keys again that somebody else may seal too, in a group.

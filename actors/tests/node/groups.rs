@@ -239,6 +239,7 @@ async fn two_sides_that_change_the_group_apart_come_to_the_same() {
     command(a, GroupCommand::Remove { group, who: c.id }).await.unwrap();
     invite(b, group, e, Role::Member).await;
     accept(e, group).await;
+    in_group(e, group, 4).await;
     e.handle().say(group, "from e", None).await.unwrap();
     b.handle().say(group, "from b", None).await.unwrap();
     command(c, GroupCommand::Remove { group, who: b.id }).await.unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Access, Replica};
 use crate::entry::Entry;
-use crate::ids::{EntryHash, Kind, LogId};
+use crate::ids::{DeviceId, EntryHash, Kind, LogId};
 use crate::roster::Roster;
 
 impl Replica {
@@ -86,14 +86,18 @@ impl Replica {
         before.get(..signed).unwrap_or_default()
     }
 
-    /// Logs that go further than they count, ascending, with the first entry that does not.
+    /// Logs that go further than they count, ascending, with the first entry that does not. One that `me` begins is left
+    /// alone until it is durable: what it has seen may be on its way too.
     #[must_use]
-    pub fn beyond(&self) -> Vec<(LogId, u64)> {
+    pub fn beyond(&self, me: &DeviceId) -> Vec<(LogId, u64)> {
         let Some(roster) = self.roster.as_deref() else { return Vec::new() };
         let mut all = Vec::new();
         for (document, doc) in self.docs.iter().chain(&self.hidden).filter(|(id, _)| id.kind() != Kind::Control) {
             for ((device, incarnation), state) in &doc.logs {
                 let log = LogId { document: *document, device: *device, incarnation: *incarnation };
+                if device == me && state.durable.seq == 0 {
+                    continue;
+                }
                 let limit = self.limit(&log).filter(|limit| state.admitted.seq > *limit);
                 // Until the group's beginning is here nobody is anything.
                 if let Some(limit) = limit.filter(|_| roster.is_known()) {
