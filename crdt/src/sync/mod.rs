@@ -172,7 +172,7 @@ pub struct SpaceSync {
     committing: usize,
     /// Documents for which a fetch brought something.
     gained: BTreeSet<DocumentId>,
-    /// Entries came since that were not taken, since their authors may not write here as far as is known.
+    /// Entries of those who may not write here, as far as is known, were passed over.
     strangers: bool,
     branches: Branches,
     out: Vec<Output>,
@@ -265,8 +265,7 @@ impl SpaceSync {
         }
     }
 
-    /// Who belongs to a group changed: compares with everybody where entries of strangers were passed over, or where logs
-    /// were cut or came back.
+    /// Who belongs to a group changed: compares where strangers were passed over, or `logs` were cut or came back.
     pub fn roster_changed(&mut self, logs: bool) {
         if std::mem::take(&mut self.strangers) || logs {
             self.compare_all();
