@@ -5,6 +5,7 @@ mod about;
 mod briefing;
 mod care;
 mod catch_up;
+mod config;
 mod group;
 mod network_key;
 pub mod passphrase;
@@ -23,6 +24,7 @@ use super::time::rfc3339;
 use crate::local::resolve::Resolved;
 pub use briefing::briefing;
 pub use care::{backed_up, checkup, compacted, finding, restored};
+pub use config::config;
 pub use group::{group, group_line, invitation};
 pub use network_key::{network_key, network_key_text};
 pub use people::{peer, safety};
@@ -233,12 +235,6 @@ struct Tagged<T> {
     body: T,
 }
 
-#[derive(Serialize)]
-struct ConfigLine<'a, T> {
-    key: &'a str,
-    value: T,
-}
-
 /// None of the types above can fail to print: their keys are strings and their numbers finite or null.
 fn print<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default()
@@ -440,12 +436,6 @@ pub fn document(c: &Custody, d: &DocumentCustody) -> String {
 #[must_use]
 pub fn network(n: &Network) -> String {
     print(&network_of(n))
-}
-
-/// A line of `config get`.
-#[must_use]
-pub fn config(key: &str, value: &serde_json::Value) -> String {
-    print(&ConfigLine { key, value })
 }
 
 /// The first line of `node`.
