@@ -423,10 +423,17 @@ impl Model {
             Event::Gone { conversation, .. } | Event::Forked { conversation, .. } => {
                 return self.read_anew(conversation);
             }
-            Event::Network(n) => match self.networks.iter_mut().find(|o| o.id == n.id) {
-                Some(old) => *old = *n,
-                None => self.networks.push(*n),
-            },
+            Event::Network(n) => {
+                // Ours became part of another: it is gone, and its room with it.
+                let folded = n.primary && self.networks.iter().any(|o| o.primary && o.id != n.id);
+                match self.networks.iter_mut().find(|o| o.id == n.id) {
+                    Some(old) => *old = *n,
+                    None => self.networks.push(*n),
+                }
+                if folded {
+                    return vec![Command::Everything];
+                }
+            }
             Event::Briefing(b) => self.briefed(*b),
             Event::Group(_) | Event::Invitation(_) => {}
             Event::Notice { code, message } => {

@@ -231,3 +231,20 @@ fn the_palette_finds_people_and_commands() {
     m.act(Intent::PaletteMove(1));
     assert_eq!(m.palette.as_ref().unwrap().mark, 0);
 }
+
+#[test]
+fn a_network_that_became_part_of_another_is_read_anew() {
+    let mut m = sample::model();
+    let ours = m.networks.iter().find(|n| n.primary).unwrap().clone();
+    // What is told of the one that it is in, and of others, is no such thing.
+    assert_eq!(m.apply(told(Network { here: 7, ..ours.clone() })), []);
+    assert_eq!(m.apply(told(Network { primary: false, ..sample::network(8, NetworkState::Joined) })), []);
+    let into = Network { primary: true, ..sample::network(9, NetworkState::Joined) };
+    assert_eq!(m.apply(told(into.clone())), [Command::Everything]);
+    m.apply(Update::Networks(vec![into.clone()]));
+    assert_eq!(m.networks, [into]);
+
+    fn told(n: Network) -> Update {
+        Update::Event(Box::new(Event::Network(Box::new(n))))
+    }
+}
