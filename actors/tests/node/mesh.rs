@@ -1,4 +1,4 @@
-//! A full mesh that says nothing: what being there costs. Ten nodes by default; `CAIRN_MESH=512` makes more, and a
+//! A full mesh that says nothing: what being there costs. Sixteen nodes by default; `CAIRN_MESH=512` makes more, and a
 //! release build gives figures:
 //! `CAIRN_MESH=512 cargo test --release -p cairn-actors --test node mesh -- --nocapture`.
 
@@ -26,7 +26,7 @@ fn used() -> (f64, Duration) {
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_mesh_says_little_more_than_that_it_is_there() {
-    let count: u16 = std::env::var("CAIRN_MESH").ok().and_then(|n| n.parse().ok()).unwrap_or(10);
+    let count: u16 = std::env::var("CAIRN_MESH").ok().and_then(|n| n.parse().ok()).unwrap_or(16);
     let lan = Switch::new(700);
     let (empty, started) = (used().0, std::time::Instant::now());
     let mut nodes = Vec::new();
